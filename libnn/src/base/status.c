@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Status codes, type names, shapes: the small tables that everything prints from.
+ */
+#include "base.h"
+
+#include <stdio.h>
+#include <string.h>
+
+const char *nn_strerror(int status)
+{
+    switch (status) {
+#define X(name, value, text)                                                                 \
+    case value: return text;
+        NN_STATUS_LIST(X)
+#undef X
+    default: return "unknown status";
+    }
+}
+
+const char *nn_version(void) { return NN_VERSION; }
+
+size_t nn_dtype_size(nn_dtype type)
+{
+    switch (type) {
+#define X(name, bytes, text)                                                                 \
+    case name: return bytes;
+        NN_DTYPE_LIST(X)
+#undef X
+    default: return 0;
+    }
+}
+
+const char *nn_dtype_name(nn_dtype type)
+{
+    switch (type) {
+#define X(name, bytes, text)                                                                 \
+    case name: return text;
+        NN_DTYPE_LIST(X)
+#undef X
+    default: return "?";
+    }
+}
+
+nn_shape nn_shape_of(int rank, int64_t a, int64_t b, int64_t c, int64_t d)
+{
+    nn_shape s = { .dim = { a, b, c, d }, .rank = rank };
+
+    for (int i = rank < 0 ? 0 : rank; i < NN_MAX_RANK; i++)
+        s.dim[i] = 0;
+    return s;
+}
+
+int64_t nn_shape_count(nn_shape shape)
+{
+    int64_t n = 1;
+
+    if (shape.rank < 0 || shape.rank > NN_MAX_RANK)
+        return -1;
+    for (int i = 0; i < shape.rank; i++)
+        if (shape.dim[i] < 0 || __builtin_mul_overflow(n, shape.dim[i], &n))
+            return -1;
+    return n;
+}
+
+int nn_shape_equal(nn_shape a, nn_shape b)
+{
+    if (a.rank != b.rank)
+        return 0;
+    for (int i = 0; i < a.rank; i++)
+        if (a.dim[i] != b.dim[i])
+            return 0;
+    return 1;
+}
+
+int nni_fail(nn_message *out, int status, const char *format, ...)
+{
+    va_list args;
+
+    if (out) {
+        va_start(args, format);
+        (void)vsnprintf(out->text, sizeof out->text, format, args);
+        va_end(args);
+    }
+    return status;
+}
+
+const char *nni_shape_text(nn_shape shape, nni_text *text)
+{
+    size_t at = 0;
+    int n = snprintf(text->s, sizeof text->s, "[");
+
+    for (int i = 0; i < shape.rank && n >= 0; i++) {
+        at += (size_t)n;
+        if (at >= sizeof text->s)
+            return text->s;
+        n = snprintf(text->s + at, sizeof text->s - at, i ? ",%lld" : "%lld", (long long)shape.dim[i]);
+    }
+    at += n > 0 ? (size_t)n : 0;
+    if (at + 1 < sizeof text->s)
+        memcpy(text->s + at, "]", 2);
+    return text->s;
+}
+
+uint64_t nni_hash(const void *data, size_t size, uint64_t basis)
+{
+    const unsigned char *byte = data;
+
+    for (size_t i = 0; i < size; i++)
+        basis = (basis ^ byte[i]) * UINT64_C(0x100000001b3);
+    return basis;
+}
