@@ -117,6 +117,11 @@ uint16_t nni_f32_to_bf16(float x); /* to nearest even; NaN stays NaN */
 float nni_f16_to_f32(uint16_t x);
 uint16_t nni_f32_to_f16(float x); /* to nearest even; overflow gives infinity */
 
+/* ------------------------------------------------------------------ crc32c.c */
+
+/* CRC-32C of `data`, continuing from `crc` (0 to begin). */
+uint32_t nni_crc32c(uint32_t crc, const void *data, size_t size);
+
 /* -------------------------------------------------------------------- pool.c */
 
 /* A fixed set of threads that run numbered tiles. Which thread runs which tile is not defined, so

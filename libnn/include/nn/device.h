@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A device: where tensors live and kernels run. It owns the threads. Everything made on a device
+ * must be freed before it is closed.
+ */
+#ifndef NN_DEVICE_H
+#define NN_DEVICE_H
+
+#include <nn/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct nn_device nn_device;
+
+typedef struct nn_device_options {
+    int threads;     /* 0: one for each processor this process may use */
+    const char *isa; /* NULL: the best this processor has; else "portable", "avx2" or "avx512" */
+    nn_log *log;     /* may be NULL */
+    void *payload;   /* first argument of `log` */
+} nn_device_options;
+
+/* Opens the device called `name` ("cpu"). Results are bit-identical for any number of threads, and
+ * differ in the last bits between instruction sets.
+ * NN_EDEVICE: no such device here, or the processor lacks the instruction set asked for. */
+NN_API int nn_open(nn_device **out, const char *name, const nn_device_options *options, nn_message *why);
+/* Closes the device. OpenBLAS is set to one thread while any device is open and gets its count back
+ * with the last one. */
+NN_API void nn_close(nn_device *device);
+
+NN_API const char *nn_device_name(const nn_device *device);
+NN_API const char *nn_device_isa(const nn_device *device);
+NN_API int nn_device_threads(const nn_device *device);
+/* Comma-separated instruction sets that nn_open accepts on this machine, worst first. */
+NN_API const char *nn_device_isas(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Weight files. safetensors is the one format that libnn writes: a length, a JSON header and raw
+ * little-endian data, so a file can be mapped and read in place, and loading one can run no code.
+ * Such files come from strangers. The reader therefore accepts only what the format promises, is
+ * stricter than the reference implementation where that one is lax, and never allocates by what a
+ * file says before comparing it with the size of the file.
+ *
+ * Format: https://github.com/huggingface/safetensors (README, "Format").
+ */
+#ifndef NN_IO_H
+#define NN_IO_H
+
+#include <nn/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* One line of a file's text metadata. */
+typedef struct nn_pair {
+    const char *key, *value;
+} nn_pair;
+
+/* A file opened for reading. It does not change once open, so threads may share it. */
+typedef struct nn_safetensors nn_safetensors;
+
+typedef struct nn_safetensors_opts {
+    size_t max_header; /* largest header in bytes, 0: 16 MiB */
+    int copy;          /* nonzero: read the data into memory. Zero: map the file, which then must not be
+                          cut short by others while open (replacing it by rename is harmless) */
+} nn_safetensors_opts;
+
+/* One tensor of a file. */
+typedef struct nn_safetensors_entry {
+    const char *name;
+    const char *dtype; /* as the file spells it: "BF16", "BOOL", "F8_E4M3" */
+    nn_dtype type;     /* the same as nn_dtype, NN_DTYPES where that has none */
+    int loadable;      /* whether nn_safetensors_read knows this type */
+    nn_shape shape;    /* as stored: weights are [O,I,H,W] or [O,I] */
+    int64_t count;     /* number of elements */
+    size_t bytes;
+    const void *data;  /* little-endian, row-major, in files of others possibly misaligned */
+} nn_safetensors_entry;
+
+/* Opens and checks the file at `path`. `opts` may be NULL. The data are not read, see
+ * nn_safetensors_opts. NN_ENOTFOUND: no such file; NN_EIO: it cannot be read; NN_EFORMAT: it breaks a
+ * rule of the format, or is something else, which `why` names; NN_EUNSUPPORTED: an unknown element
+ * type, or more than NN_MAX_RANK dimensions; NN_ENOMEM. *out is NULL on failure. */
+NN_API int nn_safetensors_open(nn_safetensors **out, const char *path, const nn_safetensors_opts *opts,
+                               nn_message *why);
+/* The same for a file that is in memory; `bytes` is borrowed until nn_safetensors_free, `name` (for
+ * messages) is not. */
+NN_API int nn_safetensors_parse(nn_safetensors **out, const void *bytes, size_t size, const char *name,
+                                const nn_safetensors_opts *opts, nn_message *why);
+NN_API void nn_safetensors_free(nn_safetensors *file);
+
+/* Tensors are numbered in the order of their data. NULL when `index` is out of range. */
+NN_API int64_t nn_safetensors_count(const nn_safetensors *file);
+NN_API const nn_safetensors_entry *nn_safetensors_at(const nn_safetensors *file, int64_t index);
+/* Index of the tensor `name`, -1 when there is none. */
+NN_API int64_t nn_safetensors_find(const nn_safetensors *file, const char *name);
+
+/* The text metadata, sorted by key (bytewise). NULL when `index` is out of range or `key` is absent. */
+NN_API int64_t nn_safetensors_metadata_count(const nn_safetensors *file);
+NN_API const nn_pair *nn_safetensors_metadata_at(const nn_safetensors *file, int64_t index);
+NN_API const char *nn_safetensors_metadata(const nn_safetensors *file, const char *key);
+
+/* Writes tensor `index` as `to` into dst[count]; `count` must be that of the tensor (NN_ESHAPE). F16,
+ * BF16, F32 and F64 become F32 or F64; integers and BOOL become I64, I32 or U8; any type becomes itself.
+ * Other pairs are NN_EUNSUPPORTED. F64 to F32 rounds to nearest even, all else is exact: a value that `to`
+ * cannot hold is NN_EFORMAT, dst is undefined then. NaN and infinity pass through. */
+NN_API int nn_safetensors_read(const nn_safetensors *file, int64_t index, nn_dtype to, void *dst, int64_t count,
+                               nn_message *why);
+/* Number of NaN and infinite elements of tensor `index`: weights of a run that diverged. */
+NN_API int nn_safetensors_nonfinite(const nn_safetensors *file, int64_t index, int64_t *count, nn_message *why);
+
+/* A tensor to be written; `data` is contiguous and row-major, and may be NULL where it has no elements. */
+typedef struct nn_safetensors_item {
+    const char *name;
+    nn_dtype type;
+    nn_shape shape;
+    const void *data;
+} nn_safetensors_item;
+
+/* Replaces the file at `path` such that after any crash it is the old or the new file. `items` may be in
+ * any order: the bytes are those that the reference writer produces for the same tensors (by falling
+ * alignment of the type, then by name; metadata, which that writes in random order, by key). The data
+ * are not copied in memory. NN_EINVAL: a name or key is missing, twice there, not UTF-8, has control
+ * characters or is reserved, or data are missing; NN_EIO: the old file is still there. One exception:
+ * when syncing the folder fails the new file is in place, but a power loss may yet bring back the old. */
+NN_API int nn_safetensors_write(const char *path, const nn_safetensors_item *items, int64_t n,
+                                const nn_pair *metadata, int64_t m, nn_message *why);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

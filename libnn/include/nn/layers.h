@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Layers: names and composition, no arithmetic. Each pushes its name, declares or finds its
+ * parameters there, and calls ops. Names and initialisers are torchvision's, so that its state
+ * dicts load as they are.
+ */
+#ifndef NN_LAYERS_H
+#define NN_LAYERS_H
+
+#include <nn/ops.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct nn_conv2d_opts {
+    int64_t out, k;                   /* output channels, kernel size */
+    int64_t stride, dilation, groups; /* 0: 1 */
+    nn_padding padding;
+    int64_t pad;
+    int bias;
+    int init_default; /* torch.nn.Conv2d's own initialiser instead of torchvision's kaiming_normal(fan_out) */
+} nn_conv2d_opts;
+
+typedef struct nn_batchnorm_opts {
+    double eps, momentum; /* 0: 1e-5, 0.1 */
+} nn_batchnorm_opts;
+
+typedef struct nn_linear_opts {
+    int64_t out;
+    int no_bias;
+    int init_default; /* torch.nn.Linear's own initialiser instead of uniform(1/sqrt(out)) and zero bias */
+} nn_linear_opts;
+
+/* "<name>.weight" [out, C/groups, k, k], "<name>.bias" [out]. */
+NN_API nn_tensor *nn_layer_conv2d(nn_graph *g, const char *name, nn_tensor *x, nn_conv2d_opts opts);
+/* "<name>.weight", ".bias", ".running_mean", ".running_var" [C], ".num_batches_tracked" []. In training
+ * mode it normalises with the batch's statistics and tracks them, else with the running ones. */
+NN_API nn_tensor *nn_layer_batchnorm(nn_graph *g, const char *name, nn_tensor *x, nn_batchnorm_opts opts);
+/* "<name>.weight" [out, I], "<name>.bias" [out]. */
+NN_API nn_tensor *nn_layer_linear(nn_graph *g, const char *name, nn_tensor *x, nn_linear_opts opts);
+/* x * sigmoid(fc2(silu(fc1(mean of x over H and W)))), "<name>.fc1", "<name>.fc2" with biases. */
+NN_API nn_tensor *nn_layer_squeeze_excite(nn_graph *g, const char *name, nn_tensor *x, int64_t squeeze);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * libnn: tensors, automatic differentiation, convolution networks and optimizers in C11. This
+ * header includes all the others; read them in this order.
+ */
+#ifndef NN_NN_H
+#define NN_NN_H
+
+#include <nn/base.h>
+#include <nn/device.h>
+#include <nn/model.h>
+#include <nn/graph.h>
+#include <nn/ops.h>
+#include <nn/layers.h>
+#include <nn/optim.h>
+#include <nn/plan.h>
+#include <nn/op.h>
+
+#endif

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The ops that come with the library, as builders. They have no names and no state; layers (see
+ * layers.h) declare parameters and call them. Activations are [N,H,W,C] or [N,C]; the channel is
+ * always last. Each builder returns NULL on failure and leaves the reason in the graph.
+ */
+#ifndef NN_OPS_H
+#define NN_OPS_H
+
+#include <nn/op.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- convolution and linear maps ---- */
+
+typedef enum nn_padding {
+    NN_PAD_AUTO,  /* symmetric, dilation*(k-1)/2: keeps the size at stride 1 (torchvision) */
+    NN_PAD_VALID, /* none */
+    NN_PAD_SAME,  /* TensorFlow's SAME: out = ceil(in/stride), the odd pixel after */
+    NN_PAD_EXPLICIT /* opts.pad on all four sides */
+} nn_padding;
+
+typedef struct nn_conv_opts {
+    int64_t stride, dilation, groups; /* 0: 1 */
+    nn_padding padding;
+    int64_t pad; /* with NN_PAD_EXPLICIT */
+} nn_conv_opts;
+
+/* x [N,H,W,I], weight [O,I/groups,kh,kw], bias [O] or NULL -> [N,H',W',O]. Becomes conv1x1 or
+ * depthwise where it is one. */
+NN_API nn_tensor *nn_conv2d(nn_graph *g, nn_tensor *x, nn_tensor *weight, nn_tensor *bias, nn_conv_opts opts);
+/* x [...,I], weight [O,I,1,1] or [O,I], bias [O] or NULL -> [...,O]. */
+NN_API nn_tensor *nn_conv1x1(nn_graph *g, nn_tensor *x, nn_tensor *weight, nn_tensor *bias);
+/* x [N,H,W,C], weight [C,1,k,k], bias [C] or NULL; stride and padding from opts; groups ignored. */
+NN_API nn_tensor *nn_depthwise(nn_graph *g, nn_tensor *x, nn_tensor *weight, nn_tensor *bias, nn_conv_opts opts);
+/* x [N,I], weight [O,I], bias [O] or NULL -> [N,O]. */
+NN_API nn_tensor *nn_linear(nn_graph *g, nn_tensor *x, nn_tensor *weight, nn_tensor *bias);
+
+/* ---- normalisation, in its parts ---- */
+
+/* Mean and biased variance [C] of x [...,C] over all but the channel. One value per channel is an error. */
+NN_API int nn_moments(nn_graph *g, nn_tensor *x, nn_tensor **mean, nn_tensor **variance);
+/* scale = gamma / sqrt(variance + eps); gamma [C] or NULL (ones). */
+NN_API nn_tensor *nn_bn_coeff(nn_graph *g, nn_tensor *variance, nn_tensor *gamma, double eps);
+/* scale*(x - mean) + beta with mean, scale [C] and beta [C] or NULL. */
+NN_API nn_tensor *nn_affine(nn_graph *g, nn_tensor *x, nn_tensor *mean, nn_tensor *scale, nn_tensor *beta);
+/* Effect: running = (1-momentum)*running + momentum*batch, the stored variance being unbiased
+ * (times count/(count-1)); adds 1 to `batches` [] (I64) unless NULL. A batch whose statistics are
+ * not finite changes nothing. `count` is the number of values per channel. */
+NN_API void nn_bn_track(nn_graph *g, nn_tensor *mean, nn_tensor *variance, nn_tensor *running_mean,
+                        nn_tensor *running_variance, nn_tensor *batches, double momentum, int64_t count);
+
+/* ---- elementwise ---- */
+
+NN_API nn_tensor *nn_silu(nn_graph *g, nn_tensor *x);    /* x*sigmoid(x) */
+NN_API nn_tensor *nn_relu(nn_graph *g, nn_tensor *x);    /* max(x,0) */
+NN_API nn_tensor *nn_relu6(nn_graph *g, nn_tensor *x);   /* min(max(x,0),6) */
+NN_API nn_tensor *nn_sigmoid(nn_graph *g, nn_tensor *x); /* 1/(1+exp(-x)) */
+/* Broadcasting as in NumPy: dimensions are aligned at the end, and one of a pair may be 1. */
+NN_API nn_tensor *nn_add(nn_graph *g, nn_tensor *a, nn_tensor *b);
+NN_API nn_tensor *nn_mul(nn_graph *g, nn_tensor *a, nn_tensor *b);
+/* factor*x + shift. */
+NN_API nn_tensor *nn_scale(nn_graph *g, nn_tensor *x, double factor, double shift);
+/* To another floating type; U8 becomes NN_REAL unchanged in value. */
+NN_API nn_tensor *nn_cast(nn_graph *g, nn_tensor *x, nn_dtype type);
+/* (x/maximum - mean[c])/std[c] with x [N,H,W,3] U8 or NN_REAL -> NN_REAL. */
+NN_API nn_tensor *nn_normalize(nn_graph *g, nn_tensor *x, const double mean[3], const double std[3], double maximum);
+
+/* ---- shape ---- */
+
+NN_API nn_tensor *nn_reshape(nn_graph *g, nn_tensor *x, nn_shape shape);
+/* [N,...] -> [N,rest]. */
+NN_API nn_tensor *nn_flatten(nn_graph *g, nn_tensor *x);
+/* Zeros around H and W of x [N,H,W,C]. */
+NN_API nn_tensor *nn_pad(nn_graph *g, nn_tensor *x, int64_t top, int64_t bottom, int64_t left, int64_t right);
+
+/* ---- reductions ---- */
+
+NN_API nn_tensor *nn_sum(nn_graph *g, nn_tensor *x);  /* over everything, -> [] */
+NN_API nn_tensor *nn_mean(nn_graph *g, nn_tensor *x); /* over everything, -> [] */
+/* [N,H,W,C] -> [N,1,1,C], the mean over H and W. */
+NN_API nn_tensor *nn_global_avg_pool(nn_graph *g, nn_tensor *x);
+/* Over the last dimension. */
+NN_API nn_tensor *nn_softmax(nn_graph *g, nn_tensor *x);
+NN_API nn_tensor *nn_log_softmax(nn_graph *g, nn_tensor *x);
+
+/* ---- losses ---- */
+
+typedef struct nn_ce_opts {
+    double smoothing;         /* label smoothing in [0,1) */
+    nn_tensor *class_weights; /* [C] or NULL */
+} nn_ce_opts;
+/* Mean cross entropy of logits [N,C] with target [N] (I32 class indices) or [N,C] (NN_REAL
+ * probabilities) -> []. Definition of torch.nn.CrossEntropyLoss, weights and smoothing included.
+ * An index outside [0,C) makes the loss NaN. */
+NN_API nn_tensor *nn_cross_entropy(nn_graph *g, nn_tensor *logits, nn_tensor *target, nn_ce_opts opts);
+
+/* ---- randomness ---- */
+
+/* 0 or 1/(1-p) in each element, 0 with probability p; of the given shape; first dimension = sample. */
+NN_API nn_tensor *nn_keep_mask(nn_graph *g, nn_shape shape, double p);
+/* x times a keep mask of its shape in a training graph; x itself in evaluation or when p is 0. */
+NN_API nn_tensor *nn_dropout(nn_graph *g, nn_tensor *x, double p);
+/* Stochastic depth: x times one mask value per row (sample). */
+NN_API nn_tensor *nn_drop_path(nn_graph *g, nn_tensor *x, double p);
+
+/* ---- block ops ---- */
+
+/* act(scale*(conv1x1(x, w1) - mean) + beta), then a depthwise convolution, in bands of rows so that
+ * the expanded tensor never exists in memory. Legal where mean and scale do not depend on the
+ * batch: evaluation and frozen batch norm. x [N,H,W,I], w1 [E,I,1,1], mean/scale/beta [E], w2 [E,1,k,k]. */
+typedef struct nn_expand_opts {
+    nn_act act;
+    nn_conv_opts conv;
+} nn_expand_opts;
+NN_API nn_tensor *nn_expand_depthwise(nn_graph *g, nn_tensor *x, nn_tensor *w1, nn_tensor *const norm[3],
+                                      nn_tensor *w2, nn_expand_opts opts);
+
+/* The descriptors, for tests that must know every op there is, and for fusion. */
+#define NN_OP_LIST(X)                                                                        \
+    X(conv2d) X(conv1x1) X(depthwise) X(linear) X(moments) X(bn_coeff) X(affine) X(bn_track) \
+    X(silu) X(relu) X(relu6) X(sigmoid) X(add) X(mul) X(scale) X(cast) X(normalize)          \
+    X(reshape) X(pad) X(sum) X(mean) X(global_avg_pool) X(softmax) X(log_softmax)            \
+    X(cross_entropy) X(keep_mask) X(expand_depthwise)
+#define X(name) NN_API extern const nn_op nn_op_##name;
+NN_OP_LIST(X)
+#undef X
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

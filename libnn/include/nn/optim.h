@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Optimizers as values: a descriptor with its numbers, given to nn_compile. Definitions follow
+ * torch.optim exactly (which decay is coupled and which is not, bias corrections, RAdam's
+ * rectification), so results can be compared step by step.
+ */
+#ifndef NN_OPTIM_H
+#define NN_OPTIM_H
+
+#include <nn/op.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* One parameter's share of an update. All pointers cover `count` elements. */
+typedef struct nn_update {
+    nn_real *param;
+    const nn_real *grad; /* multiply by grad_factor */
+    nn_real *m1, *m2;    /* NULL where the optimizer keeps fewer moments */
+    int64_t count;
+    double grad_factor;
+    double learning_rate; /* already times the segment's scale */
+    double decay;         /* already times the segment's scale */
+    int64_t t;            /* number of this update among the applied ones, from 1 */
+} nn_update;
+
+typedef struct nn_optim nn_optim;
+struct nn_optim {
+    const char *name; /* NULL: no optimizer */
+    int moments;      /* buffers it keeps: 0, 1 or 2 */
+    void (*update)(const nn_optim *self, const nn_update *u);
+    double decay;
+    double p[6]; /* the optimizer's own numbers */
+};
+
+typedef struct nn_sgd_opts {
+    double momentum, dampening, decay;
+    int nesterov;
+} nn_sgd_opts;
+typedef struct nn_adam_opts {
+    double beta1, beta2, eps; /* 0: 0.9, 0.999, 1e-8 */
+    double decay;
+} nn_adam_opts;
+
+NN_API nn_optim nn_sgd(nn_sgd_opts opts);
+NN_API nn_optim nn_adam(nn_adam_opts opts);  /* decay is added to the gradient */
+NN_API nn_optim nn_adamw(nn_adam_opts opts); /* decay is decoupled; torch's default is 0.01 */
+NN_API nn_optim nn_radam(nn_adam_opts opts); /* decay is added to the gradient, as in torch.optim.RAdam */
+
+/* Learning rate of update k, counted from 0. */
+NN_API double nn_warmup(int64_t k, double rate, int64_t warmup_steps); /* rate * min(k/warmup, 1) */
+/* Cosine from `rate` to `final` over `total` updates; `final` beyond. */
+NN_API double nn_cosine(int64_t k, double rate, double final, int64_t total);
+/* rate * factor^(k / every). */
+NN_API double nn_step_decay(int64_t k, double rate, double factor, int64_t every);
+/* ReduceLROnPlateau: call once an epoch with the monitored value, lower being better. */
+typedef struct nn_plateau {
+    double factor, threshold; /* 0: 0.1 and 1e-4 (relative) */
+    int64_t patience;
+    double scale, best; /* state; scale multiplies the rate; start zeroed */
+    int64_t bad;
+    int started;
+} nn_plateau;
+NN_API double nn_plateau_next(nn_plateau *p, double value);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

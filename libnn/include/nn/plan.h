@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A plan: a graph compiled for one device, an array of steps over planned memory that is replayed.
+ * Three segments: FORWARD, BACKWARD, UPDATE.
+ *
+ *     nn_compile(&step, g, (nn_plan_opts){ .loss = loss, .optim = nn_adamw((nn_adam_opts){ .decay = 0.01 }) });
+ *     for (;;) {
+ *         fill nn_host(step, "image") and nn_host(step, "target");
+ *         nn_set(step, NN_LEARNING_RATE, nn_warmup(k, 1e-4, 1500));
+ *         nn_run(step, NN_GRADIENTS | NN_UPDATE);
+ *     }
+ */
+#ifndef NN_PLAN_H
+#define NN_PLAN_H
+
+#include <nn/optim.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct nn_plan nn_plan;
+
+enum {
+    NN_PLAN_DEBUG = 1 << 0,   /* no fusion, no reuse of memory, guard zones, every tensor readable */
+    NN_PLAN_NO_FUSE = 1 << 1, /* each part of DEBUG alone */
+    NN_PLAN_NO_REUSE = 1 << 2,
+    NN_PLAN_NO_CHEAP = 1 << 3 /* keep every output that backward reads */
+};
+
+typedef struct nn_plan_opts {
+    nn_tensor *loss;         /* scalar to differentiate; NULL: forward only */
+    const char *wrt;         /* pattern of the parameters that get gradients; NULL: all trainable ones */
+    nn_tensor *const *inputs; /* other tensors whose gradient is wanted (see nn_read_gradient) */
+    int input_count;
+    nn_tensor *const *seeds; /* instead of a loss: tensors whose gradient you write (nn_seed) before each backward */
+    int seed_count;
+    nn_optim optim;          /* zero: no UPDATE segment */
+    double clip_norm;        /* 0: off; else the global gradient norm is limited to this */
+    double ema_decay;        /* 0: off; else weights and state are averaged after each update */
+    nn_plan *share;          /* a plan that never runs at the same time: use one activation arena */
+    uint64_t seed;           /* of dropout and stochastic depth */
+    uint32_t flags;
+} nn_plan_opts;
+
+/* Compiles what `opts` asks for; seals the models. On failure nothing is left to free and the
+ * reason is in nn_graph_error(graph). The plan refers to the models, not to the graph. */
+NN_API int nn_compile(nn_plan **out, nn_graph *graph, nn_plan_opts opts);
+NN_API void nn_plan_free(nn_plan *plan);
+NN_API const char *nn_plan_error(const nn_plan *plan);
+
+/* What nn_run runs. Without NN_ACCUMULATE gradients are overwritten. */
+enum {
+    NN_FORWARD = 1 << 0,
+    NN_BACKWARD = 1 << 1,
+    NN_UPDATE = 1 << 2,
+    NN_ACCUMULATE = 1 << 3, /* add to the parameters' gradients of earlier runs */
+    NN_GRADIENTS = NN_FORWARD | NN_BACKWARD
+};
+/* Runs segments in order. A forward pass advances NN_SAMPLE by the batch (first dimension of the
+ * first input) when it ends. An update whose gradients are not all finite changes nothing and is
+ * counted (NN_SKIPPED). */
+NN_API int nn_run(nn_plan *plan, unsigned what);
+
+/* Memory of an input, to be filled before nn_run; NULL when there is no input of that name. */
+NN_API void *nn_host(nn_plan *plan, const char *name, size_t *bytes);
+/* Copies an input in, with the size checked. */
+NN_API int nn_write(nn_plan *plan, const char *name, const void *data, size_t bytes);
+/* Reads a value that was observed (in a debug plan: any tensor, by path) as `type`, converting
+ * floating types. `count` must be the number of elements. */
+NN_API int nn_read(nn_plan *plan, const char *name, nn_dtype type, void *data, int64_t count);
+NN_API int nn_read_gradient(nn_plan *plan, const char *name, nn_dtype type, void *data, int64_t count);
+/* Gradient buffer of the i-th of opts.seeds, NN_REAL, to be filled before a backward run. */
+NN_API nn_real *nn_seed(nn_plan *plan, int i);
+/* The loss of the last forward run; NaN before the first one. */
+NN_API double nn_loss(nn_plan *plan);
+
+typedef enum nn_setting {
+    NN_LEARNING_RATE,
+    NN_LOSS_SEED, /* gradient of the loss: 1 at first; 1/k when k runs are accumulated */
+    NN_STEP,      /* counters, for exact resume */
+    NN_SAMPLE,
+    NN_APPLIED,
+    NN_SKIPPED,
+    NN_GRAD_NORM, /* read only */
+    NN_EMA_DECAY
+} nn_setting;
+NN_API int nn_set(nn_plan *plan, nn_setting what, double value);
+NN_API double nn_get(const nn_plan *plan, nn_setting what);
+
+/* Uses another role's buffers from now on: nn_rebind(p, NN_BASE_PARAM, NN_BASE_EMA) evaluates the
+ * averaged weights (and state), nn_rebind(p, NN_BASE_PARAM, NN_BASE_PARAM) goes back. */
+NN_API int nn_rebind(nn_plan *plan, nn_base from, nn_base to);
+
+/* What the plan will need and do. */
+typedef struct nn_summary {
+    int64_t parameters;      /* elements, of the models used */
+    int64_t trainable;       /* of these, with gradients here */
+    double multiply_adds;    /* of one forward run, counted by the ops of it */
+    size_t activation_bytes; /* the planned arena */
+    size_t parameter_bytes;  /* weights, state, gradients, moments, EMA */
+    size_t input_bytes, scratch_bytes, cache_bytes;
+    size_t peak_bytes; /* all of the above together */
+    int64_t steps[3];  /* in each segment */
+    double arithmetic_intensity; /* flops per byte of the forward run */
+} nn_summary;
+NN_API void nn_plan_summary(const nn_plan *plan, nn_summary *out);
+
+/* Profile: nn_profile(p, 1) starts to take times (and forgets earlier ones), 0 stops. Rows are in
+ * the order of execution. */
+typedef struct nn_profile_row {
+    const char *name, *op;
+    int segment; /* NN_FORWARD, NN_BACKWARD or NN_UPDATE */
+    int64_t runs;
+    double seconds; /* in all */
+    double flops, bytes; /* of one run */
+} nn_profile_row;
+NN_API void nn_profile(nn_plan *plan, int on);
+NN_API int64_t nn_profile_rows(const nn_plan *plan, nn_profile_row *rows, int64_t most);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

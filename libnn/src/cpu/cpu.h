@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The CPU backend's table of kernels. Each file of simd/ exports one table of functions for each
+ * instruction set; a device points at one struct nni_cpu, chosen when it is opened. Ops reach
+ * their hot loops through step->device->cpu and stay portable themselves.
+ */
+#ifndef NNI_CPU_H
+#define NNI_CPU_H
+
+#include "core/core.h"
+#include "cpu/depthwise.h"
+#include "cpu/gemm.h"
+#include "cpu/pointwise.h"
+
+struct nni_cpu {
+    const char *name;
+    int vec; /* elements of a vector */
+    const struct nni_gemm_kernels *gemm;
+    const struct nni_depthwise_kernels *depthwise;
+    const struct nni_pointwise_kernels *pointwise;
+};
+
+static inline const struct nni_cpu *nni_cpu_of(const nn_step *s) { return s->device->cpu; }
+
+/* Splits `count` things into tiles of at least `least`, at most `most` tiles: a function of the
+ * shape alone. Returns the number of tiles; *size is the things of each but the last. */
+static inline int64_t nni_tiles(int64_t count, int64_t least, int64_t most, int64_t *size)
+{
+    int64_t n = least > 0 ? count / least : count;
+
+    n = n < 1 ? 1 : n > most ? most : n;
+    *size = (count + n - 1) / n;
+    if (*size < 1)
+        *size = 1;
+    n = (count + *size - 1) / *size;
+    return n < 1 ? 1 : n;
+}
+
+/* Rows and channels of an activation: [N,H,W,C] is N*H*W rows of C. */
+static inline int64_t nni_channels(nn_shape s) { return s.rank ? s.dim[s.rank - 1] : 1; }
+static inline int64_t nni_rows(nn_shape s)
+{
+    int64_t c = nni_channels(s), n = nn_shape_count(s);
+
+    return c > 0 ? n / c : 0;
+}
+
+#endif

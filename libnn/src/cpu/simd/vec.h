@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One vector type for all instruction sets. The files of this folder are compiled once for each of
+ * them with NNI_ISA set (portable, avx2, avx512); they are written on `vec`, which holds VEC
+ * elements of nn_real, with the compilers' vector arithmetic: a*b+c contracts to a fused multiply-add
+ * where the instruction set has one. Only what the compilers cannot express well uses intrinsics.
+ *
+ * A lane's result never depends on the other lanes, so a tail done with vload_part gives the same
+ * bits as the full vector would.
+ */
+#ifndef NNI_VEC_H
+#define NNI_VEC_H
+
+#include <nn/op.h>
+
+#include <math.h>
+#include <string.h>
+#if defined(__AVX2__) || defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
+#define NNI_PASTE2(a, b) a##_##b
+#define NNI_PASTE(a, b) NNI_PASTE2(a, b)
+/* The name of this instruction set's variant of a symbol. */
+#define NNI_NAME(x) NNI_PASTE(x, NNI_ISA)
+
+#if defined(__AVX512F__)
+enum { VEC_BYTES = 64 };
+#define VEC_SIZE 64
+#elif defined(__AVX2__)
+enum { VEC_BYTES = 32 };
+#define VEC_SIZE 32
+#else
+enum { VEC_BYTES = 16 };
+#define VEC_SIZE 16
+#endif
+enum { VEC = VEC_BYTES / (int)sizeof(nn_real) };
+
+typedef nn_real vec __attribute__((vector_size(VEC_SIZE)));
+typedef nn_real vec_unaligned __attribute__((vector_size(VEC_SIZE), aligned(4), may_alias));
+#ifdef NN_REAL_DOUBLE
+typedef int64_t ivec __attribute__((vector_size(VEC_SIZE)));
+#else
+typedef int32_t ivec __attribute__((vector_size(VEC_SIZE)));
+#endif
+
+static inline vec vload(const nn_real *p) { return *(const vec_unaligned *)p; }
+static inline void vstore(nn_real *p, vec x) { *(vec_unaligned *)p = x; }
+static inline vec vset(nn_real a) { return a - (vec){ 0 }; }
+static inline vec vzero(void) { return (vec){ 0 }; }
+
+/* The first n (0 < n < VEC) elements; the others are zero, or left alone. */
+static inline vec vload_part(const nn_real *p, int n)
+{
+#if defined(__AVX512F__) && !defined(NN_REAL_DOUBLE)
+    return (vec)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1u), p);
+#else
+    vec x = { 0 };
+
+    memcpy(&x, p, (size_t)n * sizeof *p);
+    return x;
+#endif
+}
+
+static inline void vstore_part(nn_real *p, vec x, int n)
+{
+#if defined(__AVX512F__) && !defined(NN_REAL_DOUBLE)
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1u), (__m512)x);
+#else
+    memcpy(p, &x, (size_t)n * sizeof *p);
+#endif
+}
+
+/* a > b ? a : b; b when they are unordered, so a NaN in b comes through. */
+static inline vec vmax(vec a, vec b)
+{
+#if defined(NN_REAL_DOUBLE) || !defined(__AVX2__)
+    ivec m = a > b;
+
+    return (vec)(((ivec)a & m) | ((ivec)b & ~m));
+#elif defined(__AVX512F__)
+    return (vec)_mm512_max_ps((__m512)a, (__m512)b);
+#else
+    return (vec)_mm256_max_ps((__m256)a, (__m256)b);
+#endif
+}
+
+static inline vec vmin(vec a, vec b)
+{
+#if defined(NN_REAL_DOUBLE) || !defined(__AVX2__)
+    ivec m = a < b;
+
+    return (vec)(((ivec)a & m) | ((ivec)b & ~m));
+#elif defined(__AVX512F__)
+    return (vec)_mm512_min_ps((__m512)a, (__m512)b);
+#else
+    return (vec)_mm256_min_ps((__m256)a, (__m256)b);
+#endif
+}
+
+/* x where the mask of a comparison is set, else 0. */
+static inline vec vand(ivec mask, vec x) { return (vec)(mask & (ivec)x); }
+
+/* Sum of the lanes, in a fixed order. */
+static inline nn_real vsum(vec x)
+{
+    nn_real s = 0;
+
+    for (int i = 0; i < VEC; i++)
+        s += x[i];
+    return s;
+}
+
+/* exp(x). In float: Cody-Waite reduction and a degree-6 polynomial, error below 2 ulp on the range
+ * of normal results; 0 and infinity beyond it, NaN for NaN. */
+static inline vec vexp(vec x)
+{
+#ifdef NN_REAL_DOUBLE
+    for (int i = 0; i < VEC; i++)
+        x[i] = exp(x[i]);
+    return x;
+#else
+    const nn_real magic = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer */
+    vec clamped = vmin(vset(88.72284f), vmax(vset(-87.33655f), x));
+    vec t = clamped * vset(1.44269504088896341f) + vset(magic);
+    vec n = t - vset(magic);
+    vec r = clamped - n * vset(0.693359375f);
+    vec p;
+    ivec e;
+
+    r = r - n * vset(-2.12194440e-4f);
+    p = r * vset(1.9875691500e-4f) + vset(1.3981999507e-3f);
+    p = p * r + vset(8.3334519073e-3f);
+    p = p * r + vset(4.1665795894e-2f);
+    p = p * r + vset(1.6666665459e-1f);
+    p = p * r + vset(5.0000001201e-1f);
+    p = p * (r * r) + r + vset(1.0f);
+    /* The integer is the distance of the bit patterns. 2^n is applied in two halves: n reaches 128. */
+    e = (ivec)t - (ivec)vset(magic);
+    p = p * (vec)(((e >> 1) + 127) << 23);
+    return p * (vec)((((e - (e >> 1))) + 127) << 23);
+#endif
+}
+
+static inline vec vsigmoid(vec x) { return vset(1) / (vset(1) + vexp(-x)); }
+
+/* The activations of the affine slot and their derivatives with respect to z. */
+static inline vec vact(int act, vec z)
+{
+    switch (act) {
+    case NN_ACT_RELU: return vmax(vzero(), z);
+    case NN_ACT_RELU6: return vmin(vset(6), vmax(vzero(), z));
+    case NN_ACT_SILU: return z * vsigmoid(z);
+    case NN_ACT_SIGMOID: return vsigmoid(z);
+    default: return z;
+    }
+}
+
+static inline vec vact_grad(int act, vec z)
+{
+    vec s;
+
+    switch (act) {
+    case NN_ACT_RELU: return vand(z > vzero(), vset(1));
+    case NN_ACT_RELU6: return vand((z > vzero()) & (z < vset(6)), vset(1));
+    case NN_ACT_SILU: s = vsigmoid(z); return s * (vset(1) + z * (vset(1) - s));
+    case NN_ACT_SIGMOID: s = vsigmoid(z); return s * (vset(1) - s);
+    default: return vset(1);
+    }
+}
+
+#endif

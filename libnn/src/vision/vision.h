@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the files of this room share. The decoder is built as check-then-decode: jpeg.c and png.c verify a file
+ * completely and copy what they verified into a clean file, and only that copy reaches stb_image, which is fast and
+ * small but trusts its input.
+ */
+#ifndef NNI_VISION_H
+#define NNI_VISION_H
+
+#include <nn/vision.h>
+#include "base/base.h"
+
+enum { NNI_IMAGE_SIDE = 16384, NNI_RESIZE_SIDE = 65536 };
+
+/* A verified file without everything the decoder need not see; release `bytes` with nni_free. */
+struct nni_clean {
+    uint8_t *bytes;
+    size_t size;
+};
+
+static inline unsigned nni_be16(const uint8_t *p) { return (unsigned)p[0] << 8 | p[1]; }
+static inline uint32_t nni_be32(const uint8_t *p) { return (uint32_t)nni_be16(p) << 16 | nni_be16(p + 2); }
+
+/* Orientation 1..8 from the TIFF structure inside EXIF; 1 when it is absent or makes no sense. */
+int nni_exif_orientation(const uint8_t *tiff, size_t size);
+
+/* Reads the headers into *info. `limit` non-NULL: goes on to verify the whole file within those limits and fills
+ * *clean. Texts name the byte offset. */
+int nni_jpeg_check(const uint8_t *data, size_t size, nn_image_info *info, const nn_decode_opts *limit,
+                   struct nni_clean *clean, nn_message *why);
+int nni_png_check(const uint8_t *data, size_t size, nn_image_info *info, const nn_decode_opts *limit,
+                  struct nni_clean *clean, nn_message *why);
+/* The size limits, in one place for both formats. */
+int nni_image_limits(const nn_image_info *info, const nn_decode_opts *limit, nn_message *why);
+
+/* stb_image on a clean file. On success *rgb is [height,width,3], valid until nni_stb_release. */
+struct nni_stb;
+int nni_stb_decode(struct nni_stb **stb, const struct nni_clean *clean, const nn_image_info *info, const uint8_t **rgb,
+                   nn_message *why);
+void nni_stb_release(struct nni_stb *stb);
+
+/* Scratch memory number `slot` with room for `size` bytes, contents undefined; NULL when there is none. */
+void *nni_scratch(nn_vision_scratch *scratch, int slot, size_t size);
+
+static inline size_t nni_image_stride(const nn_image *image)
+{
+    return image->stride ? image->stride : (size_t)image->width * 3;
+}
+/* Checks both images and gives `out` pixels when it has none; *fresh says that it did. */
+int nni_image_prepare(nn_image *out, const nn_image *in, bool *fresh, nn_message *why);
+
+/* Sizes are checked and differ; 0 or NN_ENOMEM. */
+int nni_resize_opencv(const nn_image *out, const nn_image *in, nn_vision_scratch *scratch);
+int nni_resize_pillow(const nn_image *out, const nn_image *in, bool cubic, nn_vision_scratch *scratch);
+
+#endif
