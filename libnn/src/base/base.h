@@ -59,6 +59,10 @@ struct nni_seam {
     int (*unlink)(const char *path);
     int (*mkdir)(const char *path, int mode);
     int (*stat)(const char *path, struct nni_stat *out);
+    void *(*opendir)(const char *path);
+    const char *(*readdir)(void *folder); /* next name; NULL at the end (errno 0) or on failure */
+    int (*closedir)(void *folder);
+    int (*realpath)(const char *path, char *absolute); /* into PATH_MAX bytes */
     void *(*map)(int fd, size_t size);
     int (*unmap)(void *at, size_t size);
 };

@@ -6,6 +6,7 @@
  */
 #include "base.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -58,6 +59,19 @@ static int sys_stat(const char *path, struct nni_stat *out)
     return 0;
 }
 
+static void *sys_opendir(const char *path) { return opendir(path); }
+static int sys_closedir(void *folder) { return closedir(folder); }
+static int sys_realpath(const char *path, char *absolute) { return realpath(path, absolute) ? 0 : -1; }
+
+static const char *sys_readdir(void *folder)
+{
+    struct dirent *entry;
+
+    errno = 0;
+    entry = readdir(folder);
+    return entry ? entry->d_name : NULL;
+}
+
 static void *sys_map(int fd, size_t size)
 {
     void *at = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
@@ -78,6 +92,10 @@ struct nni_seam nni_seam = {
     .unlink = unlink,
     .mkdir = sys_mkdir,
     .stat = sys_stat,
+    .opendir = sys_opendir,
+    .readdir = sys_readdir,
+    .closedir = sys_closedir,
+    .realpath = sys_realpath,
     .map = sys_map,
     .unmap = munmap,
 };
