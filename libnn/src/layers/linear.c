@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Linear map with its parameters. torchvision's networks scale the weights of their heads by the
+ * number of outputs, torch's bare layer by the number of inputs; a head added to a finished
+ * network usually is the bare layer.
+ */
+#include <math.h>
+#include <nn/layers.h>
+
+nn_tensor *nn_layer_linear(nn_graph *g, const char *name, nn_tensor *x, nn_linear_opts opts)
+{
+    int64_t in = nn_dim(x, -1);
+    nn_init init, bias_init = { .kind = NN_INIT_ZERO };
+    nn_tensor *weight, *bias = NULL;
+
+    if (!x)
+        return NULL;
+    if (opts.out < 1 || in < 1)
+        return nn_graph_fail(g, NN_ESHAPE, "linear layer '%s': cannot map %lld inputs to %lld outputs", name,
+                             (long long)in, (long long)opts.out);
+    init = (nn_init){ .kind = NN_INIT_UNIFORM, .a = 1 / sqrt((double)opts.out) };
+    if (opts.init_default)
+        init = bias_init = (nn_init){ .kind = NN_INIT_UNIFORM, .a = 1 / sqrt((double)in) };
+
+    nn_push(g, name);
+    weight = nn_param(g, "weight", NN_SHAPE2(opts.out, in), init);
+    if (!opts.no_bias)
+        bias = nn_param(g, "bias", NN_SHAPE1(opts.out), bias_init);
+    x = nn_linear(g, x, weight, bias);
+    nn_pop(g);
+    return x;
+}

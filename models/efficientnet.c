@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * EfficientNet as one function: a stem, seven stages of MBConv blocks and a head. Larger members of
+ * the family are B0 with more channels and more blocks, so a table of B0's stages and two
+ * multipliers describe them all. Scopes count modules as torchvision does, those without
+ * parameters included: a dropout takes index 0 and the linear layer after it 1.
+ *
+ * Sources: Tan, Le: "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks",
+ * ICML 2019. Names, batch norm constants and resolutions: torchvision. Lite: TensorFlow's
+ * EfficientNet-lite, with the evaluation resolutions of timm's tf_efficientnet_lite.
+ */
+#include <math.h>
+#include <models/efficientnet.h>
+#include <string.h>
+
+/* clang-format off */
+#define B(n, w, d, p, e, m, r) \
+    { .name = "efficientnet_b" #n, .width = w, .depth = d, .dropout = p, .drop_path = 0.2, \
+      .eps = e, .momentum = m, .resolution = r, .classes = 1000 }
+#define LITE(n, w, d, p, r) \
+    { .name = "efficientnet_lite" #n, .width = w, .depth = d, .dropout = p, .drop_path = 0.2, \
+      .eps = 1e-3, .momentum = 0.01, .resolution = r, .classes = 1000, .lite = 1 }
+
+static const efficientnet_config configs[] = {
+    B(0, 1.0, 1.0, 0.2, 1e-5, 0.1,  224),
+    B(1, 1.0, 1.1, 0.2, 1e-5, 0.1,  240),
+    B(2, 1.1, 1.2, 0.3, 1e-5, 0.1,  288),
+    B(3, 1.2, 1.4, 0.3, 1e-5, 0.1,  300),
+    B(4, 1.4, 1.8, 0.4, 1e-5, 0.1,  380),
+    B(5, 1.6, 2.2, 0.4, 1e-3, 0.01, 456),
+    B(6, 1.8, 2.6, 0.5, 1e-3, 0.01, 528),
+    B(7, 2.0, 3.1, 0.5, 1e-3, 0.01, 600),
+    LITE(0, 1.0, 1.0, 0.2, 224),
+    LITE(1, 1.0, 1.1, 0.2, 240),
+    LITE(2, 1.1, 1.2, 0.3, 260),
+    LITE(3, 1.2, 1.4, 0.3, 300),
+    LITE(4, 1.4, 1.8, 0.4, 380),
+    { .name = "entry_b6", .width = 1.8, .depth = 2.6, .dropout = 0.5, .drop_path = 0.2,
+      .eps = 1e-3, .momentum = 0.01, .resolution = 528, .classes = 2, .backbone = 1000 },
+};
+
+/* The stages of B0; stride is that of a stage's first block. */
+static const struct stage {
+    int64_t expand, k, stride, out, blocks;
+} stages[] = {
+    { 1, 3, 1,  16, 1 },
+    { 6, 3, 2,  24, 2 },
+    { 6, 5, 2,  40, 2 },
+    { 6, 3, 2,  80, 3 },
+    { 6, 5, 1, 112, 3 },
+    { 6, 5, 2, 192, 4 },
+    { 6, 3, 1, 320, 1 },
+};
+/* clang-format on */
+
+enum { STAGES = sizeof stages / sizeof *stages, CONFIGS = sizeof configs / sizeof *configs };
+
+/* B0's channels times the width multiplier: the nearest multiple of 8 that loses at most a tenth. */
+static int64_t widened(const efficientnet_config *c, int64_t channels)
+{
+    double exact = (double)channels * c->width;
+    int64_t near = (int64_t)(exact + 4) / 8 * 8;
+
+    if (near < 8)
+        near = 8;
+    return (double)near < 0.9 * exact ? near + 8 : near;
+}
+
+static int64_t blocks_of(const efficientnet_config *c, int stage)
+{
+    if (c->lite && (stage == 0 || stage == STAGES - 1))
+        return stages[stage].blocks;
+    return (int64_t)ceil((double)stages[stage].blocks * c->depth);
+}
+
+static nn_tensor *activation(nn_graph *g, const efficientnet_config *c, nn_tensor *x)
+{
+    return c->lite ? nn_relu6(g, x) : nn_silu(g, x);
+}
+
+static nn_tensor *conv_bn(nn_graph *g, const efficientnet_config *c, int index, nn_tensor *x, nn_conv2d_opts conv)
+{
+    conv.padding = c->lite ? NN_PAD_SAME : NN_PAD_AUTO;
+    nn_pushi(g, index);
+    x = nn_layer_conv2d(g, "0", x, conv);
+    x = nn_layer_batchnorm(g, "1", x, (nn_batchnorm_opts){ .eps = c->eps, .momentum = c->momentum });
+    nn_pop(g);
+    return x;
+}
+
+/* Expand, filter each channel by itself, weigh the channels, project; what comes in is added where
+ * the shape has not changed. */
+struct block {
+    int64_t expand, k, stride, out;
+    double drop; /* probability that a sample skips it */
+};
+
+static nn_tensor *mbconv(nn_graph *g, const efficientnet_config *c, nn_tensor *x, const struct block *b)
+{
+    int64_t in = nn_dim(x, 3), mid = in * b->expand;
+    nn_tensor *y = x;
+    int n = 0;
+
+    nn_push(g, "block");
+    if (mid != in)
+        y = activation(g, c, conv_bn(g, c, n++, y, (nn_conv2d_opts){ .out = mid, .k = 1 }));
+    y = activation(g, c, conv_bn(g, c, n++, y,
+                                 (nn_conv2d_opts){ .out = mid, .k = b->k, .stride = b->stride, .groups = mid }));
+    if (!c->lite)
+        y = nn_layer_squeeze_excite(g, nn_namei(g, n++), y, in < 4 ? 1 : in / 4);
+    y = conv_bn(g, c, n, y, (nn_conv2d_opts){ .out = b->out, .k = 1 });
+    nn_pop(g);
+
+    if (b->stride == 1 && in == b->out) {
+        nn_push(g, "stochastic_depth");
+        y = nn_drop_path(g, y, b->drop);
+        nn_pop(g);
+        y = nn_add(g, y, x);
+    }
+    return y;
+}
+
+static nn_tensor *features(nn_graph *g, nn_tensor *x, const efficientnet_config *c)
+{
+    int64_t stem = c->lite ? 32 : widened(c, 32);
+    int64_t head = c->lite ? 1280 : 4 * widened(c, stages[STAGES - 1].out);
+    int64_t done = 0, all = 0;
+
+    for (int s = 0; s < STAGES; s++)
+        all += blocks_of(c, s);
+
+    nn_push(g, "features");
+    x = activation(g, c, conv_bn(g, c, 0, x, (nn_conv2d_opts){ .out = stem, .k = 3, .stride = 2 }));
+    for (int s = 0; s < STAGES; s++) {
+        struct block b = {
+            .expand = stages[s].expand, .k = stages[s].k, .stride = stages[s].stride, .out = widened(c, stages[s].out)
+        };
+
+        nn_pushi(g, s + 1);
+        for (int64_t i = 0; i < blocks_of(c, s); i++) {
+            b.drop = c->drop_path * (double)done++ / (double)all;
+            nn_pushi(g, i);
+            x = mbconv(g, c, x, &b);
+            nn_pop(g);
+            b.stride = 1;
+        }
+        nn_pop(g);
+    }
+    x = activation(g, c, conv_bn(g, c, STAGES + 1, x, (nn_conv2d_opts){ .out = head, .k = 1 }));
+    nn_pop(g);
+    return x;
+}
+
+static nn_tensor *dropout(nn_graph *g, const char *name, nn_tensor *x, double p)
+{
+    nn_push(g, name);
+    x = nn_dropout(g, x, p);
+    nn_pop(g);
+    return x;
+}
+
+nn_tensor *efficientnet(nn_graph *g, nn_tensor *image, const efficientnet_config *c)
+{
+    nn_tensor *x;
+
+    if (c->backbone)
+        nn_push(g, "backbone");
+    x = nn_flatten(g, nn_global_avg_pool(g, features(g, image, c)));
+    nn_push(g, "classifier");
+    x = dropout(g, "0", x, c->dropout);
+    x = nn_layer_linear(g, "1", x, (nn_linear_opts){ .out = c->backbone ? c->backbone : c->classes });
+    nn_pop(g);
+    if (!c->backbone)
+        return x;
+    nn_pop(g);
+
+    x = dropout(g, "dropout", x, c->dropout);
+    return nn_layer_linear(g, "classifier", x, (nn_linear_opts){ .out = c->classes, .init_default = 1 });
+}
+
+const efficientnet_config *efficientnet_at(int index)
+{
+    return index >= 0 && index < CONFIGS ? &configs[index] : NULL;
+}
+
+const efficientnet_config *efficientnet_find(const char *name)
+{
+    for (int i = 0; i < CONFIGS; i++)
+        if (!strcmp(configs[i].name, name))
+            return &configs[i];
+    return NULL;
+}

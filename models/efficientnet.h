@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * EfficientNet, by name: efficientnet_b0 to b7, efficientnet_lite0 to lite4, and entry_b6, a B6 of
+ * 1000 outputs under a new head.
+ *
+ *     efficientnet_config c = *efficientnet_find("efficientnet_b6");
+ *
+ *     c.classes = 2;
+ *     logits = efficientnet(g, image, &c);
+ *
+ * Parameters and state are called as in torchvision ("features.1.0.block.0.0.weight"), so that its
+ * state dicts load as they are.
+ */
+#ifndef MODELS_EFFICIENTNET_H
+#define MODELS_EFFICIENTNET_H
+
+#include <nn/layers.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct efficientnet_config {
+    const char *name;
+    double width, depth;   /* multipliers of B0's channels and blocks */
+    double dropout;        /* before the classifier */
+    double drop_path;      /* stochastic depth: block i of n is left out with probability drop_path*i/n */
+    double eps, momentum;  /* of the batch norms */
+    int64_t resolution;    /* height and width of the images that the network was designed for */
+    int64_t classes;       /* number of logits */
+    int lite;              /* ReLU6, no squeeze-and-excite, TensorFlow's padding, stem and head not widened */
+    int64_t backbone;      /* nonzero: the network, with so many outputs, is called "backbone" and feeds one
+                              more dropout and linear layer, "classifier" */
+} efficientnet_config;
+
+/* image [N,H,W,3], normalised -> logits [N,classes]; dropout and stochastic depth only in a
+ * training graph. H and W are free, c->resolution is advice. NULL when recording failed. */
+nn_tensor *efficientnet(nn_graph *g, nn_tensor *image, const efficientnet_config *c);
+
+/* The configuration called `name`, NULL when there is none. */
+const efficientnet_config *efficientnet_find(const char *name);
+/* All of them, numbered from 0; NULL past the last. */
+const efficientnet_config *efficientnet_at(int index);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
