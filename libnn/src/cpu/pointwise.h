@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The memory-bound kernels: elementwise maps, the affine map of a normalisation with its gradient,
+ * column statistics, sums, and the merging of what tiles have left. Each reads and writes an element
+ * once; what would be several passes in terms of ops is one here. Matrices are [rows, cols] dense,
+ * with the channel as the column. Outputs may be the same memory as an input of the same shape.
+ */
+#ifndef NNI_POINTWISE_H
+#define NNI_POINTWISE_H
+
+#include <nn/op.h>
+
+#include <stdbool.h>
+
+/* v(x) = act(scale*(x - mean) + beta) for each channel; the identity when mean is NULL, no beta when
+ * that is NULL. */
+struct nni_pointwise_affine {
+    const nn_real *mean, *scale, *beta;
+    int act;
+};
+
+/* Two operands of a matrix of results: steps between rows, and between columns (0 or 1). */
+struct nni_pointwise_grid {
+    int64_t rows, cols;
+    int64_t y_row, a_row, b_row;
+    int a_col, b_col;
+};
+
+struct nni_pointwise_kernels {
+    void (*exp)(nn_real *y, const nn_real *x, int64_t n);
+    /* y = act(x) for an nn_act. */
+    void (*act)(nn_real *y, const nn_real *x, int64_t n, int act);
+    /* dx (+)= dy*act'(x). */
+    void (*act_grad)(nn_real *dx, const nn_real *x, const nn_real *dy, int64_t n, int act, bool add);
+    /* y (+)= factor*x + shift. */
+    void (*scale)(nn_real *y, const nn_real *x, int64_t n, nn_real factor, nn_real shift, bool add);
+    /* y = factor*v(x) + plus; plus [rows, cols] or NULL. */
+    void (*affine)(nn_real *y, const nn_real *x, const nn_real *plus, int64_t rows, int64_t cols,
+                   const struct nni_pointwise_affine *v, nn_real factor);
+    /* With dz = factor*dy*act'(z): dx (+)= scale*dz unless NULL; sums[c] += sum dz and
+     * sums[cols+c] += sum dz*(x-mean) unless NULL. dy_row is cols, or 0 when all rows share one row
+     * of dy. Without an affine x is not read and sums must be NULL. */
+    void (*affine_grad)(nn_real *dx, nn_real *sums, const nn_real *x, const nn_real *dy, int64_t dy_row,
+                        int64_t rows, int64_t cols, const struct nni_pointwise_affine *v, nn_real factor,
+                        bool add);
+    /* sum[c] = the sum of v(x) over rows. */
+    void (*affine_sum)(nn_real *sum, const nn_real *x, int64_t rows, int64_t cols,
+                       const struct nni_pointwise_affine *v);
+    /* Mean of each column and sum of squared distances from it; work [cols]. The second pass corrects
+     * the rounding error of the first. */
+    void (*moments)(nn_real *mean, nn_real *m2, nn_real *work, const nn_real *x, int64_t rows, int64_t cols);
+    /* y = a + b, and y (+)= a*b. */
+    void (*add)(nn_real *y, const nn_real *a, const nn_real *b, const struct nni_pointwise_grid *g);
+    void (*mul)(nn_real *y, const nn_real *a, const nn_real *b, const struct nni_pointwise_grid *g, bool add);
+    /* da (+)= dy*b, then db (+)= dy*a; either may be NULL. */
+    void (*mul_grad)(nn_real *da, nn_real *db, const nn_real *a, const nn_real *b, const nn_real *dy, int64_t n,
+                     bool add_a, bool add_b);
+    /* sum[c] += the sum of a*b over rows; b NULL: of a. g->a_col is 1, g->y_row is not used. */
+    void (*sum_rows)(nn_real *sum, const nn_real *a, const nn_real *b, const struct nni_pointwise_grid *g);
+    /* The sum of a*b over everything; b NULL: of a. */
+    nn_real (*sum_all)(const nn_real *a, const nn_real *b, const struct nni_pointwise_grid *g);
+    /* acc[c] += partial[t*stride + c] for t = 0, 1, ... */
+    void (*merge_sums)(double *acc, const nn_real *partial, int64_t tiles, int64_t stride, int64_t cols);
+    /* Chan's formula for tiles of `each` rows of `rows` in all: mean[t*stride + c], m2[t*stride + c] of
+     * tile t. Leaves the mean and the sum of squared distances of all rows. */
+    void (*merge_moments)(double *mean, double *m2, const nn_real *tile_mean, const nn_real *tile_m2, int64_t tiles,
+                          int64_t stride, int64_t cols, int64_t each, int64_t rows);
+};
+
+extern const struct nni_pointwise_kernels nni_pointwise_portable, nni_pointwise_avx2, nni_pointwise_avx512;
+
+/* Columns that one tile of a merging phase takes: its double accumulators live on the stack. */
+enum { NNI_MERGE = 64 };
+
+/* Rows of a tile over [rows, cols]: a few microseconds of work, and few enough rows that sums in nn_real stay
+ * exact to some ulp. */
+static inline int64_t nni_tile_rows(int64_t cols)
+{
+    int64_t rows = 32768 / (cols > 0 ? cols : 1);
+
+    return rows < 16 ? 16 : rows > 256 ? 256 : rows;
+}
+
+/* The part [begin, begin+count) of `total` things that tile `tile` of `each` has. */
+struct nni_part {
+    int64_t begin, count;
+};
+static inline struct nni_part nni_part_of(int64_t tile, int64_t each, int64_t total)
+{
+    struct nni_part p = { tile * each, total - tile * each };
+
+    if (p.count > each)
+        p.count = each;
+    return p;
+}
+static inline int64_t nni_parts(int64_t total, int64_t each) { return (total + each - 1) / each; }
+
+#endif
