@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Adam with decoupled weight decay: the weights shrink by rate*decay before the update, and the
+ * gradient, hence its second moment, knows nothing of it:
+ *
+ *     p *= 1 - rate*decay
+ *     m += (1-beta1)*(g - m),  v = beta2*v + (1-beta2)*g*g
+ *     p -= rate/(1-beta1^t) * m / (sqrt(v)/sqrt(1-beta2^t) + eps)
+ *
+ * Sources: Loshchilov, Hutter: "Decoupled Weight Decay Regularization", ICLR 2019;
+ * torch.optim.AdamW (which, other than the paper, multiplies the decay with the full rate).
+ */
+#include "optim.h"
+
+#include <tgmath.h>
+
+struct numbers {
+    nn_real factor, shrink, step, rest1, beta2, rest2, root2, eps;
+};
+
+static inline void block(const struct numbers *k, nn_real *restrict param, const nn_real *restrict grad,
+                         nn_real *restrict m1, nn_real *restrict m2, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++) {
+        nn_real g = grad[i] * k->factor;
+        nn_real m = m1[i] + k->rest1 * (g - m1[i]);
+        nn_real v = k->beta2 * m2[i] + k->rest2 * (g * g);
+
+        m1[i] = m;
+        m2[i] = v;
+        param[i] = k->shrink * param[i] - k->step * m / (sqrt(v) / k->root2 + k->eps);
+    }
+}
+
+static void update(const nn_optim *self, const nn_update *u)
+{
+    double beta1 = self->p[NNI_BETA1], beta2 = self->p[NNI_BETA2], t = (double)u->t;
+    struct numbers k = {
+        .factor = (nn_real)u->grad_factor,
+        .shrink = (nn_real)(1 - u->learning_rate * u->decay),
+        .step = (nn_real)(u->learning_rate / (1 - pow(beta1, t))),
+        .rest1 = (nn_real)(1 - beta1),
+        .beta2 = (nn_real)beta2,
+        .rest2 = (nn_real)(1 - beta2),
+        .root2 = (nn_real)sqrt(1 - pow(beta2, t)),
+        .eps = (nn_real)self->p[NNI_EPS],
+    };
+    int64_t i = 0;
+
+    for (; i + NNI_UPDATE_BLOCK <= u->count; i += NNI_UPDATE_BLOCK)
+        block(&k, u->param + i, u->grad + i, u->m1 + i, u->m2 + i, NNI_UPDATE_BLOCK);
+    block(&k, u->param + i, u->grad + i, u->m1 + i, u->m2 + i, u->count - i);
+}
+
+nn_optim nn_adamw(nn_adam_opts opts) { return nni_adam_like("adamw", opts, update); }

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the optimizers share. An update is one pass over its arrays and bound by memory traffic, so
+ * baseline vector code saturates it and needs no table of kernels; as none of its operations are
+ * contracted either, an update gives the same bits on every instruction set.
+ */
+#ifndef NNI_OPTIM_H
+#define NNI_OPTIM_H
+
+#include <nn/optim.h>
+
+/* Elements that an update handles at a time. The count being constant lets the compiler make vector
+ * code without a scalar twin at the level of optimisation that the library is built with. */
+enum { NNI_UPDATE_BLOCK = 16 };
+
+/* The numbers of Adam and its relatives. */
+enum { NNI_BETA1, NNI_BETA2, NNI_EPS };
+
+static inline nn_optim nni_adam_like(const char *name, nn_adam_opts opts,
+                                     void (*update)(const nn_optim *self, const nn_update *u))
+{
+    return (nn_optim){ .name = name,
+                       .moments = 2,
+                       .update = update,
+                       .decay = opts.decay,
+                       .p = { [NNI_BETA1] = opts.beta1 != 0 ? opts.beta1 : 0.9,
+                              [NNI_BETA2] = opts.beta2 != 0 ? opts.beta2 : 0.999,
+                              [NNI_EPS] = opts.eps != 0 ? opts.eps : 1e-8 } };
+}
+
+#endif
