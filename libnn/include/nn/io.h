@@ -40,7 +40,7 @@ typedef struct nn_safetensors_entry {
     nn_shape shape;    /* as stored: weights are [O,I,H,W] or [O,I] */
     int64_t count;     /* number of elements */
     size_t bytes;
-    const void *data;  /* little-endian, row-major, in files of others possibly misaligned */
+    const void *data; /* little-endian, row-major, in files of others possibly misaligned */
 } nn_safetensors_entry;
 
 /* Opens and checks the file at `path`. `opts` may be NULL. The data are not read, see
@@ -70,10 +70,11 @@ NN_API const char *nn_safetensors_metadata(const nn_safetensors *file, const cha
  * BF16, F32 and F64 become F32 or F64; integers and BOOL become I64, I32 or U8; any type becomes itself.
  * Other pairs are NN_EUNSUPPORTED. F64 to F32 rounds to nearest even, all else is exact: a value that `to`
  * cannot hold is NN_EFORMAT, dst is undefined then. NaN and infinity pass through. */
-NN_API int nn_safetensors_read(const nn_safetensors *file, int64_t index, nn_dtype to, void *dst, int64_t count,
-                               nn_message *why);
+NN_API int nn_safetensors_read(const nn_safetensors *file, int64_t index, nn_dtype to, void *dst,
+                               int64_t count, nn_message *why);
 /* Number of NaN and infinite elements of tensor `index`: weights of a run that diverged. */
-NN_API int nn_safetensors_nonfinite(const nn_safetensors *file, int64_t index, int64_t *count, nn_message *why);
+NN_API int nn_safetensors_nonfinite(const nn_safetensors *file, int64_t index, int64_t *count,
+                                    nn_message *why);
 
 /* A tensor to be written; `data` is contiguous and row-major, and may be NULL where it has no elements. */
 typedef struct nn_safetensors_item {
