@@ -93,8 +93,8 @@ NN_API int nn_resize_named(nn_resize_kernel *kernel, const char *name, nn_messag
 
 /* Working memory that calls reuse: zero it, pass it to any number of calls of one thread, free it at the end. */
 typedef struct nn_vision_scratch {
-    void *memory[2];
-    size_t size[2];
+    void *memory[3];
+    size_t size[3];
 } nn_vision_scratch;
 NN_API void nn_vision_scratch_free(nn_vision_scratch *scratch);
 

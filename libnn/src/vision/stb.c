@@ -91,6 +91,9 @@ static _Noreturn void asserted(const char *text)
 #define STBI_MAX_DIMENSIONS 16384
 #define STB_IMAGE_STATIC
 #define STB_IMAGE_IMPLEMENTATION
+/* Static, so that a program can have its own stb_image; the header declares a few functions that this selection of
+ * formats never defines, which gcc notes at the end of the file. */
+#pragma GCC diagnostic ignored "-Wunused-function"
 #include <stb/stb_image.h>
 
 int nni_stb_decode(struct nni_stb **stb, const struct nni_clean *clean, const nn_image_info *info, const uint8_t **rgb,

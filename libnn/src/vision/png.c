@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Is this PNG whole, and does it inflate to what it declares? PNG carries a CRC per chunk and an Adler-32 over the
+ * pixels, stb_image checks neither, and it lets 600 KB inflate to 600 MB before it looks at the size. So
+ * the chunks are walked here, and zlib inflates the pixel data once through a small window, counting.
+ *
+ * The copy for the decoder holds the four chunks that make pixels. Its palette is filled up to 256
+ * entries with black, which settles what an index beyond the palette means.
+ *
+ * Source: W3C Portable Network Graphics (Third Edition).
+ */
+#include "vision.h"
+
+#include <string.h>
+#define ZLIB_CONST
+#include <zlib.h>
+
+enum { GREY = 0, RGB = 2, PALETTE = 3, GREY_ALPHA = 4, RGB_ALPHA = 6 };
+enum { SIGNATURE = 8, AROUND = 12, WINDOW = 1 << 15, PALETTE_BYTES = 768 };
+
+struct png {
+    const uint8_t *data;
+    size_t size, at;
+    nn_image_info *info;
+    nn_message *why;
+    int colour;
+    size_t palette_size, pixel_bytes; /* pixel_bytes: payload of all IDAT chunks */
+    const uint8_t *palette;
+    size_t first_pixels; /* offset of the first IDAT */
+};
+
+struct chunk {
+    size_t at; /* offset of its length field */
+    uint32_t length;
+    const uint8_t *type, *data;
+};
+
+static int damaged(struct png *p, size_t at, const char *what)
+{
+    return nni_fail(p->why, NN_EFORMAT, "PNG: damaged: %s at byte %zu; get the file again", what, at);
+}
+
+static bool is(const struct chunk *c, const char *type) { return memcmp(c->type, type, 4) == 0; }
+
+/* The chunk at p->at; moves behind it. With `headers` the payload of pixel data need not be there. */
+static int next_chunk(struct png *p, struct chunk *c, bool headers)
+{
+    *c = (struct chunk){ .at = p->at };
+    if (p->size - p->at >= 8) {
+        c->length = nni_be32(p->data + p->at);
+        c->type = p->data + p->at + 4;
+        c->data = c->type + 4;
+        if (headers && is(c, "IDAT"))
+            return NN_OK;
+    }
+    if (p->size - p->at < AROUND || c->length > p->size - p->at - AROUND)
+        return nni_fail(p->why, NN_EFORMAT, "PNG: truncated: the file ends at byte %zu inside a chunk that begins at "
+                                            "byte %zu; get it again", p->size, c->at);
+    if (crc32(crc32(0, NULL, 0), c->type, (uInt)c->length + 4) != nni_be32(c->data + c->length))
+        return damaged(p, c->at, "a chunk with a wrong checksum");
+    for (int i = 0; i < 4; i++)
+        if ((c->type[i] | 32) < 'a' || (c->type[i] | 32) > 'z')
+            return damaged(p, c->at, "a chunk without a name");
+    p->at += AROUND + (size_t)c->length;
+    return NN_OK;
+}
+
+static int header(struct png *p)
+{
+    static const struct {
+        int colour, channels, depths; /* bit n: depth n is allowed */
+    } kinds[] = {
+        { GREY, 1, 1 << 1 | 1 << 2 | 1 << 4 | 1 << 8 | 1 << 16 },
+        { RGB, 3, 1 << 8 | 1 << 16 },
+        { PALETTE, 1, 1 << 1 | 1 << 2 | 1 << 4 | 1 << 8 },
+        { GREY_ALPHA, 2, 1 << 8 | 1 << 16 },
+        { RGB_ALPHA, 4, 1 << 8 | 1 << 16 },
+    };
+    nn_image_info *info = p->info;
+    struct chunk c;
+    int rc;
+
+    if (p->size - p->at >= 8 && !memcmp(p->data + p->at + 4, "CgBI", 4))
+        return nni_fail(p->why, NN_EUNSUPPORTED, "PNG in Apple's private CgBI flavour is not supported; convert it");
+    if ((rc = next_chunk(p, &c, false)))
+        return rc;
+    if (!is(&c, "IHDR") || c.length != 13)
+        return damaged(p, c.at, "something else instead of the header");
+    info->width = nni_be32(c.data);
+    info->height = nni_be32(c.data + 4);
+    info->bit_depth = c.data[8];
+    p->colour = c.data[9];
+    info->progressive = c.data[12] == 1;
+    if (info->width < 1 || info->height < 1 || info->width > INT32_MAX || info->height > INT32_MAX || c.data[10] ||
+        c.data[11] || c.data[12] > 1)
+        return damaged(p, c.at, "an impossible header");
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if (kinds[i].colour == p->colour && info->bit_depth <= 16 && kinds[i].depths >> info->bit_depth & 1)
+            info->channels = kinds[i].channels;
+    if (!info->channels)
+        return damaged(p, c.at, "an impossible combination of colour type and depth");
+    return NN_OK;
+}
+
+static int chunks(struct png *p, bool headers)
+{
+    bool pixels_over = false;
+
+    for (;;) {
+        struct chunk c;
+        int rc = next_chunk(p, &c, headers);
+
+        if (rc)
+            return rc;
+        if (is(&c, "IDAT")) {
+            if (headers)
+                return NN_OK;
+            if (pixels_over)
+                return damaged(p, c.at, "pixel data in two places");
+            if (!p->first_pixels)
+                p->first_pixels = c.at;
+            p->pixel_bytes += c.length;
+            continue;
+        }
+        pixels_over = p->first_pixels != 0;
+        if (is(&c, "IEND"))
+            return pixels_over && !c.length ? NN_OK : damaged(p, c.at, "an end chunk before any pixels");
+        if (is(&c, "PLTE")) {
+            if (p->palette || pixels_over || !c.length || c.length % 3 || c.length > PALETTE_BYTES)
+                return damaged(p, c.at, "an impossible palette");
+            p->palette = c.data;
+            p->palette_size = c.length;
+        } else if (is(&c, "eXIf")) {
+            if (!pixels_over)
+                p->info->orientation = nni_exif_orientation(c.data, c.length);
+        } else if (!(c.type[0] & 32)) {
+            return nni_fail(p->why, NN_EUNSUPPORTED, "PNG: the critical chunk \"%.4s\" at byte %zu is not known; convert it",
+                            (const char *)c.type, c.at);
+        }
+    }
+}
+
+/* Bytes of the filtered rows: what the pixel data must inflate to. */
+static uint64_t inflated_size(const nn_image_info *info)
+{
+    static const uint8_t x0[] = { 0, 4, 0, 2, 0, 1, 0 }, y0[] = { 0, 0, 4, 0, 2, 0, 1 };
+    static const uint8_t dx[] = { 8, 8, 4, 4, 2, 2, 1 }, dy[] = { 8, 8, 8, 4, 4, 2, 2 };
+    uint64_t bits = (uint64_t)(info->channels * info->bit_depth), total = 0;
+    uint64_t w = (uint64_t)info->width, h = (uint64_t)info->height;
+
+    if (!info->progressive)
+        return h * (1 + (w * bits + 7) / 8);
+    for (int i = 0; i < 7; i++) {
+        uint64_t across = (w + dx[i] - 1u - x0[i]) / dx[i], down = (h + dy[i] - 1u - y0[i]) / dy[i];
+
+        if (across && down)
+            total += down * (1 + (across * bits + 7) / 8);
+    }
+    return total;
+}
+
+static void *zlib_alloc(void *unused, uInt count, uInt size)
+{
+    (void)unused;
+    return nni_alloc_array(count, size);
+}
+
+static void zlib_free(void *unused, void *memory)
+{
+    (void)unused;
+    nni_free(memory);
+}
+
+/* Inflates the IDAT chunks, whose CRCs are verified, into nothing. */
+static int count_pixels(struct png *p, z_stream *z, uint8_t *window)
+{
+    uint64_t want = inflated_size(p->info), got = 0;
+    size_t at = p->first_pixels;
+    int state = Z_OK;
+
+    while (state == Z_OK) {
+        if (!z->avail_in && at + AROUND <= p->size && !memcmp(p->data + at + 4, "IDAT", 4)) {
+            z->avail_in = nni_be32(p->data + at);
+            z->next_in = p->data + at + 8;
+            at += AROUND + (size_t)z->avail_in;
+            continue;
+        }
+        z->next_out = window;
+        z->avail_out = WINDOW;
+        state = inflate(z, Z_NO_FLUSH);
+        got += WINDOW - z->avail_out;
+        if (got > want)
+            return nni_fail(p->why, NN_EFORMAT, "PNG: the pixel data at byte %zu inflate to more than the declared "
+                                                "%lld x %lld pixels; refused", p->first_pixels,
+                            (long long)p->info->width, (long long)p->info->height);
+    }
+    if (state == Z_MEM_ERROR)
+        return nni_fail(p->why, NN_ENOMEM, "PNG: no memory to verify it");
+    if (state == Z_BUF_ERROR || (state == Z_STREAM_END && got < want))
+        return nni_fail(p->why, NN_EFORMAT, "PNG: truncated: the pixel data at byte %zu inflate to %llu of %llu bytes; "
+                                            "get the file again", p->first_pixels, (unsigned long long)got,
+                        (unsigned long long)want);
+    if (state != Z_STREAM_END)
+        return nni_fail(p->why, NN_EFORMAT, "PNG: damaged: the pixel data at byte %zu do not inflate (%s); get the file again",
+                        p->first_pixels, z->msg ? z->msg : "bad stream");
+    return NN_OK;
+}
+
+static int verify_pixels(struct png *p)
+{
+    z_stream z = { .zalloc = zlib_alloc, .zfree = zlib_free };
+    uint8_t *window;
+    int rc;
+
+    /* Deflate cannot do better than 1032:1, so a lying header needs no inflating to be found out. */
+    if (inflated_size(p->info) / 1032 > p->pixel_bytes)
+        return nni_fail(p->why, NN_EFORMAT, "PNG: truncated: %zu bytes of pixel data cannot hold %lld x %lld pixels; "
+                                            "get the file again", p->pixel_bytes, (long long)p->info->width,
+                        (long long)p->info->height);
+    window = nni_alloc(WINDOW);
+    rc = window ? inflateInit(&z) : Z_MEM_ERROR;
+    if (rc) {
+        nni_free(window);
+        return nni_fail(p->why, NN_ENOMEM, "PNG: no memory to verify it");
+    }
+    rc = count_pixels(p, &z, window);
+    (void)inflateEnd(&z);
+    nni_free(window);
+    return rc;
+}
+
+static uint8_t *put32(uint8_t *to, uint32_t value)
+{
+    for (int i = 0; i < 4; i++)
+        to[i] = (uint8_t)(value >> (24 - 8 * i));
+    return to + 4;
+}
+
+static uint8_t *put_chunk(uint8_t *to, const char *type, const void *data, size_t size, size_t padded)
+{
+    uint8_t *begin;
+
+    to = put32(to, (uint32_t)padded);
+    begin = to;
+    memcpy(to, type, 4);
+    memset(to + 4, 0, padded);
+    if (size)
+        memcpy(to + 4, data, size);
+    return put32(begin + 4 + padded, (uint32_t)crc32(crc32(0, NULL, 0), begin, (uInt)(4 + padded)));
+}
+
+static int copy(struct png *p, struct nni_clean *clean)
+{
+    uint8_t *to = nni_alloc(SIGNATURE + p->size + 4 * AROUND + PALETTE_BYTES), *begin = to;
+    size_t at = p->first_pixels;
+
+    if (!to)
+        return nni_fail(p->why, NN_ENOMEM, "PNG: no memory to verify %zu bytes", p->size);
+    memcpy(to, p->data, SIGNATURE);
+    to = put_chunk(to + SIGNATURE, "IHDR", p->data + SIGNATURE + 8, 13, 13);
+    if (p->colour == PALETTE)
+        to = put_chunk(to, "PLTE", p->palette, p->palette_size, PALETTE_BYTES);
+    for (size_t left = p->pixel_bytes; left;) {
+        size_t length = nni_be32(p->data + at), whole = AROUND + length;
+
+        if (length) {
+            memcpy(to, p->data + at, whole);
+            to += whole;
+        }
+        left -= length;
+        at += whole;
+    }
+    to = put_chunk(to, "IEND", NULL, 0, 0);
+    *clean = (struct nni_clean){ .bytes = begin, .size = (size_t)(to - begin) };
+    return NN_OK;
+}
+
+int nni_png_check(const uint8_t *data, size_t size, nn_image_info *info, const nn_decode_opts *limit,
+                  struct nni_clean *clean, nn_message *why)
+{
+    struct png p = { .data = data, .size = size, .at = SIGNATURE, .info = info, .why = why };
+    int rc;
+
+    *info = (nn_image_info){ .format = NN_IMAGE_PNG, .orientation = 1 };
+    rc = header(&p);
+    if (!rc && limit)
+        rc = nni_image_limits(info, limit, why);
+    if (!rc)
+        rc = chunks(&p, !limit);
+    if (rc || !limit)
+        return rc;
+    if (p.colour == PALETTE && !p.palette)
+        return damaged(&p, p.first_pixels, "pixel data without their palette");
+    rc = verify_pixels(&p);
+    return rc ? rc : copy(&p, clean);
+}
