@@ -11,7 +11,7 @@
 #ifndef NN_IO_H
 #define NN_IO_H
 
-#include <nn/base.h>
+#include <nn/model.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -92,6 +92,44 @@ typedef struct nn_safetensors_item {
  * when syncing the folder fails the new file is in place, but a power loss may yet bring back the old. */
 NN_API int nn_safetensors_write(const char *path, const nn_safetensors_item *items, int64_t n,
                                 const nn_pair *metadata, int64_t m, nn_message *why);
+
+/* ---- models ---- */
+
+typedef enum nn_load_outcome {
+    NN_LOAD_DONE,
+    NN_LOAD_SKIPPED,
+    NN_LOAD_MISSING,
+    NN_LOAD_UNEXPECTED,
+    NN_LOAD_MISFIT
+} nn_load_outcome;
+
+typedef struct nn_load_opts {
+    const char *from; /* what the wanted names begin with in the file ("module."), and */
+    const char *into; /* in the model ("backbone."); NULL: nothing. Other names are left alone */
+    const char *skip; /* pattern (see nn_match) of the model's names that keep their values, or NULL */
+    int partial;      /* nonzero: load what fits. Zero: all or nothing */
+    nn_base role;     /* NN_BASE_EMA or a moment instead of the parameters and the state; 0: these */
+    void (*each)(void *payload, nn_load_outcome outcome, const char *name); /* told of every name, may be NULL */
+    void *payload;
+} nn_load_opts;
+
+/* How many names came to which end. Missing ones are in the model alone (named as there), unexpected
+ * ones in the file alone (as there); misfits are in both, with another shape or kind of number. */
+typedef struct nn_load_report {
+    int64_t loaded, skipped, missing, unexpected, misfit;
+} nn_load_report;
+
+/* Fills the entries of `model` with the tensors of a file, converting between the floating types. The
+ * model is sealed if it was not. It changes only if the load succeeds: unless opts->partial, any name that
+ * is missing, unexpected or misfit is NN_EFORMAT. The text is in nn_model_error; `opts` and `report`
+ * may be NULL. The report is filled on that failure too. */
+NN_API int nn_model_load(nn_model *model, const char *path, const nn_load_opts *opts, nn_load_report *report);
+/* The same from an open file, which may hold more than this model. */
+NN_API int nn_model_load_from(nn_model *model, const nn_safetensors *file, const nn_load_opts *opts,
+                              nn_load_report *report);
+/* Writes parameters and state (role 0) or what nn_load_opts.role says to a safetensors file, with
+ * `pairs` as its metadata. The text of a failure is in nn_model_error. */
+NN_API int nn_model_save(nn_model *model, const char *path, nn_base role, const nn_pair *pairs, int64_t pair_count);
 
 #ifdef __cplusplus
 }
