@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * y = x in another floating type, rounded to nearest even; bytes become their value. Storage in 16
+ * bits halves the traffic of a tensor, while arithmetic stays in nn_real: casts are the border.
+ *
+ * Derivative: dx = dy, in the type of dx. A byte has none.
+ */
+#include "cpu/cpu.h"
+#include "ops/element.h"
+
+#include <nn/ops.h>
+
+struct attrs {
+    nn_dtype type;
+};
+
+/* Elements of a tile; a multiple of 32 so that tiles of bytes do not share a cache line. */
+enum { TILE = 8192 };
+
+static void convert(const nn_operand *from, const nn_operand *to, int64_t tile, int add)
+{
+    int64_t count = nn_shape_count(to->shape), at = tile * TILE, end = at + TILE < count ? at + TILE : count;
+
+    if (from->type == NN_U8 && to->type == NN_REAL) {
+        const uint8_t *x = from->at;
+        nn_real *y = to->at;
+
+        for (int64_t e = at; e < end; e++)
+            y[e] = (nn_real)x[e];
+        return;
+    }
+    for (int64_t e = at; e < end; e++) {
+        double x = nni_get(from->at, from->type, e);
+
+        nni_put(to->at, to->type, e, add ? x + nni_get(to->at, to->type, e) : x);
+    }
+}
+
+static void cast_tile(const nn_step *s, int64_t tile, void *lane)
+{
+    (void)lane;
+    convert(&s->in[0], &s->out[0], tile, 0);
+}
+
+static void back_tile(const nn_step *s, int64_t tile, void *lane)
+{
+    (void)lane;
+    convert(&s->dout[0], &s->din[0], tile, s->accumulate & 1u);
+}
+
+static int forward(nn_step *s)
+{
+    nn_phase(s, (nn_shape_count(s->out[0].shape) + TILE - 1) / TILE, cast_tile);
+    return NN_OK;
+}
+
+static int backward(nn_step *s)
+{
+    if (!nni_floating(s->din[0].type) || !nni_floating(s->dout[0].type))
+        return NN_EUNSUPPORTED;
+    nn_phase(s, (nn_shape_count(s->din[0].shape) + TILE - 1) / TILE, back_tile);
+    return NN_OK;
+}
+
+static int infer(nn_node *node)
+{
+    const struct attrs *a = node->attrs;
+    nn_dtype from = nn_type_get(node->in[0]);
+
+    if (!nni_floating(a->type))
+        return nn_infer_fail(node, "cannot cast to %s: only floating types", nn_dtype_name(a->type));
+    if (!nni_floating(from) && from != NN_U8)
+        return nn_infer_fail(node, "cannot cast from %s: only floating types and U8", nn_dtype_name(from));
+    return nn_infer_out(node, 0, a->type, nn_shape_get(node->in[0]));
+}
+
+const nn_op nn_op_cast = {
+    .abi = NN_OP_ABI,
+    .name = "cast",
+    .attrs_bytes = sizeof(struct attrs),
+    .infer = infer,
+    .forward = { forward },
+    .backward = { backward },
+};
+
+nn_tensor *nn_cast(nn_graph *g, nn_tensor *x, nn_dtype type)
+{
+    struct attrs a = { .type = type };
+
+    if (x && nn_type_get(x) == type)
+        return x;
+    return nn_apply(g, &nn_op_cast, &a, &x, 1);
+}
