@@ -45,6 +45,8 @@ struct nn_model {
 /* Finds or declares; NULL with the model's message set on conflict or when sealed. */
 const nn_segment *nni_model_declare(nn_model *m, const char *name, nn_base base, nn_dtype type, nn_shape shape,
                                     nn_init init, double fill, int64_t *index);
+/* Elements between the floating types, or a plain copy of equal types; NN_EINVAL for other pairs. */
+int nni_convert(const void *from, nn_dtype from_type, void *to, nn_dtype to_type, int64_t count);
 
 /* ------------------------------------------------------------------ graph.c */
 
@@ -90,5 +92,134 @@ struct nn_graph {
     int status;
     nn_message message;
 };
+
+/* ----------------------------------------------------------------- compiling */
+
+/* A node of the plan's private copy of the graph; fusion rewrites the copy. */
+struct nni_cnode {
+    nn_node n;         /* first, so that tensor->node leads here */
+    uint32_t detached; /* inputs through which no gradient passes */
+    bool dead, fused;
+};
+
+/* A piece of planned memory: a value, a gradient, a saved value, scratch. */
+struct nni_store {
+    size_t bytes, offset;
+    int64_t birth, death; /* steps between which it is in use, inclusive */
+    int64_t root;         /* shares the memory of that store; itself when it does not */
+    bool pinned;          /* readable after the run: lives for ever, never shared */
+    bool cache;           /* made once and kept, outside the arena */
+};
+
+enum { NNI_FORWARD_STEP, NNI_REEMIT_STEP, NNI_BACKWARD_STEP };
+
+struct nni_planned {
+    nn_step step;
+    int kind;
+    bool hoisted;          /* depends on parameters alone: runs when they have changed */
+    bool derived_cached;   /* likewise its derived value */
+    uint32_t run_accumulate; /* din bits that NN_ACCUMULATE adds to `accumulate` */
+    uint32_t accumulate;     /* din bits that always accumulate */
+    int64_t scratch_store, derived_store;
+    int64_t runs;
+    double seconds;
+};
+
+struct nni_readable {
+    const char *name;
+    nn_operand value, gradient; /* NONE when there is none */
+};
+
+struct nni_plan_input {
+    const char *name;
+    nn_dtype type;
+    nn_shape shape;
+    size_t offset, bytes;
+};
+
+/* One activation arena, shared by plans that never run at the same time. */
+struct nni_memory {
+    void *at;
+    size_t bytes;
+    nn_plan *first; /* list of the plans that use it */
+};
+
+/* A range of a parameter that one tile of the update works on. */
+struct nni_update_tile {
+    int64_t model, segment, first, count;
+};
+
+struct nn_plan {
+    nn_device *device;
+    nni_arena arena;
+    nn_model *model[NNI_MAX_MODELS];
+    int models;
+    struct nni_planned *step;
+    int64_t steps, forward_steps;
+    struct nni_store *store;
+    int64_t stores, store_room;
+    struct nni_memory *memory;
+    nn_plan *next_in_memory;
+    size_t memory_bytes, cache_bytes, input_bytes, lane_bytes;
+    void *cache, *input, *lanes;
+    struct nni_plan_input *inputs;
+    int64_t input_count;
+    struct nni_readable *readable;
+    int64_t readables;
+    nn_operand loss;
+    nn_operand *seed;
+    int seed_count;
+    bool loss_valid;
+    nn_scalars now;
+    nn_base role[NN_BASES]; /* rebinding */
+    uint64_t cache_version; /* of the models when the cache was made */
+    uint64_t rebinds;
+    nn_optim optim;
+    double clip_norm;
+    bool ema;
+    struct nni_update_tile *tile;
+    int64_t tiles;
+    double *partial; /* one sum of squares for each tile */
+    uint8_t *wanted; /* [model][segment] flattened: has a gradient here */
+    struct nni_zero { int model; int64_t segment; } *zero; /* wanted, but the loss does not depend on them */
+    int64_t zeros;
+    unsigned flags;
+    bool profiling;
+    double update_seconds;
+    int64_t update_runs;
+    nn_summary summary;
+    nn_message message;
+};
+
+struct nni_compile {
+    nn_graph *graph;
+    nn_plan *plan;
+    const nn_plan_opts *opts;
+    nni_arena arena; /* dies with the compilation */
+    struct nni_cnode **node;
+    int64_t nodes;
+    nn_tensor **tensor; /* copies, by id */
+    int64_t tensors;
+    nn_tensor *loss, **seed, **input;
+    struct nni_observed *observed;
+    /* side tables by tensor id */
+    bool *wanted;       /* a gradient is wanted at or above it */
+    bool *reached;      /* the loss depends on it through a differentiable path */
+    int64_t *value, *again, *grad; /* stores: value, re-emitted value, gradient; -1: none */
+    bool *written;      /* gradient has been written by an earlier backward step */
+};
+
+int nni_lower(struct nni_compile *c);
+int nni_fuse(struct nni_compile *c);
+int nni_schedule(struct nni_compile *c);
+int nni_place(nn_plan *plan, bool reuse);
+/* Number of bytes that non-overlapping placement of `count` stores takes; sets their offsets. */
+size_t nni_place_stores(struct nni_store *store, int64_t count, bool reuse, nni_arena *arena);
+int nni_update_prepare(nn_plan *plan, nn_message *why);
+void nni_update_run(nn_plan *plan);
+/* NN_ESTATE and a message when a guard zone of a debug plan was overwritten. */
+int nni_plan_check_guards(nn_plan *plan, nn_message *why);
+
+enum { NNI_GUARD = 64, NNI_GUARD_BYTE = 0xA5 };
 
 #endif

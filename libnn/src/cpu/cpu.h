@@ -14,7 +14,6 @@
 
 struct nni_cpu {
     const char *name;
-    int vec; /* elements of a vector */
     const struct nni_gemm_kernels *gemm;
     const struct nni_depthwise_kernels *depthwise;
     const struct nni_pointwise_kernels *pointwise;

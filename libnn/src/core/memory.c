@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Where each piece of planned memory lies. Every store is in use from one step to another; two
+ * stores may overlap in memory only if they do not overlap in time. Largest first, each into the
+ * smallest gap that holds it: within a few percent of the lower bound on the networks here.
+ */
+#include "core/core.h"
+
+#include <stdlib.h>
+
+struct item {
+    const struct nni_store *store;
+    int64_t index;
+};
+
+static size_t rounded(size_t bytes) { return (bytes + NNI_ALIGN - 1) & ~(size_t)(NNI_ALIGN - 1); }
+
+static int larger_first(const void *a, const void *b)
+{
+    const struct item *x = a, *y = b;
+
+    if (x->store->bytes != y->store->bytes)
+        return x->store->bytes < y->store->bytes ? 1 : -1;
+    return x->index < y->index ? -1 : 1;
+}
+
+static int by_offset(const void *a, const void *b)
+{
+    const struct nni_store *x = *(struct nni_store *const *)a, *y = *(struct nni_store *const *)b;
+
+    if (x->offset != y->offset)
+        return x->offset < y->offset ? -1 : 1;
+    return 0;
+}
+
+static bool together(const struct nni_store *a, const struct nni_store *b)
+{
+    return a->pinned || b->pinned || (a->birth <= b->death && b->birth <= a->death);
+}
+
+/* Lowest end of the smallest gap between the stores that live at the same time. */
+static size_t fit(struct nni_store **busy, int64_t count, size_t bytes)
+{
+    size_t best = 0, best_gap = SIZE_MAX, end = 0;
+
+    qsort(busy, (size_t)count, sizeof *busy, by_offset);
+    for (int64_t i = 0; i < count; i++) {
+        if (busy[i]->offset >= end + bytes && busy[i]->offset - end < best_gap) {
+            best = end;
+            best_gap = busy[i]->offset - end;
+        }
+        if (busy[i]->offset + rounded(busy[i]->bytes) > end)
+            end = busy[i]->offset + rounded(busy[i]->bytes);
+    }
+    return best_gap == SIZE_MAX ? end : best;
+}
+
+size_t nni_place_stores(struct nni_store *store, int64_t count, bool reuse, nni_arena *arena)
+{
+    size_t n = (size_t)(count ? count : 1), total = 0;
+    struct item *order = nni_arena_take(arena, n * sizeof *order);
+    struct nni_store **placed = nni_arena_take(arena, n * sizeof *placed);
+    struct nni_store **busy = nni_arena_take(arena, n * sizeof *busy);
+    int64_t items = 0, done = 0;
+
+    if (!order || !placed || !busy)
+        return SIZE_MAX;
+    for (int64_t i = 0; i < count; i++)
+        if (store[i].root == i && !store[i].cache)
+            order[items++] = (struct item){ .store = &store[i], .index = i };
+    qsort(order, (size_t)items, sizeof *order, larger_first);
+    for (int64_t i = 0; i < items; i++) {
+        struct nni_store *s = &store[order[i].index];
+        size_t bytes = rounded(s->bytes);
+
+        s->offset = total;
+        if (reuse) {
+            int64_t conflicts = 0;
+
+            for (int64_t k = 0; k < done; k++)
+                if (together(s, placed[k]))
+                    busy[conflicts++] = placed[k];
+            s->offset = fit(busy, conflicts, bytes);
+        }
+        if (s->offset + bytes > total)
+            total = s->offset + bytes;
+        placed[done++] = s;
+    }
+    for (int64_t i = 0; i < count; i++)
+        if (store[i].root != i)
+            store[i].offset = store[store[i].root].offset;
+    return total;
+}
+
+/* Debug plans leave a guard on both sides of every store, see nni_plan_check_guards. */
+int nni_place(nn_plan *p, bool reuse)
+{
+    nni_arena arena = { 0 };
+    size_t guard = p->flags & NN_PLAN_DEBUG ? NNI_GUARD : 0;
+
+    for (int64_t i = 0; i < p->stores; i++) {
+        struct nni_store *s = &p->store[i];
+
+        if (s->cache) {
+            s->offset = p->cache_bytes;
+            p->cache_bytes += rounded(s->bytes);
+            continue;
+        }
+        s->bytes = rounded(s->bytes) + 2 * guard;
+    }
+    p->memory_bytes = nni_place_stores(p->store, p->stores, reuse, &arena);
+    nni_arena_free(&arena);
+    return p->memory_bytes == SIZE_MAX ? NN_ENOMEM : NN_OK;
+}

@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The model: a table of named segments over one contiguous buffer for each role. One table serves
+ * weights, gradients, moments and averages alike, so the optimizer is one walk, a checkpoint one
+ * list, and rebinding a plan to other weights is one pointer.
+ */
+#include "core/core.h"
+
+#include <math.h>
+#include <string.h>
+
+int nn_match(const char *pattern, const char *name)
+{
+    const char *star = NULL, *retry = NULL;
+
+    while (*name) {
+        if (*pattern == '*') {
+            star = pattern++;
+            retry = name;
+        } else if (*pattern == '?' || *pattern == *name) {
+            pattern++;
+            name++;
+        } else if (star) {
+            pattern = star + 1;
+            name = ++retry;
+        } else {
+            return 0;
+        }
+    }
+    while (*pattern == '*')
+        pattern++;
+    return !*pattern;
+}
+
+int nn_model_new(nn_model **out, nn_device *device, uint64_t seed)
+{
+    nn_model *m;
+
+    if (!out || !device)
+        return NN_EINVAL;
+    m = nni_alloc_zero(sizeof *m);
+    if (!m)
+        return NN_ENOMEM;
+    m->device = device;
+    m->seed = seed;
+    *out = m;
+    return NN_OK;
+}
+
+void nn_model_free(nn_model *m)
+{
+    if (!m)
+        return;
+    for (int i = 0; i < NN_BASES; i++)
+        nni_free(m->buffer[i]);
+    nni_free(m->segment);
+    nni_free(m->init);
+    nni_free(m->fill);
+    nni_free(m->slot);
+    nni_arena_free(&m->arena);
+    nni_free(m);
+}
+
+const char *nn_model_error(const nn_model *m) { return m ? m->message.text : "no model"; }
+int64_t nn_model_count(const nn_model *m) { return m->count; }
+
+const nn_segment *nn_model_segment(const nn_model *m, int64_t index)
+{
+    return index >= 0 && index < m->count ? &m->segment[index] : NULL;
+}
+
+/* Index of the name, or -1. The table is open addressing and never more than half full. */
+static int64_t find(const nn_model *m, const char *name)
+{
+    uint64_t h = nni_hash(name, strlen(name), NNI_HASH_BASIS);
+
+    for (int64_t i = 0; i < m->slots; i++) {
+        int64_t at = m->slot[(h + (uint64_t)i) & (uint64_t)(m->slots - 1)];
+
+        if (!at)
+            return -1;
+        if (!strcmp(m->segment[at - 1].name, name))
+            return at - 1;
+    }
+    return -1;
+}
+
+static void enter(int64_t *slot, int64_t slots, const char *name, int64_t index)
+{
+    uint64_t h = nni_hash(name, strlen(name), NNI_HASH_BASIS);
+
+    while (slot[h & (uint64_t)(slots - 1)])
+        h++;
+    slot[h & (uint64_t)(slots - 1)] = index + 1;
+}
+
+static bool make_room(nn_model *m)
+{
+    int64_t room = m->room ? m->room * 2 : 64, slots = room * 2;
+    nn_segment *segment = nni_alloc_array((size_t)room, sizeof *segment);
+    nn_init *init = nni_alloc_array((size_t)room, sizeof *init);
+    double *fill = nni_alloc_array((size_t)room, sizeof *fill);
+    int64_t *slot = nni_alloc_array((size_t)slots, sizeof *slot);
+
+    if (!segment || !init || !fill || !slot) {
+        nni_free(segment);
+        nni_free(init);
+        nni_free(fill);
+        nni_free(slot);
+        return false;
+    }
+    for (int64_t i = 0; i < m->count; i++) {
+        segment[i] = m->segment[i];
+        init[i] = m->init[i];
+        fill[i] = m->fill[i];
+        enter(slot, slots, segment[i].name, i);
+    }
+    nni_free(m->segment);
+    nni_free(m->init);
+    nni_free(m->fill);
+    nni_free(m->slot);
+    m->segment = segment;
+    m->init = init;
+    m->fill = fill;
+    m->slot = slot;
+    m->room = room;
+    m->slots = slots;
+    return true;
+}
+
+const nn_segment *nni_model_declare(nn_model *m, const char *name, nn_base base, nn_dtype type, nn_shape shape,
+                                    nn_init init, double fill, int64_t *index)
+{
+    int64_t at = find(m, name), count = nn_shape_count(shape);
+    int role = base == NN_BASE_STATE;
+    nn_segment *s;
+    size_t bytes;
+    nni_text a, b;
+
+    if (at >= 0) {
+        s = &m->segment[at];
+        if (!nn_shape_equal(s->shape, shape) || s->base != base || s->type != type) {
+            (void)nni_fail(&m->message, NN_ESHAPE, "%s: declared as %s %s, now wanted as %s %s", name,
+                           nn_dtype_name(s->type), nni_shape_text(s->shape, &a), nn_dtype_name(type),
+                           nni_shape_text(shape, &b));
+            return NULL;
+        }
+        *index = at;
+        return s;
+    }
+    if (m->sealed) {
+        (void)nni_fail(&m->message, NN_ESTATE,
+                       "%s: not in the model, which is sealed (record every network before the first compile or load)",
+                       name);
+        return NULL;
+    }
+    if (count < 0 || __builtin_mul_overflow((size_t)count, nn_dtype_size(type), &bytes)) {
+        (void)nni_fail(&m->message, NN_ESHAPE, "%s: impossible shape %s", name, nni_shape_text(shape, &a));
+        return NULL;
+    }
+    if (m->count == m->room && !make_room(m)) {
+        (void)nni_fail(&m->message, NN_ENOMEM, "%s: no memory to declare it", name);
+        return NULL;
+    }
+    s = &m->segment[m->count];
+    *s = (nn_segment){ .name = nni_arena_text(&m->arena, name),
+                       .shape = shape,
+                       .type = type,
+                       .base = base,
+                       .offset = m->bytes[role],
+                       .count = count,
+                       .lr_scale = 1,
+                       .decay_scale = 1,
+                       .trainable = base == NN_BASE_PARAM };
+    if (!s->name) {
+        (void)nni_fail(&m->message, NN_ENOMEM, "%s: no memory to declare it", name);
+        return NULL;
+    }
+    m->init[m->count] = init;
+    m->fill[m->count] = fill;
+    m->bytes[role] += (bytes + NNI_ALIGN - 1) & ~(size_t)(NNI_ALIGN - 1);
+    enter(m->slot, m->slots, s->name, m->count);
+    *index = m->count++;
+    return s;
+}
+
+const nn_segment *nn_model_find(const nn_model *m, const char *name)
+{
+    int64_t at = find(m, name);
+
+    return at < 0 ? NULL : &m->segment[at];
+}
+
+int64_t nn_model_parameters(const nn_model *m)
+{
+    int64_t n = 0;
+
+    for (int64_t i = 0; i < m->count; i++)
+        if (m->segment[i].base == NN_BASE_PARAM)
+            n += m->segment[i].count;
+    return n;
+}
+
+static bool is_state(nn_base base) { return base == NN_BASE_STATE || base == NN_BASE_STATE_EMA; }
+
+void *nn_model_buffer(const nn_model *m, nn_base base, size_t *bytes)
+{
+    if (base < 0 || base >= NN_BASES || !m->buffer[base]) {
+        if (bytes)
+            *bytes = 0;
+        return NULL;
+    }
+    if (bytes)
+        *bytes = m->bytes[is_state(base)];
+    return m->buffer[base];
+}
+
+/* Numbers of one parameter: element e uses word e%4 (uniform) or the pair e/2%2 (normal) at index e/4 of the
+ * stream named after the parameter. */
+static void initialise(const nn_model *m, const nn_segment *s, nn_init init, nn_real *data)
+{
+    nni_stream stream = nni_stream_of(m->seed, nni_hash(s->name, strlen(s->name), NNI_HASH_BASIS));
+
+    for (int64_t e = 0; e < s->count; e += 4) {
+        double value[4] = { 0 };
+        uint32_t word[4];
+
+        nni_stream_at(&stream, (uint64_t)e >> 34, 0, (uint32_t)(e >> 2), word);
+        switch (init.kind) {
+        case NN_INIT_ZERO: break;
+        case NN_INIT_CONSTANT:
+            for (int i = 0; i < 4; i++)
+                value[i] = init.a;
+            break;
+        case NN_INIT_UNIFORM:
+            for (int i = 0; i < 4; i++)
+                value[i] = init.a * (2 * nni_uniform(word[i]) - 1);
+            break;
+        case NN_INIT_NORMAL:
+            nni_normal2(word, value);
+            nni_normal2(word + 2, value + 2);
+            for (int i = 0; i < 4; i++)
+                value[i] *= init.a;
+            break;
+        }
+        for (int i = 0; i < 4 && e + i < s->count; i++)
+            data[e + i] = (nn_real)value[i];
+    }
+}
+
+static void fill_state(const nn_segment *s, double value, void *data)
+{
+    for (int64_t e = 0; e < s->count; e++) {
+        if (s->type == NN_I64)
+            ((int64_t *)data)[e] = (int64_t)value;
+        else
+            ((nn_real *)data)[e] = (nn_real)value;
+    }
+}
+
+int nn_model_seal(nn_model *m)
+{
+    if (m->sealed)
+        return NN_OK;
+    m->buffer[NN_BASE_PARAM] = nni_alloc_zero(m->bytes[0]);
+    m->buffer[NN_BASE_STATE] = nni_alloc_zero(m->bytes[1]);
+    if (!m->buffer[NN_BASE_PARAM] || !m->buffer[NN_BASE_STATE]) {
+        nni_free(m->buffer[NN_BASE_PARAM]);
+        nni_free(m->buffer[NN_BASE_STATE]);
+        m->buffer[NN_BASE_PARAM] = m->buffer[NN_BASE_STATE] = NULL;
+        return nni_fail(&m->message, NN_ENOMEM, "no memory for %zu bytes of parameters", m->bytes[0] + m->bytes[1]);
+    }
+    for (int64_t i = 0; i < m->count; i++) {
+        const nn_segment *s = &m->segment[i];
+        char *at = (char *)m->buffer[s->base] + s->offset;
+
+        if (s->base == NN_BASE_STATE)
+            fill_state(s, m->fill[i], at);
+        else
+            initialise(m, s, m->init[i], (nn_real *)(void *)at);
+    }
+    m->sealed = true;
+    m->version++;
+    return NN_OK;
+}
+
+int nn_model_need(nn_model *m, nn_base base)
+{
+    int rc = nn_model_seal(m);
+    size_t bytes;
+
+    if (rc || m->buffer[base])
+        return rc;
+    if (base < NN_BASE_PARAM || base > NN_BASE_MOMENT2)
+        return nni_fail(&m->message, NN_EINVAL, "base %d is not a role of a model", (int)base);
+    bytes = m->bytes[is_state(base)];
+    m->buffer[base] = nni_alloc_zero(bytes);
+    if (!m->buffer[base])
+        return nni_fail(&m->message, NN_ENOMEM, "no memory for %zu bytes (gradients, moments or averages)", bytes);
+    if (base == NN_BASE_EMA)
+        memcpy(m->buffer[base], m->buffer[NN_BASE_PARAM], bytes);
+    if (base == NN_BASE_STATE_EMA)
+        memcpy(m->buffer[base], m->buffer[NN_BASE_STATE], bytes);
+    return NN_OK;
+}
+
+/* One element between types; integers pass through double only when a floating type is involved. */
+static int convert(const void *from, nn_dtype from_type, void *to, nn_dtype to_type, int64_t count)
+{
+    if (from_type == to_type) {
+        memcpy(to, from, (size_t)count * nn_dtype_size(to_type));
+        return NN_OK;
+    }
+    for (int64_t i = 0; i < count; i++) {
+        double x;
+
+        switch (from_type) {
+        case NN_F32: x = (double)((const float *)from)[i]; break;
+        case NN_F64: x = ((const double *)from)[i]; break;
+        case NN_BF16: x = (double)nni_bf16_to_f32(((const uint16_t *)from)[i]); break;
+        case NN_F16: x = (double)nni_f16_to_f32(((const uint16_t *)from)[i]); break;
+        default: return NN_EINVAL;
+        }
+        switch (to_type) {
+        case NN_F32: ((float *)to)[i] = (float)x; break;
+        case NN_F64: ((double *)to)[i] = x; break;
+        case NN_BF16: ((uint16_t *)to)[i] = nni_f32_to_bf16((float)x); break;
+        case NN_F16: ((uint16_t *)to)[i] = nni_f32_to_f16((float)x); break;
+        default: return NN_EINVAL;
+        }
+    }
+    return NN_OK;
+}
+
+int nni_convert(const void *from, nn_dtype from_type, void *to, nn_dtype to_type, int64_t count)
+{
+    return convert(from, from_type, to, to_type, count);
+}
+
+/* Address of an entry in a role; NULL with the message set. */
+static char *locate(nn_model *m, const char *name, nn_base role, const nn_segment **out)
+{
+    const nn_segment *s = nn_model_find(m, name);
+    nn_base base = role;
+
+    if (!s) {
+        (void)nni_fail(&m->message, NN_ENOTFOUND, "%s: no such entry", name);
+        return NULL;
+    }
+    if (s->base == NN_BASE_STATE) {
+        if (role == NN_BASE_GRAD || role == NN_BASE_MOMENT1 || role == NN_BASE_MOMENT2) {
+            (void)nni_fail(&m->message, NN_EINVAL, "%s: state has no gradient", name);
+            return NULL;
+        }
+        base = role == NN_BASE_EMA || role == NN_BASE_STATE_EMA ? NN_BASE_STATE_EMA : NN_BASE_STATE;
+    } else if (role == NN_BASE_STATE) {
+        base = NN_BASE_PARAM;
+    }
+    if (base <= NN_BASE_NONE || base >= NN_BASES || !m->buffer[base]) {
+        (void)nni_fail(&m->message, NN_ESTATE, "%s: this role has no buffer yet", name);
+        return NULL;
+    }
+    *out = s;
+    return (char *)m->buffer[base] + s->offset;
+}
+
+int nn_model_read(nn_model *m, const char *name, nn_base role, nn_dtype type, void *data)
+{
+    const nn_segment *s;
+    int rc = nn_model_seal(m);
+    char *at = rc ? NULL : locate(m, name, role, &s);
+
+    if (!at)
+        return rc ? rc : NN_ENOTFOUND;
+    rc = convert(at, s->type, data, type, s->count);
+    return rc ? nni_fail(&m->message, rc, "%s: cannot read %s as %s", name, nn_dtype_name(s->type), nn_dtype_name(type))
+              : NN_OK;
+}
+
+int nn_model_write(nn_model *m, const char *name, nn_base role, nn_dtype type, const void *data)
+{
+    const nn_segment *s;
+    int rc = nn_model_seal(m);
+    char *at = rc ? NULL : locate(m, name, role, &s);
+
+    if (!at)
+        return rc ? rc : NN_ENOTFOUND;
+    rc = convert(data, type, at, s->type, s->count);
+    m->version++;
+    return rc ? nni_fail(&m->message, rc, "%s: cannot write %s as %s", name, nn_dtype_name(type), nn_dtype_name(s->type))
+              : NN_OK;
+}
+
+enum what { TRAINABLE, LR_SCALE, DECAY_SCALE };
+
+static int64_t set(nn_model *m, const char *pattern, enum what what, double value)
+{
+    int64_t n = 0;
+
+    for (int64_t i = 0; i < m->count; i++) {
+        nn_segment *s = &m->segment[i];
+
+        if (s->base != NN_BASE_PARAM || !nn_match(pattern, s->name))
+            continue;
+        if (what == TRAINABLE)
+            s->trainable = value != 0;
+        else if (what == LR_SCALE)
+            s->lr_scale = value;
+        else
+            s->decay_scale = value;
+        n++;
+    }
+    return n;
+}
+
+int64_t nn_model_set_trainable(nn_model *m, const char *pattern, int trainable)
+{
+    return set(m, pattern, TRAINABLE, trainable);
+}
+int64_t nn_model_set_lr_scale(nn_model *m, const char *pattern, double scale) { return set(m, pattern, LR_SCALE, scale); }
+int64_t nn_model_set_decay_scale(nn_model *m, const char *pattern, double scale)
+{
+    return set(m, pattern, DECAY_SCALE, scale);
+}

@@ -1,0 +1,702 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The plan: compile a graph into an array of steps over planned memory, bind the operands to
+ * addresses, and replay. This file is the pipeline's table of contents (nn_compile) and its loop
+ * (nn_run).
+ */
+#include "core/core.h"
+#include "cpu/cpu.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ----------------------------------------------------------------- binding */
+
+static const nn_base STATE_TWIN[NN_BASES] = { [NN_BASE_PARAM] = NN_BASE_STATE, [NN_BASE_EMA] = NN_BASE_STATE_EMA };
+
+static void *base_address(const nn_plan *p, const nn_operand *o)
+{
+    switch (o->base) {
+    case NN_BASE_ACT: return p->memory->at;
+    case NN_BASE_CACHE: return p->cache;
+    case NN_BASE_INPUT: return p->input;
+    default: return p->model[o->model]->buffer[p->role[o->base]];
+    }
+}
+
+static void bind_operand(const nn_plan *p, nn_operand *o)
+{
+    if (nn_has(o))
+        o->at = (char *)base_address(p, o) + o->offset;
+}
+
+static void bind_step(const nn_plan *p, struct nni_planned *s)
+{
+    nn_step *t = &s->step;
+
+    for (int k = 0; k < NN_MAX_IN; k++) {
+        bind_operand(p, &t->in[k]);
+        bind_operand(p, &t->din[k]);
+    }
+    for (int k = 0; k < NN_MAX_OUT; k++) {
+        bind_operand(p, &t->out[k]);
+        bind_operand(p, &t->dout[k]);
+    }
+    for (int k = 0; k < NN_MAX_SAVE; k++)
+        bind_operand(p, &t->save[k]);
+    if (s->scratch_store >= 0)
+        t->scratch = (char *)p->memory->at + p->store[s->scratch_store].offset;
+    if (s->derived_store >= 0)
+        t->derived.at =
+            (char *)(s->derived_cached ? p->cache : p->memory->at) + p->store[s->derived_store].offset;
+}
+
+static void bind(nn_plan *p)
+{
+    for (int64_t i = 0; i < p->steps; i++)
+        bind_step(p, &p->step[i]);
+    for (int64_t i = 0; i < p->readables; i++) {
+        bind_operand(p, &p->readable[i].value);
+        bind_operand(p, &p->readable[i].gradient);
+    }
+    bind_operand(p, &p->loss);
+    for (int i = 0; i < p->seed_count; i++)
+        bind_operand(p, &p->seed[i]);
+    p->rebinds++;
+}
+
+/* ---------------------------------------------------------------- compiling */
+
+/* After placement an operand's .offset, so far the number of a store, becomes an offset. */
+static void settle(const nn_plan *p, nn_operand *o)
+{
+    const struct nni_store *s;
+
+    if (o->base != NN_BASE_ACT)
+        return;
+    s = &p->store[o->offset];
+    o->offset = s->offset + (p->flags & NN_PLAN_DEBUG ? NNI_GUARD : 0);
+    if (s->cache)
+        o->base = NN_BASE_CACHE;
+}
+
+static void settle_all(nn_plan *p)
+{
+    for (int64_t i = 0; i < p->steps; i++) {
+        nn_step *t = &p->step[i].step;
+
+        for (int k = 0; k < NN_MAX_IN; k++) {
+            settle(p, &t->in[k]);
+            settle(p, &t->din[k]);
+        }
+        for (int k = 0; k < NN_MAX_OUT; k++) {
+            settle(p, &t->out[k]);
+            settle(p, &t->dout[k]);
+        }
+        for (int k = 0; k < NN_MAX_SAVE; k++)
+            settle(p, &t->save[k]);
+    }
+    for (int64_t i = 0; i < p->readables; i++) {
+        settle(p, &p->readable[i].value);
+        settle(p, &p->readable[i].gradient);
+    }
+    settle(p, &p->loss);
+    for (int i = 0; i < p->seed_count; i++)
+        settle(p, &p->seed[i]);
+}
+
+static int collect_inputs(struct nni_compile *c)
+{
+    nn_plan *p = c->plan;
+
+    p->inputs = nni_arena_take(&p->arena, (size_t)(c->tensors + 1) * sizeof *p->inputs);
+    if (!p->inputs)
+        return NN_ENOMEM;
+    for (int64_t i = 0; i < c->tensors; i++) {
+        nn_tensor *t = c->tensor[i];
+        struct nni_plan_input *in = &p->inputs[p->input_count];
+
+        if (t->base != NN_BASE_INPUT || t->detached)
+            continue;
+        in->name = nni_arena_text(&p->arena, t->name);
+        if (!in->name)
+            return NN_ENOMEM;
+        in->type = t->type;
+        in->shape = t->shape;
+        in->offset = p->input_bytes;
+        in->bytes = (size_t)nn_shape_count(t->shape) * nn_dtype_size(t->type);
+        p->input_bytes += (in->bytes + NNI_ALIGN - 1) & ~(size_t)(NNI_ALIGN - 1);
+        t->index = p->input_count++;
+    }
+    return NN_OK;
+}
+
+/* Derived values are kept where nobody can change the parameters they are made from. */
+static void choose_cached(nn_plan *p, bool keep)
+{
+    for (int64_t i = 0; keep && i < p->steps; i++) {
+        struct nni_planned *s = &p->step[i];
+
+        if (s->derived_store >= 0) {
+            s->derived_cached = true;
+            p->store[s->derived_store].cache = true;
+        }
+    }
+}
+
+static void repaint_guards(nn_plan *p)
+{
+    if (!(p->flags & NN_PLAN_DEBUG))
+        return;
+    for (int64_t i = 0; i < p->stores; i++) {
+        const struct nni_store *s = &p->store[i];
+
+        if (s->cache || s->root != i)
+            continue;
+        memset((char *)p->memory->at + s->offset, NNI_GUARD_BYTE, NNI_GUARD);
+        memset((char *)p->memory->at + s->offset + s->bytes - NNI_GUARD, NNI_GUARD_BYTE, NNI_GUARD);
+    }
+}
+
+int nni_plan_check_guards(nn_plan *p, nn_message *why)
+{
+    for (int64_t i = 0; i < p->stores && p->flags & NN_PLAN_DEBUG; i++) {
+        const struct nni_store *s = &p->store[i];
+        const unsigned char *at = (const unsigned char *)p->memory->at + s->offset;
+
+        for (size_t k = 0; !s->cache && s->root == i && k < NNI_GUARD; k++)
+            if (at[k] != NNI_GUARD_BYTE || at[s->bytes - 1 - k] != NNI_GUARD_BYTE)
+                return nni_fail(why, NN_ESTATE, "a kernel wrote outside its tensor: store %lld of %zu bytes, born in step %lld (%s %s)",
+                                (long long)i, s->bytes, (long long)s->birth, p->step[s->birth].step.name,
+                                p->step[s->birth].step.op->name);
+    }
+    return NN_OK;
+}
+
+/* Joins (or makes) the arena; grows it for everybody when this plan needs more. */
+static int join_memory(nn_plan *p, nn_plan *share)
+{
+    struct nni_memory *m = share ? share->memory : nni_alloc_zero(sizeof *m);
+
+    if (!m)
+        return NN_ENOMEM;
+    if (p->memory_bytes > m->bytes || !m->at) {
+        void *at = nni_alloc(p->memory_bytes);
+
+        if (!at) {
+            if (!share)
+                nni_free(m);
+            return NN_ENOMEM;
+        }
+        nni_free(m->at);
+        m->at = at;
+        m->bytes = p->memory_bytes;
+        /* Gradient seeds and the like of the others are gone; they are written before each run. */
+        for (nn_plan *q = m->first; q; q = q->next_in_memory) {
+            q->memory = m;
+            bind(q);
+            repaint_guards(q);
+            q->loss_valid = false;
+        }
+    }
+    p->memory = m;
+    p->next_in_memory = m->first;
+    m->first = p;
+    return NN_OK;
+}
+
+static void leave_memory(nn_plan *p)
+{
+    struct nni_memory *m = p->memory;
+
+    if (!m)
+        return;
+    for (nn_plan **at = &m->first; *at; at = &(*at)->next_in_memory) {
+        if (*at == p) {
+            *at = p->next_in_memory;
+            break;
+        }
+    }
+    if (!m->first) {
+        nni_free(m->at);
+        nni_free(m);
+    }
+    p->memory = NULL;
+}
+
+static int need_roles(nn_plan *p, bool backward)
+{
+    int rc = NN_OK;
+
+    for (int i = 0; !rc && i < p->models; i++) {
+        nn_model *m = p->model[i];
+
+        rc = nn_model_seal(m);
+        if (!rc && backward)
+            rc = nn_model_need(m, NN_BASE_GRAD);
+        if (!rc && p->optim.name && p->optim.moments > 0)
+            rc = nn_model_need(m, NN_BASE_MOMENT1);
+        if (!rc && p->optim.name && p->optim.moments > 1)
+            rc = nn_model_need(m, NN_BASE_MOMENT2);
+        if (!rc && p->ema)
+            rc = nn_model_need(m, NN_BASE_EMA);
+        if (!rc && p->ema)
+            rc = nn_model_need(m, NN_BASE_STATE_EMA);
+        if (rc)
+            (void)nni_fail(&p->message, rc, "%s", nn_model_error(m));
+    }
+    return rc;
+}
+
+static int check_options(struct nni_compile *c)
+{
+    const nn_plan_opts *o = c->opts;
+
+    if (o->loss && (o->loss->graph != c->graph || nn_shape_count(o->loss->shape) != 1 || o->loss->type != NN_REAL))
+        return nni_fail(&c->graph->message, NN_ESHAPE, "the loss must be one number of type %s in this graph",
+                        nn_dtype_name(NN_REAL));
+    if (o->loss && o->seed_count)
+        return nni_fail(&c->graph->message, NN_EINVAL, "give a loss or seeds, not both");
+    for (int i = 0; i < o->seed_count; i++)
+        if (!o->seeds[i] || o->seeds[i]->graph != c->graph)
+            return nni_fail(&c->graph->message, NN_EINVAL, "seed %d is not a tensor of this graph", i);
+    for (int i = 0; i < o->input_count; i++)
+        if (!o->inputs[i] || o->inputs[i]->graph != c->graph)
+            return nni_fail(&c->graph->message, NN_EINVAL, "input %d is not a tensor of this graph", i);
+    if (o->optim.name && !o->loss && !o->seed_count)
+        return nni_fail(&c->graph->message, NN_EINVAL, "an optimizer needs a loss");
+    if (o->share && o->share->device != c->graph->device)
+        return nni_fail(&c->graph->message, NN_EINVAL, "plans that share memory must be on one device");
+    if (!o->loss && !o->seed_count && !c->graph->observed && !(o->flags & NN_PLAN_DEBUG)) {
+        for (int64_t i = 0; i < c->graph->nodes; i++)
+            if (c->graph->node[i]->op->flags & NN_OP_EFFECT)
+                return NN_OK;
+        return nni_fail(&c->graph->message, NN_EINVAL, "nothing to compute: no loss, no seed and nothing observed");
+    }
+    return NN_OK;
+}
+
+static void summarise(nn_plan *p);
+
+static int build(struct nni_compile *c)
+{
+    nn_plan *p = c->plan;
+    bool backward = c->opts->loss || c->opts->seed_count;
+    int rc = need_roles(p, backward);
+
+    if (rc)
+        return rc;
+    if ((rc = nni_lower(c)) || (rc = collect_inputs(c)))
+        return rc;
+    if (!(p->flags & (NN_PLAN_DEBUG | NN_PLAN_NO_FUSE)) && (rc = nni_fuse(c)))
+        return rc;
+    if ((rc = nni_schedule(c)))
+        return rc;
+    choose_cached(p, !backward && !c->opts->share && !(p->flags & NN_PLAN_DEBUG));
+    if ((rc = nni_place(p, !(p->flags & (NN_PLAN_DEBUG | NN_PLAN_NO_REUSE)))))
+        return rc;
+    settle_all(p);
+    p->cache = nni_alloc(p->cache_bytes);
+    p->input = nni_alloc_zero(p->input_bytes);
+    p->lane_bytes = (p->lane_bytes + 4095) & ~(size_t)4095;
+    p->lanes = nni_alloc_array((size_t)nni_pool_threads(p->device->pool), p->lane_bytes);
+    if (!p->cache || !p->input || !p->lanes)
+        return NN_ENOMEM;
+    if ((rc = join_memory(p, c->opts->share)))
+        return rc;
+    bind(p);
+    repaint_guards(p);
+    if (p->optim.name && (rc = nni_update_prepare(p, &p->message)))
+        return rc;
+    summarise(p);
+    return NN_OK;
+}
+
+int nn_compile(nn_plan **out, nn_graph *graph, nn_plan_opts opts)
+{
+    struct nni_compile c = { .graph = graph, .opts = &opts };
+    nn_plan *p;
+    int rc;
+
+    if (!out || !graph)
+        return NN_EINVAL;
+    if (graph->status)
+        return graph->status;
+    if ((rc = check_options(&c)))
+        return rc;
+    p = nni_alloc_zero(sizeof *p);
+    if (!p)
+        return nni_fail(&graph->message, NN_ENOMEM, "no memory for the plan");
+    p->device = graph->device;
+    p->flags = opts.flags;
+    p->models = graph->models;
+    for (int i = 0; i < graph->models; i++)
+        p->model[i] = graph->model[i];
+    for (int i = 0; i < NN_BASES; i++)
+        p->role[i] = (nn_base)i;
+    p->optim = opts.optim;
+    p->clip_norm = opts.clip_norm;
+    p->ema = opts.ema_decay > 0;
+    p->now = (nn_scalars){ .seed = opts.seed, .loss_seed = 1, .grad_factor = 1, .ema_decay = opts.ema_decay };
+    c.plan = p;
+    rc = build(&c);
+    if (rc) {
+        if (graph->status)
+            graph->status = NN_OK; /* the reason stays; the recording itself was fine */
+        else if (p->message.text[0])
+            graph->message = p->message;
+        else
+            (void)nni_fail(&graph->message, rc, "compiling failed: %s", nn_strerror(rc));
+        nn_plan_free(p);
+    } else {
+        *out = p;
+    }
+    nni_arena_free(&c.arena);
+    return rc;
+}
+
+void nn_plan_free(nn_plan *p)
+{
+    if (!p)
+        return;
+    leave_memory(p);
+    nni_free(p->step);
+    nni_free(p->store);
+    nni_free(p->cache);
+    nni_free(p->input);
+    nni_free(p->lanes);
+    nni_free(p->tile);
+    nni_free(p->partial);
+    nni_arena_free(&p->arena);
+    nni_free(p);
+}
+
+const char *nn_plan_error(const nn_plan *p) { return p ? p->message.text : "no plan"; }
+
+/* ------------------------------------------------------------------ running */
+
+struct job {
+    const nn_step *step;
+    nn_tile *run;
+    char *lanes;
+    size_t lane_bytes;
+};
+
+static void run_tile(void *context, int64_t tile, int lane)
+{
+    const struct job *j = context;
+
+    j->run(j->step, tile, j->lanes + (size_t)lane * j->lane_bytes);
+}
+
+static void run_phase(nn_plan *p, const nn_step *s, int64_t tiles, nn_tile *run)
+{
+    struct job j = { .step = s, .run = run, .lanes = p->lanes, .lane_bytes = p->lane_bytes };
+
+    nni_pool_run(p->device->pool, tiles, run_tile, &j);
+}
+
+static void run_step(nn_plan *p, struct nni_planned *s, unsigned what, bool stale)
+{
+    double start = p->profiling ? nni_seconds() : 0;
+
+    s->step.accumulate = s->accumulate | (what & NN_ACCUMULATE ? s->run_accumulate : 0);
+    if (s->derived_store >= 0 && (!s->derived_cached || stale))
+        run_phase(p, &s->step, s->step.derived.tiles, s->step.derived.run);
+    for (int i = 0; i < s->step.phases; i++)
+        run_phase(p, &s->step, s->step.phase[i].tiles, s->step.phase[i].run);
+    if (p->profiling) {
+        s->seconds += nni_seconds() - start;
+        s->runs++;
+    }
+}
+
+static uint64_t version_of(const nn_plan *p)
+{
+    uint64_t v = p->rebinds << 32;
+
+    for (int i = 0; i < p->models; i++)
+        v += p->model[i]->version;
+    return v;
+}
+
+static void forward(nn_plan *p)
+{
+    uint64_t version = version_of(p);
+    bool stale = version != p->cache_version, effects = false;
+
+    for (int64_t i = 0; i < p->forward_steps; i++) {
+        struct nni_planned *s = &p->step[i];
+
+        if (s->hoisted && !stale)
+            continue;
+        effects = effects || s->step.op->flags & NN_OP_EFFECT;
+        run_step(p, s, 0, stale);
+    }
+    p->cache_version = version;
+    for (int i = 0; effects && i < p->models; i++)
+        p->model[i]->version++;
+    p->loss_valid = true;
+}
+
+static void backward(nn_plan *p, unsigned what)
+{
+    for (int64_t i = 0; i < p->zeros && !(what & NN_ACCUMULATE); i++) {
+        const nn_model *m = p->model[p->zero[i].model];
+        const nn_segment *s = &m->segment[p->zero[i].segment];
+
+        memset((char *)m->buffer[NN_BASE_GRAD] + s->offset, 0, (size_t)s->count * nn_dtype_size(s->type));
+    }
+    for (int64_t i = p->forward_steps; i < p->steps; i++)
+        run_step(p, &p->step[i], what, false);
+}
+
+int nn_run(nn_plan *p, unsigned what)
+{
+    if (!p)
+        return NN_EINVAL;
+    if (what & NN_BACKWARD && p->steps == p->forward_steps && !p->zeros)
+        return nni_fail(&p->message, NN_ESTATE, "this plan has no backward segment: compile it with a loss that depends on trainable parameters");
+    if (what & NN_UPDATE && !p->optim.name)
+        return nni_fail(&p->message, NN_ESTATE, "this plan has no update segment: compile it with an optimizer");
+    if (what & NN_FORWARD)
+        forward(p);
+    if (what & NN_BACKWARD)
+        backward(p, what);
+    if (what & NN_FORWARD && p->input_count)
+        p->now.sample += p->inputs[0].shape.rank ? p->inputs[0].shape.dim[0] : 1;
+    if (what & NN_UPDATE) {
+        double start = p->profiling ? nni_seconds() : 0;
+
+        nni_update_run(p);
+        for (int i = 0; i < p->models; i++)
+            p->model[i]->version++;
+        if (p->profiling) {
+            p->update_seconds += nni_seconds() - start;
+            p->update_runs++;
+        }
+    }
+    return NN_OK;
+}
+
+/* ------------------------------------------------------------ values in and out */
+
+static const struct nni_plan_input *find_input(const nn_plan *p, const char *name)
+{
+    for (int64_t i = 0; i < p->input_count; i++)
+        if (!strcmp(p->inputs[i].name, name))
+            return &p->inputs[i];
+    return NULL;
+}
+
+void *nn_host(nn_plan *p, const char *name, size_t *bytes)
+{
+    const struct nni_plan_input *in = p ? find_input(p, name) : NULL;
+
+    if (bytes)
+        *bytes = in ? in->bytes : 0;
+    return in ? (char *)p->input + in->offset : NULL;
+}
+
+int nn_write(nn_plan *p, const char *name, const void *data, size_t bytes)
+{
+    const struct nni_plan_input *in = find_input(p, name);
+    nni_text text;
+
+    if (!in)
+        return nni_fail(&p->message, NN_ENOTFOUND, "no input is called \"%s\"", name);
+    if (bytes != in->bytes)
+        return nni_fail(&p->message, NN_ESHAPE, "input \"%s\" is %s %s, %zu bytes; got %zu", name,
+                        nn_dtype_name(in->type), nni_shape_text(in->shape, &text), in->bytes, bytes);
+    memcpy((char *)p->input + in->offset, data, bytes);
+    return NN_OK;
+}
+
+static int read_operand(nn_plan *p, const char *name, const nn_operand *o, nn_dtype type, void *data, int64_t count)
+{
+    nni_text text;
+    int rc;
+
+    if (!nn_has(o))
+        return nni_fail(&p->message, NN_ENOTFOUND, "\"%s\" has no gradient in this plan", name);
+    if (count != nn_shape_count(o->shape))
+        return nni_fail(&p->message, NN_ESHAPE, "\"%s\" is %s: not %lld elements", name, nni_shape_text(o->shape, &text),
+                        (long long)count);
+    rc = nni_convert(o->at, o->type, data, type, count);
+    return rc ? nni_fail(&p->message, rc, "\"%s\" is %s, which cannot be read as %s", name, nn_dtype_name(o->type),
+                         nn_dtype_name(type))
+              : NN_OK;
+}
+
+static int read_named(nn_plan *p, const char *name, bool gradient, nn_dtype type, void *data, int64_t count)
+{
+    for (int64_t i = 0; i < p->readables; i++)
+        if (!strcmp(p->readable[i].name, name))
+            return read_operand(p, name, gradient ? &p->readable[i].gradient : &p->readable[i].value, type, data, count);
+    return nni_fail(&p->message, NN_ENOTFOUND, "nothing readable is called \"%s\" (nn_observe it, or compile with NN_PLAN_DEBUG)",
+                    name);
+}
+
+int nn_read(nn_plan *p, const char *name, nn_dtype type, void *data, int64_t count)
+{
+    return read_named(p, name, false, type, data, count);
+}
+
+int nn_read_gradient(nn_plan *p, const char *name, nn_dtype type, void *data, int64_t count)
+{
+    return read_named(p, name, true, type, data, count);
+}
+
+nn_real *nn_seed(nn_plan *p, int i)
+{
+    return i >= 0 && i < p->seed_count && nn_has(&p->seed[i]) ? p->seed[i].at : NULL;
+}
+
+double nn_loss(nn_plan *p)
+{
+    return p->loss_valid && nn_has(&p->loss) ? (double)*(const nn_real *)p->loss.at : (double)NAN;
+}
+
+int nn_set(nn_plan *p, nn_setting what, double value)
+{
+    switch (what) {
+    case NN_LEARNING_RATE: p->now.learning_rate = value; return NN_OK;
+    case NN_LOSS_SEED: p->now.loss_seed = value; return NN_OK;
+    case NN_STEP: p->now.step = (int64_t)value; return NN_OK;
+    case NN_SAMPLE: p->now.sample = (int64_t)value; return NN_OK;
+    case NN_APPLIED: p->now.applied = (int64_t)value; return NN_OK;
+    case NN_SKIPPED: p->now.skipped = (int64_t)value; return NN_OK;
+    case NN_EMA_DECAY: p->now.ema_decay = value; return NN_OK;
+    default: return nni_fail(&p->message, NN_EINVAL, "setting %d cannot be set", (int)what);
+    }
+}
+
+double nn_get(const nn_plan *p, nn_setting what)
+{
+    switch (what) {
+    case NN_LEARNING_RATE: return p->now.learning_rate;
+    case NN_LOSS_SEED: return p->now.loss_seed;
+    case NN_STEP: return (double)p->now.step;
+    case NN_SAMPLE: return (double)p->now.sample;
+    case NN_APPLIED: return (double)p->now.applied;
+    case NN_SKIPPED: return (double)p->now.skipped;
+    case NN_GRAD_NORM: return p->now.grad_norm;
+    case NN_EMA_DECAY: return p->now.ema_decay;
+    default: return (double)NAN;
+    }
+}
+
+int nn_rebind(nn_plan *p, nn_base from, nn_base to)
+{
+    if (from != NN_BASE_PARAM || (to != NN_BASE_PARAM && to != NN_BASE_EMA))
+        return nni_fail(&p->message, NN_EINVAL, "only NN_BASE_PARAM can be rebound, to NN_BASE_EMA or back");
+    if (p->steps > p->forward_steps && to != NN_BASE_PARAM)
+        return nni_fail(&p->message, NN_EINVAL, "a plan that trains cannot be rebound to averaged weights");
+    for (int i = 0; i < p->models; i++)
+        if (!p->model[i]->buffer[to] || !p->model[i]->buffer[STATE_TWIN[to]])
+            return nni_fail(&p->message, NN_ESTATE, "the model has no averaged weights yet");
+    p->role[NN_BASE_PARAM] = to;
+    p->role[NN_BASE_STATE] = STATE_TWIN[to];
+    bind(p);
+    return NN_OK;
+}
+
+/* ------------------------------------------------------------ summary, profile */
+
+static double operand_bytes(const nn_operand *o)
+{
+    return nn_has(o) ? (double)nn_shape_count(o->shape) * (double)nn_dtype_size(o->type) : 0;
+}
+
+static double step_bytes(const struct nni_planned *s)
+{
+    double n = 0;
+
+    for (int k = 0; k < NN_MAX_IN; k++)
+        n += operand_bytes(&s->step.in[k]) + operand_bytes(&s->step.din[k]) * (s->accumulate & NN_IN(k) ? 2 : 1);
+    for (int k = 0; k < NN_MAX_OUT; k++)
+        n += operand_bytes(&s->step.out[k]) + operand_bytes(&s->step.dout[k]);
+    for (int k = 0; k < NN_MAX_SAVE; k++)
+        n += operand_bytes(&s->step.save[k]);
+    return n;
+}
+
+static void summarise(nn_plan *p)
+{
+    nn_summary *s = &p->summary;
+    double flops = 0, bytes = 0;
+    int64_t w = 0;
+
+    for (int i = 0; i < p->models; i++) {
+        const nn_model *m = p->model[i];
+
+        s->parameters += nn_model_parameters(m);
+        for (int64_t k = 0; k < m->count; k++, w++)
+            if (p->wanted && p->wanted[w])
+                s->trainable += m->segment[k].count;
+        for (int b = 0; b < NN_BASES; b++)
+            if (m->buffer[b])
+                s->parameter_bytes += m->bytes[b == NN_BASE_STATE || b == NN_BASE_STATE_EMA];
+    }
+    for (int64_t i = 0; i < p->forward_steps; i++) {
+        const nn_step *t = &p->step[i].step;
+
+        flops += t->flops;
+        bytes += step_bytes(&p->step[i]);
+        /* Multiply-adds as the field counts them: products with a weight matrix. */
+        if (t->in[1].base == NN_BASE_PARAM && t->in[1].shape.rank >= 2)
+            s->multiply_adds += t->flops / 2;
+    }
+    s->activation_bytes = p->memory_bytes;
+    s->input_bytes = p->input_bytes;
+    s->cache_bytes = p->cache_bytes;
+    s->scratch_bytes = p->lane_bytes * (size_t)nni_pool_threads(p->device->pool);
+    s->peak_bytes = s->activation_bytes + s->input_bytes + s->cache_bytes + s->scratch_bytes + s->parameter_bytes;
+    s->steps[0] = p->forward_steps;
+    s->steps[1] = p->steps - p->forward_steps;
+    s->steps[2] = p->tiles;
+    s->arithmetic_intensity = bytes > 0 ? flops / bytes : 0;
+}
+
+void nn_plan_summary(const nn_plan *p, nn_summary *out) { *out = p->summary; }
+
+void nn_profile(nn_plan *p, int on)
+{
+    p->profiling = on != 0;
+    if (!on)
+        return;
+    for (int64_t i = 0; i < p->steps; i++) {
+        p->step[i].runs = 0;
+        p->step[i].seconds = 0;
+    }
+    p->update_runs = 0;
+    p->update_seconds = 0;
+}
+
+int64_t nn_profile_rows(const nn_plan *p, nn_profile_row *rows, int64_t most)
+{
+    int64_t n = p->steps + (p->optim.name != NULL);
+
+    for (int64_t i = 0; i < p->steps && i < most; i++) {
+        const struct nni_planned *s = &p->step[i];
+
+        rows[i] = (nn_profile_row){ .name = s->step.name,
+                                    .op = s->step.op->name,
+                                    .segment = i < p->forward_steps ? NN_FORWARD : NN_BACKWARD,
+                                    .runs = s->runs,
+                                    .seconds = s->seconds,
+                                    .flops = s->step.flops,
+                                    .bytes = step_bytes(s) };
+    }
+    if (p->optim.name && p->steps < most) {
+        double count = (double)p->summary.trainable;
+
+        rows[p->steps] = (nn_profile_row){ .name = "",
+                                           .op = p->optim.name,
+                                           .segment = NN_UPDATE,
+                                           .runs = p->update_runs,
+                                           .seconds = p->update_seconds,
+                                           .bytes = count * (double)sizeof(nn_real) * (4 + 2 * p->optim.moments) };
+    }
+    return n;
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The CPU device: picks the kernels of the best instruction set this processor has (or the one
+ * asked for), starts the threads, and keeps OpenBLAS to one thread while a device is open, because
+ * the library divides the work itself.
+ */
+#include "cpu/cpu.h"
+
+#include <cblas.h>
+#include <pthread.h>
+#include <string.h>
+
+#define KERNELS(isa)                                                                         \
+    {                                                                                        \
+        .name = #isa, .gemm = &nni_gemm_##isa, .depthwise = &nni_depthwise_##isa,            \
+        .pointwise = &nni_pointwise_##isa                                                    \
+    }
+
+static const struct nni_cpu TABLE[] = {
+    KERNELS(portable),
+#if !defined(NN_REAL_DOUBLE) && defined(__x86_64__)
+    KERNELS(avx2),
+    KERNELS(avx512),
+#endif
+};
+enum { ISAS = sizeof TABLE / sizeof *TABLE };
+
+static bool runs_here(const char *isa)
+{
+#if defined(__x86_64__)
+    if (!strcmp(isa, "avx2"))
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    if (!strcmp(isa, "avx512"))
+        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+#endif
+    return !strcmp(isa, "portable");
+}
+
+const char *nn_device_isas(void)
+{
+    if (ISAS > 1 && runs_here("avx512"))
+        return "portable,avx2,avx512";
+    if (ISAS > 1 && runs_here("avx2"))
+        return "portable,avx2";
+    return "portable";
+}
+
+/* OpenBLAS has one thread count for the whole process: saved with the first device, restored with
+ * the last. */
+static pthread_mutex_t blas_lock = PTHREAD_MUTEX_INITIALIZER;
+static int blas_users, blas_threads;
+
+static void hold_blas(int change)
+{
+    (void)pthread_mutex_lock(&blas_lock);
+    if (change > 0 && blas_users++ == 0) {
+        blas_threads = openblas_get_num_threads();
+        openblas_set_num_threads(1);
+    }
+    if (change < 0 && --blas_users == 0)
+        openblas_set_num_threads(blas_threads);
+    (void)pthread_mutex_unlock(&blas_lock);
+}
+
+static const struct nni_cpu *choose(const char *isa)
+{
+    for (int i = ISAS - 1; i >= 0; i--)
+        if ((!isa || !strcmp(isa, TABLE[i].name)) && runs_here(TABLE[i].name))
+            return &TABLE[i];
+    return NULL;
+}
+
+int nn_open(nn_device **out, const char *name, const nn_device_options *options, nn_message *why)
+{
+    nn_device_options o = options ? *options : (nn_device_options){ 0 };
+    const struct nni_cpu *cpu = choose(o.isa);
+    nn_device *d;
+    int rc;
+
+    if (!out || !name)
+        return nni_fail(why, NN_EINVAL, "nn_open needs a place for the device and its name");
+    if (strcmp(name, "cpu"))
+        return nni_fail(why, NN_EDEVICE, "no device \"%s\": this build of libnn has \"cpu\" only", name);
+    if (!cpu)
+        return nni_fail(why, NN_EDEVICE, "instruction set \"%s\" is not available here; this machine has: %s", o.isa,
+                        nn_device_isas());
+    d = nni_alloc_zero(sizeof *d);
+    if (!d)
+        return nni_fail(why, NN_ENOMEM, "no memory for the device");
+    d->cpu = cpu;
+    d->log = o.log;
+    d->payload = o.payload;
+    rc = nni_pool_new(&d->pool, o.threads ? o.threads : nni_processors());
+    if (rc) {
+        nni_free(d);
+        return nni_fail(why, rc, "cannot start %d threads: %s", o.threads, nn_strerror(rc));
+    }
+    hold_blas(1);
+    *out = d;
+    return NN_OK;
+}
+
+void nn_close(nn_device *d)
+{
+    if (!d)
+        return;
+    hold_blas(-1);
+    nni_pool_free(d->pool);
+    nni_free(d);
+}
+
+const char *nn_device_name(const nn_device *d) { return d ? "cpu" : ""; }
+const char *nn_device_isa(const nn_device *d) { return d->cpu->name; }
+int nn_device_threads(const nn_device *d) { return nni_pool_threads(d->pool); }
