@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Fields of the CSV files that the project writes (RFC 4180). File names go in as the bytes they are; numbers
+ * do not depend on the locale of the program that links the library.
+ */
+#include "data.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+size_t nn_csv_field(char *out, size_t size, const char *text)
+{
+    bool quote = strpbrk(text, ",\"\r\n") != NULL;
+    size_t at = 0;
+
+#define PUT(c)                                                                                               \
+    do {                                                                                                     \
+        if (at + 1 < size)                                                                                   \
+            out[at] = (c);                                                                                   \
+        at++;                                                                                                \
+    } while (0)
+    if (quote)
+        PUT('"');
+    for (; *text; text++) {
+        if (*text == '"')
+            PUT('"');
+        PUT(*text);
+    }
+    if (quote)
+        PUT('"');
+#undef PUT
+    if (size)
+        out[at < size ? at : size - 1] = 0;
+    return at;
+}
+
+const char *nn_csv_number(char out[32], double value)
+{
+    char text[64];
+    size_t n = 0;
+
+    if (!isfinite(value)) {
+        out[0] = 0;
+        return out;
+    }
+    (void)snprintf(text, sizeof text, "%.9g", value);
+    for (const char *c = text; *c && n < 31;) {
+        /* A decimal point may be several bytes long: whatever is no part of a number stands for it. */
+        if (strchr("0123456789+-e", *c)) {
+            out[n++] = *c++;
+        } else {
+            out[n++] = '.';
+            while (*c && !strchr("0123456789+-e", *c))
+                c++;
+        }
+    }
+    out[n] = 0;
+    return out;
+}
+
+/* Room for `size` more bytes; false, and from then on always, when there is no memory. */
+static bool reserve(nni_buffer *b, size_t size)
+{
+    if (!b->failed && b->room - b->size < size) {
+        size_t room = b->room + b->room / 2 + size + 4096;
+        char *grown = nni_grow(b->data, b->size, room);
+
+        b->failed = !grown;
+        if (grown) {
+            b->data = grown;
+            b->room = room;
+        }
+    }
+    return !b->failed;
+}
+
+void nni_buffer_put(nni_buffer *b, const void *data, size_t size)
+{
+    if (!size || !reserve(b, size))
+        return;
+    memcpy(b->data + b->size, data, size);
+    b->size += size;
+}
+
+void nni_buffer_text(nni_buffer *b, const char *text) { nni_buffer_put(b, text, strlen(text)); }
+
+void nni_buffer_csv_field(nni_buffer *b, const char *text)
+{
+    size_t size = nn_csv_field(NULL, 0, text);
+
+    if (!reserve(b, size + 1)) /* the terminating zero needs a place for a moment */
+        return;
+    (void)nn_csv_field(b->data + b->size, size + 1, text);
+    b->size += size;
+}
+
+int nni_buffer_save(nni_buffer *b, const char *path, nn_message *why)
+{
+    nni_writer w;
+    int rc;
+
+    if (b->failed)
+        rc = nni_fail(why, NN_ENOMEM, "%s: no memory for its contents", path);
+    else
+        rc = nni_writer_open(&w, path, why);
+    if (!rc)
+        rc = nni_writer_put(&w, b->data, b->size, why);
+    if (!rc)
+        rc = nni_writer_commit(&w, why);
+    nni_free(b->data);
+    *b = (nni_buffer){ 0 };
+    return rc;
+}

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The list of samples, sources and problems that everything else in this folder fills and judges.
+ */
+#include "data.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+static const char *const split_names[NN_SPLITS] = { "train", "valid", "test" };
+
+const char *nn_split_name(int split) { return split >= 0 && split < NN_SPLITS ? split_names[split] : "?"; }
+
+int nn_split_named(const char *name)
+{
+    for (int i = 0; i < NN_SPLITS; i++)
+        if (!strcasecmp(name, split_names[i]))
+            return i;
+    return strcasecmp(name, "val") ? -1 : NN_SPLIT_VALID;
+}
+
+const char *nn_problem_name(nn_problem_kind kind)
+{
+    switch (kind) {
+#define X(name, text)                                                                                        \
+    case name: return text;
+        NN_PROBLEM_LIST(X)
+#undef X
+    default: return "?";
+    }
+}
+
+int nn_dataset_new(nn_dataset **out)
+{
+    nn_dataset *d = nni_alloc_zero(sizeof *d);
+
+    if (d)
+        d->memory = nni_alloc_zero(sizeof *d->memory);
+    if (!d || !d->memory) {
+        nni_free(d);
+        return NN_ENOMEM;
+    }
+    *out = d;
+    return NN_OK;
+}
+
+void nn_dataset_free(nn_dataset *d)
+{
+    if (!d)
+        return;
+    nni_arena_free(&d->memory->arena);
+    nni_free(d->memory);
+    nni_free(d->sample);
+    nni_free(d->problem);
+    nni_free(d->source);
+    nni_free(d);
+}
+
+void *nni_one_more(void *array, size_t used, size_t *room, size_t size)
+{
+    size_t wanted = *room ? *room * 2 : 16;
+    void *moved;
+
+    if (used < *room)
+        return array;
+    if (wanted > SIZE_MAX / size)
+        return NULL;
+    moved = nni_grow(array, used * size, wanted * size);
+    if (moved)
+        *room = wanted;
+    return moved;
+}
+
+int nni_dataset_problem(nn_dataset *d, nn_problem_kind kind, const char *file, const char *format, ...)
+{
+    nn_problem p = { .kind = kind, .file = nni_arena_text(&d->memory->arena, file) };
+    nn_problem *grown =
+        nni_one_more(d->problem, (size_t)d->problems, &d->memory->problem_room, sizeof *grown);
+    va_list args;
+    char *text = NULL;
+    int n;
+
+    if (grown)
+        d->problem = grown;
+    va_start(args, format);
+    n = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    if (n >= 0)
+        text = nni_arena_take(&d->memory->arena, (size_t)n + 1);
+    if (!grown || !p.file || !text)
+        return NN_ENOMEM;
+    va_start(args, format);
+    (void)vsnprintf(text, (size_t)n + 1, format, args);
+    va_end(args);
+    p.text = text;
+    d->problem[d->problems++] = p;
+    return NN_OK;
+}
+
+void nni_dataset_count(nn_dataset *d)
+{
+    memset(d->count, 0, sizeof d->count);
+    d->excluded = 0;
+    for (int64_t i = 0; i < d->samples; i++) {
+        if (d->sample[i].excluded)
+            d->excluded++;
+        else
+            d->count[d->sample[i].split][d->sample[i].label]++;
+    }
+}
+
+int nn_dataset_exclude(nn_dataset *d, int64_t i, const char *reason)
+{
+    char *copy;
+    int rc;
+
+    if (i < 0 || i >= d->samples)
+        return NN_EINVAL;
+    if (d->sample[i].excluded)
+        return NN_OK;
+    copy = nni_arena_text(&d->memory->arena, reason);
+    if (!copy)
+        return NN_ENOMEM;
+    rc = nni_dataset_problem(d, NN_PROBLEM_EXCLUDED, d->sample[i].file, "%s", reason);
+    if (rc)
+        return rc;
+    d->sample[i].excluded = copy;
+    d->count[d->sample[i].split][d->sample[i].label]--;
+    d->excluded++;
+    d->bad++;
+    return NN_OK;
+}
+
+int nn_dataset_check(const nn_dataset *d, int split, nn_message *why)
+{
+    const int64_t *n;
+    const char *root = d->sources ? d->source[0].root : "";
+
+    if (split < 0 || split >= NN_SPLITS)
+        return nni_fail(why, NN_EINVAL, "split %d does not exist", split);
+    n = d->count[split];
+    if (n[NN_LABEL_REAL] && n[NN_LABEL_FAKE])
+        return NN_OK;
+    if (split == NN_SPLIT_VALID && !n[NN_LABEL_REAL] && !n[NN_LABEL_FAKE])
+        return nni_fail(why, NN_EFORMAT,
+                        "%s: no validation images (train has %lld real and %lld fake): add the folders "
+                        "valid/real_images and valid/fake_images, or have a part of train split off",
+                        root, (long long)d->count[NN_SPLIT_TRAIN][NN_LABEL_REAL],
+                        (long long)d->count[NN_SPLIT_TRAIN][NN_LABEL_FAKE]);
+    return nni_fail(why, NN_EFORMAT,
+                    "%s: %s has %lld real and %lld fake usable images (%lld excluded in all): both classes "
+                    "are needed; put .jpg, .jpeg or .png files into %s/real_images and %s/fake_images",
+                    root, nn_split_name(split), (long long)n[NN_LABEL_REAL], (long long)n[NN_LABEL_FAKE],
+                    (long long)d->excluded, nn_split_name(split), nn_split_name(split));
+}
