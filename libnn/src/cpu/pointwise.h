@@ -95,4 +95,20 @@ static inline struct nni_part nni_part_of(int64_t tile, int64_t each, int64_t to
 }
 static inline int64_t nni_parts(int64_t total, int64_t each) { return (total + each - 1) / each; }
 
+/* ---- pointwise.c: for ops of this kind; an affine is at in[k..k+2] ---- */
+
+/* For infer. in[i] is NN_REAL, of at least this rank; in[i], if there, is [channels]; the affine, if
+ * there, is whole and of these channels. */
+int nni_infer_real(nn_node *n, int i, int rank);
+int nni_infer_vector(nn_node *n, int i, int64_t channels);
+int nni_infer_affine(nn_node *n, int k, int64_t channels);
+
+/* The affine as a kernel takes it; the identity when the slot is empty. For tiles. */
+struct nni_pointwise_affine nni_affine_operands(const nn_step *s, int k);
+/* Does anybody want the gradient of mean, scale or beta? */
+bool nni_affine_wanted(const nn_step *s, int k);
+/* Tile `tile` of nni_parts(C, NNI_MERGE): gradients of mean, scale and beta out of what affine_grad left in
+ * sums[tiles][2][C]. */
+void nni_affine_merge(const nn_step *s, int k, const nn_real *sums, int64_t tiles, int64_t tile);
+
 #endif

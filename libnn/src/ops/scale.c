@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * y = factor*x + shift with two constants; dx = factor*dy. For residual branches, loss weights and
+ * averages: a constant that is an attribute needs no tensor and no broadcasting.
+ */
+#include "cpu/cpu.h"
+
+struct scale {
+    double factor, shift;
+};
+
+static void forward_tile(const nn_step *s, int64_t tile, void *lane)
+{
+    const struct scale *a = s->attrs;
+    struct nni_part p = nni_part_of(tile, s->choice[0], nn_shape_count(s->in[0].shape));
+    const nn_real *x = s->in[0].at;
+    nn_real *y = s->out[0].at;
+
+    (void)lane;
+    nni_cpu_of(s)->pointwise->scale(y + p.begin, x + p.begin, p.count, (nn_real)a->factor, (nn_real)a->shift, false);
+}
+
+static int forward(nn_step *s)
+{
+    int64_t n = nn_shape_count(s->in[0].shape);
+
+    nn_phase(s, nni_tiles(n, 16384, 256, &s->choice[0]), forward_tile);
+    s->flops = 2 * (double)n;
+    return NN_OK;
+}
+
+static void backward_tile(const nn_step *s, int64_t tile, void *lane)
+{
+    const struct scale *a = s->attrs;
+    struct nni_part p = nni_part_of(tile, s->choice[0], nn_shape_count(s->din[0].shape));
+    const nn_real *dy = s->dout[0].at;
+    nn_real *dx = s->din[0].at;
+
+    (void)lane;
+    nni_cpu_of(s)->pointwise->scale(dx + p.begin, dy + p.begin, p.count, (nn_real)a->factor, 0,
+                                    s->accumulate & NN_IN(0));
+}
+
+static int backward(nn_step *s)
+{
+    int64_t n = nn_shape_count(s->din[0].shape);
+
+    nn_phase(s, nni_tiles(n, 16384, 256, &s->choice[0]), backward_tile);
+    s->flops = (double)n;
+    return NN_OK;
+}
+
+static int infer(nn_node *n)
+{
+    int rc = nni_infer_real(n, 0, 0);
+
+    return rc ? rc : nn_infer_out(n, 0, NN_REAL, nn_shape_get(n->in[0]));
+}
+
+const nn_op nn_op_scale = {
+    .abi = NN_OP_ABI,
+    .name = "scale",
+    .alias = NN_ALIAS_FORWARD | NN_ALIAS_BACKWARD0,
+    .flags = NN_OP_CHEAP,
+    .attrs_bytes = sizeof(struct scale),
+    .infer = infer,
+    .forward = { forward },
+    .backward = { backward },
+};
+
+nn_tensor *nn_scale(nn_graph *g, nn_tensor *x, double factor, double shift)
+{
+    return nn_apply(g, &nn_op_scale, &(struct scale){ factor, shift }, &x, 1);
+}
