@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The mean over height and width, [N,H,W,C] -> [N,1,1,C], of x or, when fusion has filled the affine
+ * slot, of a = act(scale*(x - mean) + beta), which then need not exist as a tensor:
+ *
+ *     y[n,c] = 1/(H*W) * sum a[n,h,w,c]        da = dy/(H*W)
+ *
+ * and from da on as in affine.c. A sample is split into chunks of rows, so that few samples of a large
+ * image keep many threads busy; chunks are added up in order, in double.
+ */
+#include "cpu/cpu.h"
+
+#include <string.h>
+
+enum { X, MEAN, SCALE, BETA };
+
+/* How the rows of x [N,H,W,C] are split. */
+struct split {
+    int64_t samples, area, channels;
+    int64_t each, chunks; /* rows of a chunk, chunks of a sample */
+};
+
+static struct split split_of(nn_shape x)
+{
+    struct split p = { x.dim[0], x.dim[1] * x.dim[2], x.dim[3], nni_tile_rows(x.dim[3]), 1 };
+
+    if (p.each > p.area)
+        p.each = p.area;
+    p.chunks = nni_parts(p.area, p.each);
+    return p;
+}
+
+static void sum_tile(const nn_step *s, int64_t tile, void *lane)
+{
+    struct split p = split_of(s->in[X].shape);
+    struct nni_part rows = nni_part_of(tile % p.chunks, p.each, p.area);
+    struct nni_pointwise_affine v = nni_affine_operands(s, MEAN);
+    const nn_real *x = s->in[X].at;
+
+    (void)lane;
+    x += (tile / p.chunks * p.area + rows.begin) * p.channels;
+    nni_cpu_of(s)->pointwise->affine_sum((nn_real *)s->scratch + tile * p.channels, x, rows.count, p.channels, &v);
+}
+
+static void mean_tile(const nn_step *s, int64_t tile, void *lane)
+{
+    struct split p = split_of(s->in[X].shape);
+    int64_t blocks = nni_parts(p.channels, NNI_MERGE), sample = tile / blocks;
+    struct nni_part c = nni_part_of(tile % blocks, NNI_MERGE, p.channels);
+    const nn_real *from = (const nn_real *)s->scratch + sample * p.chunks * p.channels + c.begin;
+    nn_real *y = (nn_real *)s->out[0].at + sample * p.channels + c.begin;
+    double sum[NNI_MERGE] = { 0 };
+
+    (void)lane;
+    nni_cpu_of(s)->pointwise->merge_sums(sum, from, p.chunks, p.channels, c.count);
+    for (int64_t i = 0; i < c.count; i++)
+        y[i] = (nn_real)(sum[i] / (double)p.area);
+}
+
+static int forward(nn_step *s)
+{
+    struct split p = split_of(s->in[X].shape);
+
+    s->scratch_bytes = (size_t)(p.samples * p.chunks * p.channels) * sizeof(nn_real);
+    nn_phase(s, p.samples * p.chunks, sum_tile);
+    nn_phase(s, p.samples * nni_parts(p.channels, NNI_MERGE), mean_tile);
+    s->flops = (double)nn_shape_count(s->in[X].shape) * (nn_has(&s->in[MEAN]) ? 4 : 1);
+    return NN_OK;
+}
+
+/* in[X] is not there without an affine: then the shape is known from din[X]. */
+static nn_shape shape_of(const nn_step *s) { return nn_has(&s->in[X]) ? s->in[X].shape : s->din[X].shape; }
+
+static void backward_tile(const nn_step *s, int64_t tile, void *lane)
+{
+    struct split p = split_of(shape_of(s));
+    struct nni_part rows = nni_part_of(tile % p.chunks, p.each, p.area);
+    struct nni_pointwise_affine v = nni_affine_operands(s, MEAN);
+    int64_t sample = tile / p.chunks, at = (sample * p.area + rows.begin) * p.channels;
+    const nn_real *x = nn_has(&s->in[X]) ? s->in[X].at : NULL, *dy = s->dout[0].at;
+    nn_real *dx = nn_has(&s->din[X]) ? s->din[X].at : NULL;
+    nn_real *sums = nni_affine_wanted(s, MEAN) ? (nn_real *)s->scratch + tile * 2 * p.channels : NULL;
+
+    (void)lane;
+    if (sums)
+        memset(sums, 0, (size_t)(2 * p.channels) * sizeof *sums);
+    nni_cpu_of(s)->pointwise->affine_grad(dx ? dx + at : NULL, sums, x ? x + at : NULL, dy + sample * p.channels, 0,
+                                          rows.count, p.channels, &v, (nn_real)(1 / (double)p.area),
+                                          s->accumulate & NN_IN(X));
+}
+
+static void merge_tile(const nn_step *s, int64_t tile, void *lane)
+{
+    (void)lane;
+    nni_affine_merge(s, MEAN, s->scratch, s->phase[0].tiles, tile);
+}
+
+static int backward(nn_step *s)
+{
+    struct split p = split_of(shape_of(s));
+
+    nn_phase(s, p.samples * p.chunks, backward_tile);
+    if (nni_affine_wanted(s, MEAN)) {
+        s->scratch_bytes = (size_t)(p.samples * p.chunks * 2 * p.channels) * sizeof(nn_real);
+        nn_phase(s, nni_parts(p.channels, NNI_MERGE), merge_tile);
+    }
+    s->flops = (double)nn_shape_count(shape_of(s)) * (nn_has(&s->in[MEAN]) ? 6 : 1);
+    return NN_OK;
+}
+
+static int infer(nn_node *n)
+{
+    int rc = nni_infer_real(n, X, 1);
+    nn_shape x = nn_shape_get(n->in[X]);
+    nni_text text;
+
+    if (!rc && x.rank != 4)
+        rc = nn_infer_fail(n, "input 0 %s must be [N,H,W,C]", nni_shape_text(x, &text));
+    if (!rc)
+        rc = nni_infer_affine(n, MEAN, x.dim[3]);
+    return rc ? rc : nn_infer_out(n, 0, NN_REAL, NN_SHAPE4(x.dim[0], 1, 1, x.dim[3]));
+}
+
+const nn_op nn_op_global_avg_pool = {
+    .abi = NN_OP_ABI,
+    .name = "global_avg_pool",
+    .optional = NN_IN(MEAN) | NN_IN(SCALE) | NN_IN(BETA),
+    .reads = NN_IN(MEAN) | NN_IN(SCALE) | NN_IN(BETA),
+    .slot = { [NN_SLOT_AFFINE] = MEAN },
+    .infer = infer,
+    .forward = { forward },
+    .backward = { backward },
+};
+
+nn_tensor *nn_global_avg_pool(nn_graph *g, nn_tensor *x) { return nn_apply(g, &nn_op_global_avg_pool, NULL, &x, 1); }
