@@ -1,0 +1,805 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The tiles of the depthwise convolution. Depthwise layers have one multiplication per load and
+ * tap, so what decides is where the operands come from. Seven output pixels are computed at a time:
+ * a loaded pixel is used for up to k of them, the accumulators and the weights of one kernel row fit
+ * the 16 registers of AVX2, and seven divides the widths of the usual networks (7, 14, 28, 56, 112).
+ * The weight gradient keeps the accumulators of one kernel row, twice, so that enough independent
+ * additions are in flight; each loaded input pixel meets the gradients of up to k output pixels.
+ * Rows that lie in the padding are skipped, columns there are zeros in the rings.
+ *
+ * k = 3 and 5 with stride 1 and 2 are instances of these kernels; the rest goes through plain loops
+ * on the same rings. The data gradient of stride 2 falls into two problems of stride 1, one for the
+ * even and one for the odd columns, each with its own half of the taps.
+ */
+#include "cpu/cpu.h"
+#include "cpu/simd/vec.h"
+
+#define INLINE static inline __attribute__((always_inline))
+#ifdef __clang__
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 32")
+#endif
+
+/* Accumulators, gradients and one pixel of the weight gradient must fit the registers. */
+enum { PIXELS = 7, GRAD_PIXELS = VEC_BYTES == 64 ? 7 : 4, AHEAD = 1 };
+
+static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
+
+static inline vec load_lanes(const nn_real *p, int lanes) { return lanes == VEC ? vload(p) : vload_part(p, lanes); }
+
+static inline void store_lanes(nn_real *p, vec x, int lanes)
+{
+    if (lanes == VEC)
+        vstore(p, x);
+    else
+        vstore_part(p, x, lanes);
+}
+
+/* --------------------------------------------------- rows of a convolution */
+
+/* out[i] = init + sum over rows r and taps j of in[r][i*stride + j] * wt[r][j], for n pixels; *sum
+ * += the sum of the results. Pixels of `in` and taps are VEC apart, results `step`. */
+typedef void row_fn(const nn_real *const *in, const nn_real *const *wt, int64_t rows, int64_t n,
+                    const nn_real *init, nn_real *out, int64_t step, nn_real *sum);
+
+INLINE vec row_block(int k, int s, int p, const nn_real *const *in, const nn_real *const *wt, int64_t rows,
+                     int64_t at, vec init, nn_real *out, int64_t step)
+{
+    vec a[PIXELS], w[5], sum = vzero();
+
+    UNROLL
+    for (int i = 0; i < p; i++)
+        a[i] = init;
+    for (int64_t r = 0; r < rows; r++) {
+        const nn_real *x = in[r] + at;
+
+        UNROLL
+        for (int j = 0; j < k; j++)
+            w[j] = vload(wt[r] + j * VEC);
+        UNROLL
+        for (int c = 0; c < (p - 1) * s + k; c++) {
+            vec t = vload(x + c * VEC);
+
+            UNROLL
+            for (int i = 0; i < p; i++)
+                if (c - i * s >= 0 && c - i * s < k)
+                    a[i] += t * w[c - i * s];
+        }
+    }
+    UNROLL
+    for (int i = 0; i < p; i++) {
+        vstore(out + i * step, a[i]);
+        sum += a[i];
+    }
+    return sum;
+}
+
+INLINE void row_any(int k, int s, const nn_real *const *in, const nn_real *const *wt, int64_t rows, int64_t n,
+                    const nn_real *init, nn_real *out, int64_t step, nn_real *sum)
+{
+    vec first = vload(init), total = vload(sum);
+    int64_t i = 0;
+
+    for (; i + PIXELS <= n; i += PIXELS)
+        total += row_block(k, s, PIXELS, in, wt, rows, i * s * VEC, first, out + i * step, step);
+    if (i + 4 <= n) {
+        total += row_block(k, s, 4, in, wt, rows, i * s * VEC, first, out + i * step, step);
+        i += 4;
+    }
+    if (i + 2 <= n) {
+        total += row_block(k, s, 2, in, wt, rows, i * s * VEC, first, out + i * step, step);
+        i += 2;
+    }
+    if (i < n)
+        total += row_block(k, s, 1, in, wt, rows, i * s * VEC, first, out + i * step, step);
+    vstore(sum, total);
+}
+
+#define ROW(k, s)                                                                                             \
+    static void row_##k##_##s(const nn_real *const *in, const nn_real *const *wt, int64_t rows, int64_t n,    \
+                              const nn_real *init, nn_real *out, int64_t step, nn_real *sum)                  \
+    {                                                                                                         \
+        row_any(k, s, in, wt, rows, n, init, out, step, sum);                                                 \
+    }
+ROW(1, 1)
+ROW(2, 1)
+ROW(3, 1)
+ROW(5, 1)
+ROW(3, 2)
+ROW(5, 2)
+
+/* The same for any k, stride and dilation. */
+static void row_plain(const nni_conv_geometry *g, const nn_real *const *in, const nn_real *const *wt, int64_t rows,
+                      int64_t n, const nn_real *init, nn_real *out, int64_t step, nn_real *sum)
+{
+    int64_t s = g->stride * VEC, d = g->dilation * VEC, k = g->kw, i = 0;
+    vec total = vload(sum);
+
+    for (; i + 4 <= n; i += 4) {
+        vec a = vload(init), b = a, c = a, e = a;
+
+        for (int64_t r = 0; r < rows; r++) {
+            const nn_real *x = in[r] + i * s, *w = wt[r];
+
+            for (int64_t j = 0; j < k; j++, x += d, w += VEC) {
+                vec t = vload(w);
+
+                a += t * vload(x);
+                b += t * vload(x + s);
+                c += t * vload(x + 2 * s);
+                e += t * vload(x + 3 * s);
+            }
+        }
+        vstore(out + i * step, a);
+        vstore(out + (i + 1) * step, b);
+        vstore(out + (i + 2) * step, c);
+        vstore(out + (i + 3) * step, e);
+        total += (a + b) + (c + e);
+    }
+    for (; i < n; i++) {
+        vec a = vload(init);
+
+        for (int64_t r = 0; r < rows; r++)
+            for (int64_t j = 0; j < k; j++)
+                a += vload(in[r] + i * s + j * d) * vload(wt[r] + j * VEC);
+        vstore(out + i * step, a);
+        total += a;
+    }
+    vstore(sum, total);
+}
+
+static row_fn *row_of(const nni_conv_geometry *g)
+{
+    if (g->dilation != 1 || (g->kw != 3 && g->kw != 5) || g->stride > 2)
+        return NULL;
+    return g->kw == 3 ? (g->stride == 1 ? row_3_1 : row_3_2) : (g->stride == 1 ? row_5_1 : row_5_2);
+}
+
+/* -------------------------------------------------- weights of one kernel row */
+
+/* acc[j] += sum over rows r and pixels i < n of x[r][i*stride + j] * dy[r][i]. */
+typedef void grad_fn(const nn_real *const *x, const nn_real *const *dy, int64_t rows, int64_t n, nn_real *acc);
+
+INLINE void grad_block(int k, int s, int p, const nn_real *x, const nn_real *dy, vec a[2][5])
+{
+    vec g[PIXELS];
+
+    UNROLL
+    for (int i = 0; i < p; i++)
+        g[i] = vload(dy + i * VEC);
+    UNROLL
+    for (int c = 0; c < (p - 1) * s + k; c++) {
+        vec t = vload(x + c * VEC);
+
+        UNROLL
+        for (int i = 0; i < p; i++)
+            if (c - i * s >= 0 && c - i * s < k)
+                a[i & 1][c - i * s] += t * g[i];
+    }
+}
+
+INLINE void grad_any(int k, int s, const nn_real *const *x, const nn_real *const *dy, int64_t rows, int64_t n,
+                     nn_real *acc)
+{
+    vec a[2][5];
+
+    UNROLL
+    for (int j = 0; j < k; j++)
+        a[0][j] = a[1][j] = vzero();
+    for (int64_t r = 0; r < rows; r++) {
+        const nn_real *xr = x[r], *yr = dy[r];
+        int64_t i = 0;
+
+        for (; i + GRAD_PIXELS <= n; i += GRAD_PIXELS)
+            grad_block(k, s, GRAD_PIXELS, xr + i * s * VEC, yr + i * VEC, a);
+        for (; i < n; i++)
+            grad_block(k, s, 1, xr + i * s * VEC, yr + i * VEC, a);
+    }
+    UNROLL
+    for (int j = 0; j < k; j++)
+        vstore(acc + j * VEC, vload(acc + j * VEC) + (a[0][j] + a[1][j]));
+}
+
+#define GRAD(k, s)                                                                                            \
+    static void grad_##k##_##s(const nn_real *const *x, const nn_real *const *dy, int64_t rows, int64_t n,    \
+                               nn_real *acc)                                                                  \
+    {                                                                                                         \
+        grad_any(k, s, x, dy, rows, n, acc);                                                                  \
+    }
+GRAD(3, 1)
+GRAD(5, 1)
+GRAD(3, 2)
+GRAD(5, 2)
+
+static void grad_plain(const nni_conv_geometry *g, const nn_real *const *x, const nn_real *const *dy, int64_t rows,
+                       int64_t n, nn_real *acc)
+{
+    int64_t s = g->stride * VEC;
+
+    for (int64_t j = 0; j < g->kw; j++) {
+        vec a = vzero(), b = a, c = a, e = a;
+
+        for (int64_t r = 0; r < rows; r++) {
+            const nn_real *xr = x[r] + j * g->dilation * VEC, *yr = dy[r];
+            int64_t i = 0;
+
+            for (; i + 4 <= n; i += 4, xr += 4 * s, yr += 4 * VEC) {
+                a += vload(xr) * vload(yr);
+                b += vload(xr + s) * vload(yr + VEC);
+                c += vload(xr + 2 * s) * vload(yr + 2 * VEC);
+                e += vload(xr + 3 * s) * vload(yr + 3 * VEC);
+            }
+            for (; i < n; i++, xr += s, yr += VEC)
+                a += vload(xr) * vload(yr);
+        }
+        vstore(acc + j * VEC, vload(acc + j * VEC) + ((a + b) + (c + e)));
+    }
+}
+
+static grad_fn *grad_of(const nni_conv_geometry *g)
+{
+    if (!row_of(g))
+        return NULL;
+    return g->kw == 3 ? (g->stride == 1 ? grad_3_1 : grad_3_2) : (g->stride == 1 ? grad_5_1 : grad_5_2);
+}
+
+/* ------------------------------------------------------------ rows of memory */
+
+/* n pixels of `step` elements to pixels of VEC, through the affine and the activation: values to
+ * `a`, derivatives of the activation to `slope`. */
+INLINE void activate(int act, int grad, const nn_real *x, int64_t step, int64_t n, vec mean, vec scale, vec beta,
+                     nn_real *a, nn_real *slope)
+{
+    for (int64_t i = 0; i < n; i++) {
+        vec z = scale * (vload(x + i * step) - mean) + beta, v, g, s;
+
+        switch (act) {
+        case NN_ACT_SILU:
+            s = vsigmoid(z);
+            v = z * s;
+            g = s + v * (vset(1) - s);
+            break;
+        case NN_ACT_SIGMOID:
+            v = vsigmoid(z);
+            g = v * (vset(1) - v);
+            break;
+        default:
+            v = vact(act, z);
+            g = vact_grad(act, z);
+            break;
+        }
+        vstore(a + i * VEC, v);
+        if (grad)
+            vstore(slope + i * VEC, g);
+    }
+}
+
+static void activate_row(int act, const nn_real *x, int64_t step, int64_t n, vec mean, vec scale, vec beta,
+                         nn_real *a, nn_real *slope)
+{
+#define CASE(name)                                                                                            \
+    case name:                                                                                                \
+        if (slope)                                                                                            \
+            activate(name, 1, x, step, n, mean, scale, beta, a, slope);                                       \
+        else                                                                                                  \
+            activate(name, 0, x, step, n, mean, scale, beta, a, NULL);                                        \
+        break;
+    switch (act) {
+        CASE(NN_ACT_RELU)
+        CASE(NN_ACT_RELU6)
+        CASE(NN_ACT_SILU)
+        CASE(NN_ACT_SIGMOID)
+        CASE(NN_ACT_NONE)
+    }
+#undef CASE
+}
+
+/* The first `lanes` elements of n pixels into pixels of VEC. */
+static void gather(const nn_real *x, int64_t step, int64_t n, int lanes, nn_real *out)
+{
+    if (lanes == VEC)
+        for (int64_t i = 0; i < n; i++)
+            vstore(out + i * VEC, vload(x + i * step));
+    else
+        for (int64_t i = 0; i < n; i++)
+            vstore(out + i * VEC, vload_part(x + i * step, lanes));
+}
+
+/* --------------------------------------------------------------- the tile */
+
+struct tile {
+    const struct nni_depthwise *d;
+    int64_t image, channel, vectors, number;
+    int64_t unit, units;
+    nn_real *xs, *slopes, *ys; /* rings */
+    nn_real *row, *spare;      /* one padded input row; one unpadded row */
+    nn_real *sum;              /* [vectors][sums][VEC] */
+    const nn_real **in, **wt;  /* lists of rows */
+    int64_t next_x, next_y;    /* rows below are in the rings */
+    int64_t sums;
+};
+
+static nn_real *take(char **lane, int64_t count)
+{
+    nn_real *at = (nn_real *)(void *)*lane;
+
+    *lane += (count * (int64_t)sizeof(nn_real) + 63) / 64 * 64;
+    return at;
+}
+
+static inline nn_real *x_row(const struct tile *t, int64_t v, int64_t row)
+{
+    const struct nni_depthwise *d = t->d;
+
+    return t->xs + (v * d->x_rows + row % d->x_rows) * d->x_width * VEC;
+}
+
+static inline nn_real *slope_row(const struct tile *t, int64_t v, int64_t row)
+{
+    const struct nni_depthwise *d = t->d;
+
+    return t->slopes + (v * d->x_rows + row % d->x_rows) * d->g.w * VEC;
+}
+
+static inline nn_real *y_row(const struct tile *t, int64_t v, int64_t row)
+{
+    const struct nni_depthwise *d = t->d;
+
+    return t->ys + (v * d->y_rows + row % d->y_rows) * d->y_width * VEC;
+}
+
+static inline int lanes_of(const struct tile *t, int64_t v)
+{
+    return (int)least(VEC, t->d->g.c - t->channel - v * VEC);
+}
+
+static inline const nn_real *x_at(const struct tile *t, int64_t v, int64_t row)
+{
+    const nni_conv_geometry *g = &t->d->g;
+
+    return t->d->x + ((t->image * g->h + row) * g->w) * g->c + t->channel + v * VEC;
+}
+
+static inline int64_t y_offset(const struct tile *t, int64_t v, int64_t row)
+{
+    const nni_conv_geometry *g = &t->d->g;
+
+    return ((t->image * g->oh + row) * g->ow) * g->c + t->channel + v * VEC;
+}
+
+static void open_tile(struct tile *t, const struct nni_depthwise *d, int64_t number, char *lane, bool backward)
+{
+    const nni_conv_geometry *g = &d->g;
+    int64_t vectors = d->block / VEC, rest = number / d->blocks;
+
+    t->d = d;
+    t->number = number;
+    t->channel = number % d->blocks * d->block;
+    t->vectors = (least(d->block, g->c - t->channel) + VEC - 1) / VEC;
+    t->unit = rest % d->bands * d->band;
+    t->units = least(d->band, d->units - t->unit);
+    t->image = rest / d->bands;
+    t->sums = backward ? g->kh * g->kw + 3 : 4;
+    t->sum = take(&lane, vectors * t->sums * VEC);
+    t->xs = take(&lane, vectors * d->x_rows * d->x_width * VEC);
+    t->row = take(&lane, d->x_width * VEC);
+    t->spare = take(&lane, most(g->w, g->ow) * VEC);
+    t->slopes = t->ys = NULL;
+    if (backward) {
+        t->slopes = take(&lane, vectors * d->x_rows * g->w * VEC);
+        t->ys = take(&lane, vectors * d->y_rows * d->y_width * VEC);
+    }
+    t->in = (const nn_real **)(void *)lane;
+    t->wt = t->in + most(g->kh, d->step);
+    memset(t->sum, 0, (size_t)(vectors * t->sums * VEC) * sizeof(nn_real));
+    t->next_x = t->next_y = 0;
+}
+
+/* Zeros left and right of the rows of a ring; fills never touch them. */
+static void pad_ring(nn_real *ring, int64_t rows, int64_t width, int64_t left, int64_t inner)
+{
+    for (int64_t r = 0; r < rows; r++, ring += width * VEC) {
+        memset(ring, 0, (size_t)(left * VEC) * sizeof *ring);
+        memset(ring + (left + inner) * VEC, 0, (size_t)((width - left - inner) * VEC) * sizeof *ring);
+    }
+}
+
+/* Brings input rows up to `end` into the ring; rows before `begin` are not needed. */
+static void fill_x(struct tile *t, int64_t begin, int64_t end, bool slopes)
+{
+    const struct nni_depthwise *d = t->d;
+    int64_t c = d->g.c, w = d->g.w, row = most(most(begin, 0), t->next_x);
+
+    for (end = least(end, d->g.h); row < end; row++)
+        for (int64_t v = 0; v < t->vectors; v++) {
+            const nn_real *x = x_at(t, v, row);
+            nn_real *a = x_row(t, v, row) + d->g.pad_left * VEC;
+            int lanes = lanes_of(t, v);
+            int64_t step = c, at = t->channel + v * VEC;
+
+            if (row + AHEAD < d->g.h)
+                for (int64_t i = 0; i < w; i++)
+                    __builtin_prefetch(x + (AHEAD * w + i) * c);
+            if (!d->mean) {
+                gather(x, c, w, lanes, a);
+                continue;
+            }
+            if (lanes < VEC) {
+                gather(x, c, w, lanes, t->spare);
+                x = t->spare;
+                step = VEC;
+            }
+            activate_row(d->act, x, step, w, load_lanes(d->mean + at, lanes), load_lanes(d->scale + at, lanes),
+                         d->beta ? load_lanes(d->beta + at, lanes) : vzero(), a,
+                         slopes ? slope_row(t, v, row) : NULL);
+        }
+    t->next_x = most(t->next_x, end);
+}
+
+/* ---------------------------------------------------------------- forward */
+
+/* Mean and squared distances of rows [begin, end), whose sum is known, into those of the tile. */
+static void count_rows(struct tile *t, int64_t v, int64_t begin, int64_t end, const nn_real *total)
+{
+    const nni_conv_geometry *g = &t->d->g;
+    nn_real *s = t->sum + v * t->sums * VEC;
+    nn_real n = (nn_real)((end - begin) * g->ow), before = s[3 * VEC], all = before + n;
+    vec mean = vload(total) / vset(n), m2 = vzero(), off = vzero(), delta;
+    int lanes = lanes_of(t, v);
+
+    for (int64_t row = begin; row < end; row++) {
+        const nn_real *y = t->d->y + y_offset(t, v, row);
+        vec a = vzero(), b = vzero(), p = vzero(), q = vzero();
+        int64_t i = 0;
+
+        if (lanes == VEC)
+            for (; i + 2 <= g->ow; i += 2) {
+                vec e = vload(y + i * g->c) - mean, f = vload(y + (i + 1) * g->c) - mean;
+
+                a += e * e;
+                b += f * f;
+                p += e;
+                q += f;
+            }
+        for (; i < g->ow; i++) {
+            vec e = load_lanes(y + i * g->c, lanes) - mean;
+
+            a += e * e;
+            p += e;
+        }
+        m2 += a + b;
+        off += p + q;
+    }
+    /* What rounding left in the mean. */
+    m2 -= off * off / vset(n);
+    mean += off / vset(n);
+    delta = mean - vload(s + VEC);
+    vstore(s + VEC, vload(s + VEC) + delta * vset(n / all));
+    vstore(s + 2 * VEC, vload(s + 2 * VEC) + m2 + delta * delta * vset(before * (n / all)));
+    s[3 * VEC] = all;
+}
+
+static void forward(const struct nni_depthwise *d, int64_t number, void *lane)
+{
+    const nni_conv_geometry *g = &d->g;
+    row_fn *fast = row_of(g);
+    struct tile t;
+    nn_real init[VEC] __attribute__((aligned(64)));
+
+    open_tile(&t, d, number, lane, false);
+    pad_ring(t.xs, t.vectors * d->x_rows, d->x_width, d->g.pad_left, g->w);
+    for (int64_t u = t.unit; u < t.unit + t.units; u += d->step) {
+        int64_t begin, end;
+
+        nni_depthwise_rows(d, u, least(d->step, t.unit + t.units - u), false, &begin, &end);
+        if (begin == end)
+            continue;
+        fill_x(&t, begin * g->stride - g->pad_top,
+               (end - 1) * g->stride - g->pad_top + (g->kh - 1) * g->dilation + 1, false);
+        for (int64_t v = 0; v < t.vectors; v++) {
+            const nn_real *weight = d->weight + (t.channel + v * VEC) * g->kh * g->kw;
+            nn_real *sum = t.sum + v * t.sums * VEC;
+            int lanes = lanes_of(&t, v);
+
+            vstore(init, d->bias ? load_lanes(d->bias + t.channel + v * VEC, lanes) : vzero());
+            vstore(sum, vzero());
+            for (int64_t row = begin; row < end; row++) {
+                nn_real *y = d->y + y_offset(&t, v, row), *out = lanes == VEC ? y : t.spare;
+                int64_t step = lanes == VEC ? g->c : VEC, rows = 0;
+
+                for (int64_t i = 0; i < g->kh; i++) {
+                    int64_t r = row * g->stride - g->pad_top + i * g->dilation;
+
+                    if (r < 0 || r >= g->h)
+                        continue;
+                    t.in[rows] = x_row(&t, v, r);
+                    t.wt[rows++] = weight + i * g->kw * VEC;
+                }
+                if (fast)
+                    fast(t.in, t.wt, rows, g->ow, init, out, step, sum);
+                else
+                    row_plain(g, t.in, t.wt, rows, g->ow, init, out, step, sum);
+                if (lanes < VEC)
+                    for (int64_t i = 0; i < g->ow; i++)
+                        vstore_part(y + i * g->c, vload(t.spare + i * VEC), lanes);
+            }
+            if (d->moments)
+                count_rows(&t, v, begin, end, sum);
+        }
+    }
+    if (d->moments)
+        for (int64_t v = 0; v < t.vectors; v++)
+            for (int i = 0; i < 2; i++)
+                vstore(d->moments + (number * 2 + i) * d->block + v * VEC, vload(t.sum + (v * t.sums + 1 + i) * VEC));
+}
+
+/* --------------------------------------------------------------- backward */
+
+/* The total gradient of y: what came from behind, and the gradients of its statistics. Rows in
+ * [own, own_end) count for the bias. */
+static void fill_y(struct tile *t, int64_t begin, int64_t end, int64_t own, int64_t own_end)
+{
+    const struct nni_depthwise *d = t->d;
+    const nni_conv_geometry *g = &d->g;
+    const nn_real rows = (nn_real)(g->n * g->oh * g->ow);
+    int64_t row = most(most(begin, 0), t->next_y);
+
+    for (end = least(end, g->oh); row < end; row++)
+        for (int64_t v = 0; v < t->vectors; v++) {
+            int64_t from = y_offset(t, v, row), at = t->channel + v * VEC;
+            nn_real *out = y_row(t, v, row) + d->y_left * VEC;
+            int lanes = lanes_of(t, v);
+
+            if (d->dy && row + AHEAD < g->oh)
+                for (int64_t i = 0; i < g->ow; i++)
+                    __builtin_prefetch(d->dy + from + (AHEAD * g->ow + i) * g->c);
+            if (d->dy)
+                gather(d->dy + from, g->c, g->ow, lanes, out);
+            else
+                memset(out, 0, (size_t)(g->ow * VEC) * sizeof *out);
+            if (d->dmean || d->dvar) {
+                vec plus = d->dmean ? load_lanes(d->dmean + at, lanes) / vset(rows) : vzero();
+
+                if (d->dvar) {
+                    vec mean = load_lanes(d->y_mean + at, lanes);
+                    vec factor = vset(2) * (load_lanes(d->dvar + at, lanes) / vset(rows));
+
+                    for (int64_t i = 0; i < g->ow; i++)
+                        vstore(out + i * VEC, vload(out + i * VEC) + plus +
+                                                  factor * (load_lanes(d->y_value + from + i * g->c, lanes) - mean));
+                } else {
+                    for (int64_t i = 0; i < g->ow; i++)
+                        vstore(out + i * VEC, vload(out + i * VEC) + plus);
+                }
+            }
+            if (d->want_db && row >= own && row < own_end) {
+                nn_real *sum = t->sum + (v * t->sums + g->kh * g->kw) * VEC;
+                vec s = vzero();
+
+                for (int64_t i = 0; i < g->ow; i++)
+                    s += vload(out + i * VEC);
+                vstore(sum, vload(sum) + s);
+            }
+        }
+    t->next_y = most(t->next_y, end);
+}
+
+static void weight_gradient(struct tile *t, int64_t v, int64_t begin, int64_t end, grad_fn *fast)
+{
+    const struct nni_depthwise *d = t->d;
+    const nni_conv_geometry *g = &d->g;
+
+    for (int64_t i = 0; i < g->kh; i++) {
+        nn_real *acc = t->sum + (v * t->sums + i * g->kw) * VEC;
+        int64_t rows = 0;
+
+        for (int64_t row = begin; row < end; row++) {
+            int64_t r = row * g->stride - g->pad_top + i * g->dilation;
+
+            if (r < 0 || r >= g->h)
+                continue;
+            t->in[rows] = x_row(t, v, r);
+            t->wt[rows++] = y_row(t, v, row) + d->y_left * VEC;
+        }
+        if (fast)
+            fast(t->in, t->wt, rows, g->ow, acc);
+        else
+            grad_plain(g, t->in, t->wt, rows, g->ow, acc);
+    }
+}
+
+/* The gradient of the activated input row into t->row (from pad_left on): for each parity of columns,
+ * a convolution of stride 1 of the output gradients with the taps that meet them. */
+static void data_row_fast(struct tile *t, int64_t v, int64_t row)
+{
+    static const nn_real zero[VEC] __attribute__((aligned(64)));
+    const struct nni_depthwise *d = t->d;
+    const nni_conv_geometry *g = &d->g;
+    const nn_real *weight = d->weight + (t->channel + v * VEC) * g->kh * g->kw;
+    int64_t k = g->kw, s = g->stride, rows = 0, skip = 0;
+    nn_real sum[VEC] __attribute__((aligned(64)));
+
+    memset(sum, 0, sizeof sum);
+    for (int64_t i = (row + g->pad_top) % s; i < k; i += s) {
+        int64_t r = (row + g->pad_top - i) / s;
+
+        if (row + g->pad_top < i || r >= g->oh)
+            continue;
+        t->in[rows] = y_row(t, v, r);
+        t->wt[rows++] = weight + i * k * VEC;
+    }
+    for (int64_t q = 0; q < s; q++) {
+        /* Columns first, first+s, ... meet taps q, q+s, ...; the last of them comes first. */
+        int64_t first = (q + s - g->pad_left % s) % s, taps = (k - q + s - 1) / s;
+        int64_t from = (first + g->pad_left - q) / s - (taps - 1) + d->y_left;
+        const nn_real *in[5], *wt[5];
+        row_fn *fast = taps == 1 ? row_1_1 : taps == 2 ? row_2_1 : taps == 3 ? row_3_1 : row_5_1;
+
+        for (int64_t i = 0; i < rows; i++) {
+            in[i] = t->in[i] + from * VEC;
+            wt[i] = t->wt[i] + skip * VEC;
+        }
+        fast(in, wt, rows, first < g->w ? (g->w - first + s - 1) / s : 0, zero, t->row + (d->g.pad_left + first) * VEC,
+             s * VEC, sum);
+        skip += taps;
+    }
+}
+
+static void data_row_plain(struct tile *t, int64_t v, int64_t row)
+{
+    const struct nni_depthwise *d = t->d;
+    const nni_conv_geometry *g = &d->g;
+    const nn_real *weight = d->weight + (t->channel + v * VEC) * g->kh * g->kw;
+
+    memset(t->row, 0, (size_t)(d->x_width * VEC) * sizeof(nn_real));
+    for (int64_t i = 0; i < g->kh; i++) {
+        int64_t at = row + g->pad_top - i * g->dilation;
+
+        if (at < 0 || at % g->stride || at / g->stride >= g->oh)
+            continue;
+        for (int64_t j = 0; j < g->kw; j++) {
+            const nn_real *dy = y_row(t, v, at / g->stride) + d->y_left * VEC;
+            nn_real *out = t->row + j * g->dilation * VEC;
+            vec w = vload(weight + (i * g->kw + j) * VEC);
+
+            for (int64_t x = 0; x < g->ow; x++, out += g->stride * VEC)
+                vstore(out, vload(out) + w * vload(dy + x * VEC));
+        }
+    }
+}
+
+/* From the gradient of the activated row to that of the row itself and of the affine map. */
+INLINE void finish(const struct tile *t, int64_t v, int64_t row, int lanes, bool affine, bool sums, nn_real *dx,
+                   bool add)
+{
+    const struct nni_depthwise *d = t->d;
+    int64_t c = d->g.c, w = d->g.w, at = t->channel + v * VEC;
+    const nn_real *da = t->row + d->g.pad_left * VEC, *slope = affine ? slope_row(t, v, row) : NULL;
+    const nn_real *x = sums ? x_at(t, v, row) : NULL;
+    nn_real *sum = t->sum + (v * t->sums + d->g.kh * d->g.kw + 1) * VEC;
+    vec mean = affine ? load_lanes(d->mean + at, lanes) : vzero();
+    vec scale = affine ? load_lanes(d->scale + at, lanes) : vzero();
+    vec dbeta = vzero(), dscale = vzero();
+
+    for (int64_t i = 0; i < w; i++) {
+        vec g = vload(da + i * VEC);
+
+        if (affine)
+            g *= vload(slope + i * VEC);
+        if (sums) {
+            dbeta += g;
+            dscale += g * (load_lanes(x + i * c, lanes) - mean);
+        }
+        if (affine)
+            g *= scale;
+        if (dx && add)
+            g += load_lanes(dx + i * c, lanes);
+        if (dx)
+            store_lanes(dx + i * c, g, lanes);
+    }
+    if (sums) {
+        vstore(sum, vload(sum) + dbeta);
+        vstore(sum + VEC, vload(sum + VEC) + dscale);
+    }
+}
+
+static void finish_row(const struct tile *t, int64_t v, int64_t row)
+{
+    const struct nni_depthwise *d = t->d;
+    nn_real *dx = d->dx ? d->dx + (x_at(t, v, row) - d->x) : NULL;
+    int lanes = lanes_of(t, v);
+
+    if (lanes < VEC)
+        finish(t, v, row, lanes, d->mean != NULL, d->want_affine, dx, d->add_dx);
+    else if (!d->mean)
+        finish(t, v, row, VEC, false, false, dx, d->add_dx);
+    else if (!dx)
+        finish(t, v, row, VEC, true, true, NULL, false);
+    else if (d->want_affine && !d->add_dx)
+        finish(t, v, row, VEC, true, true, dx, false);
+    else
+        finish(t, v, row, VEC, true, d->want_affine, dx, d->add_dx);
+}
+
+static int64_t floor_div(int64_t a, int64_t b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
+
+static void backward(const struct nni_depthwise *d, int64_t number, void *lane)
+{
+    const nni_conv_geometry *g = &d->g;
+    int64_t reach = (g->kh - 1) * g->dilation, own, own_end;
+    bool data = d->dx || d->want_affine;
+    grad_fn *fast = grad_of(g);
+    struct tile t;
+
+    open_tile(&t, d, number, lane, true);
+    if (d->want_dw)
+        pad_ring(t.xs, t.vectors * d->x_rows, d->x_width, d->g.pad_left, g->w);
+    pad_ring(t.ys, t.vectors * d->y_rows, d->y_width, d->y_left, g->ow);
+    nni_depthwise_rows(d, t.unit, t.units, false, &own, &own_end);
+    for (int64_t u = t.unit; u < t.unit + t.units; u += d->step) {
+        int64_t units = least(d->step, t.unit + t.units - u), y0, y1, x0, x1;
+
+        nni_depthwise_rows(d, u, units, false, &y0, &y1);
+        nni_depthwise_rows(d, u, units, true, &x0, &x1);
+        if (d->want_dw || (data && d->mean)) {
+            int64_t begin = x0, end = x1;
+
+            if (d->want_dw && y0 < y1) {
+                begin = x0 < x1 ? least(begin, y0 * g->stride - g->pad_top) : y0 * g->stride - g->pad_top;
+                end = most(end, (y1 - 1) * g->stride - g->pad_top + reach + 1);
+            }
+            fill_x(&t, begin, end, data && d->mean);
+        }
+        if (d->want_dw || data || d->want_db) {
+            int64_t begin = y0, end = y1;
+
+            if (data && x0 < x1) {
+                int64_t low = -floor_div(reach - x0 - g->pad_top, g->stride);
+
+                begin = y0 < y1 ? least(begin, low) : low;
+                end = most(end, (x1 - 1 + g->pad_top) / g->stride + 1);
+            }
+            fill_y(&t, begin, end, own, own_end);
+        }
+        for (int64_t v = 0; v < t.vectors; v++) {
+            if (d->want_dw)
+                weight_gradient(&t, v, y0, y1, fast);
+            for (int64_t row = x0; data && row < x1; row++) {
+                if (fast)
+                    data_row_fast(&t, v, row);
+                else
+                    data_row_plain(&t, v, row);
+                finish_row(&t, v, row);
+            }
+        }
+    }
+    if (d->partial)
+        for (int64_t i = 0; i < t.sums; i++)
+            for (int64_t v = 0; v < t.vectors; v++)
+                vstore(d->partial + (number * t.sums + i) * d->block + v * VEC, vload(t.sum + (v * t.sums + i) * VEC));
+}
+
+static void pack(const struct nni_depthwise *d, const nn_real *weight, nn_real *packed, bool backward_order,
+                 int64_t block)
+{
+    int64_t k = d->g.kw, kk = k * k, first = block * d->block, end = least(first + d->block, d->g.c);
+    bool turn = backward_order && row_of(&d->g);
+
+    for (int64_t c = first; c < end; c += VEC)
+        for (int64_t i = 0; i < k; i++) {
+            nn_real *out = packed + (c * kk + i * k * VEC);
+
+            for (int64_t q = 0; q < (turn ? d->g.stride : 1); q++)
+                for (int64_t n = 0, s = turn ? d->g.stride : 1, taps = (k - q + s - 1) / s; n < taps; n++, out += VEC) {
+                    int64_t j = turn ? q + s * (taps - 1 - n) : n;
+
+                    for (int64_t e = 0; e < VEC; e++)
+                        out[e] = c + e < end ? weight[(c + e) * kk + i * k + j] : 0;
+                }
+        }
+}
+
+const struct nni_depthwise_kernels NNI_NAME(nni_depthwise) = { VEC, pack, forward, backward };
