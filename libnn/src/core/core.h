@@ -104,7 +104,8 @@ struct nni_cnode {
 
 /* A piece of planned memory: a value, a gradient, a saved value, scratch. */
 struct nni_store {
-    size_t bytes, offset;
+    size_t bytes, offset; /* bytes: what it takes; in a debug plan with guards around what is used */
+    size_t used;
     int64_t birth, death; /* steps between which it is in use, inclusive */
     int64_t root;         /* shares the memory of that store; itself when it does not */
     bool pinned;          /* readable after the run: lives for ever, never shared */

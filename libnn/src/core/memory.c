@@ -106,6 +106,7 @@ int nni_place(nn_plan *p, bool reuse)
             p->cache_bytes += rounded(s->bytes);
             continue;
         }
+        s->used = s->bytes;
         s->bytes = rounded(s->bytes) + 2 * guard;
     }
     p->memory_bytes = nni_place_stores(p->store, p->stores, reuse, &arena);

@@ -33,6 +33,7 @@ static void bind_operand(const nn_plan *p, nn_operand *o)
 static void bind_step(const nn_plan *p, struct nni_planned *s)
 {
     nn_step *t = &s->step;
+    size_t guard = p->flags & NN_PLAN_DEBUG ? NNI_GUARD : 0;
 
     for (int k = 0; k < NN_MAX_IN; k++) {
         bind_operand(p, &t->in[k]);
@@ -45,10 +46,10 @@ static void bind_step(const nn_plan *p, struct nni_planned *s)
     for (int k = 0; k < NN_MAX_SAVE; k++)
         bind_operand(p, &t->save[k]);
     if (s->scratch_store >= 0)
-        t->scratch = (char *)p->memory->at + p->store[s->scratch_store].offset;
+        t->scratch = (char *)p->memory->at + p->store[s->scratch_store].offset + guard;
     if (s->derived_store >= 0)
-        t->derived.at =
-            (char *)(s->derived_cached ? p->cache : p->memory->at) + p->store[s->derived_store].offset;
+        t->derived.at = s->derived_cached ? (char *)p->cache + p->store[s->derived_store].offset
+                                          : (char *)p->memory->at + p->store[s->derived_store].offset + guard;
 }
 
 static void bind(nn_plan *p)
@@ -154,7 +155,8 @@ static void repaint_guards(nn_plan *p)
         if (s->cache || s->root != i)
             continue;
         memset((char *)p->memory->at + s->offset, NNI_GUARD_BYTE, NNI_GUARD);
-        memset((char *)p->memory->at + s->offset + s->bytes - NNI_GUARD, NNI_GUARD_BYTE, NNI_GUARD);
+        memset((char *)p->memory->at + s->offset + NNI_GUARD + s->used, NNI_GUARD_BYTE,
+               s->bytes - NNI_GUARD - s->used);
     }
 }
 
@@ -164,8 +166,8 @@ int nni_plan_check_guards(nn_plan *p, nn_message *why)
         const struct nni_store *s = &p->store[i];
         const unsigned char *at = (const unsigned char *)p->memory->at + s->offset;
 
-        for (size_t k = 0; !s->cache && s->root == i && k < NNI_GUARD; k++)
-            if (at[k] != NNI_GUARD_BYTE || at[s->bytes - 1 - k] != NNI_GUARD_BYTE)
+        for (size_t k = 0; !s->cache && s->root == i && k < s->bytes; k++)
+            if ((k < NNI_GUARD || k >= NNI_GUARD + s->used) && at[k] != NNI_GUARD_BYTE)
                 return nni_fail(why, NN_ESTATE, "a kernel wrote outside its tensor: store %lld of %zu bytes, born in step %lld (%s %s)",
                                 (long long)i, s->bytes, (long long)s->birth, p->step[s->birth].step.name,
                                 p->step[s->birth].step.op->name);
