@@ -217,7 +217,7 @@ static nn_tensor *record(const struct reference *r, nn_graph *g, const struct va
     nn_tensor *first = NULL;
 
     for (int i = 0; i < r->ins; i++) {
-        char name[16];
+        char name[32];
 
         if (c->in[i].absent)
             continue;
@@ -225,7 +225,7 @@ static nn_tensor *record(const struct reference *r, nn_graph *g, const struct va
         if (v->params && c->in[i].param)
             in[i] = nn_param(g, name, c->in[i].shape, (nn_init){ .kind = NN_INIT_ZERO });
         else
-            in[i] = nn_observe(g, name, nn_input(g, name, r->type[i], c->in[i].shape));
+            in[i] = nn_input(g, name, r->type[i], c->in[i].shape);
         used[i] = v->copies && r->type[i] == NN_REAL ? nn_apply(g, &copy_op, NULL, &in[i], 1) : in[i];
     }
     for (int k = 0; k < 1 + v->twice; k++) {
@@ -234,7 +234,7 @@ static nn_tensor *record(const struct reference *r, nn_graph *g, const struct va
         if (k == 0)
             first = y;
         for (int j = 0; j < r->outs && !nn_graph_status(g); j++) {
-            char name[16];
+            char name[32];
 
             if (!out[k][j])
                 FAIL("build left out[%d] NULL", j);
@@ -312,7 +312,7 @@ static void probe_input(struct reference *r, int i)
                               : (int64_t)op_test_uniform(100 + (uint64_t)i, k, 0, (double)n);
         double slope[NN_MAX_OUT];
 
-        if (!slopes(r, i, e, NULL, 1e-3 * (fabs(r->in[i][e]) + 0.1), slope)) {
+        if (!slopes(r, i, e, NULL, 1e-3 * (fmin(fabs(r->in[i][e]), 1) + 0.1), slope)) {
             kinks++;
             continue;
         }
@@ -324,7 +324,8 @@ static void probe_input(struct reference *r, int i)
     if (kinks * 4 > tried)
         FAIL("the oracle is not smooth at %d of %d elements of input %d: choose another range", kinks, tried, i);
     for (int64_t e = 0; e < n; e++)
-        r->direction[i][e] = op_test_uniform(200 + (uint64_t)i, e, -1, 1) * (fabs(r->in[i][e]) + 0.1);
+        r->direction[i][e] =
+            op_test_uniform(200 + (uint64_t)i, e, -1, 1) * (fmin(fabs(r->in[i][e]), 1) + 0.1);
     if (!slopes(r, i, 0, r->direction[i], 1e-3, r->along[i]))
         for (int j = 0; j < r->outs; j++)
             r->along[i][j] = NAN;
@@ -541,7 +542,7 @@ static int wanted(const struct reference *r, const struct variant *v, int i)
 static void feed(const struct reference *r, const struct variant *v, nn_model *m, nn_plan *p)
 {
     for (int i = 0; i < r->ins; i++) {
-        char name[16];
+        char name[32];
         int rc;
 
         if (r->c->in[i].absent)
@@ -577,7 +578,7 @@ static void seed(const struct reference *r, const struct variant *v, nn_plan *p)
 static void collect(const struct reference *r, const struct variant *v, nn_model *m, nn_plan *p, struct result *got)
 {
     for (int j = 0; j < r->outs; j++) {
-        char name[16];
+        char name[32];
         size_t bytes = (size_t)r->out_count[j] * nn_dtype_size(r->out_type[j]);
 
         got->out[j] = take(bytes);
@@ -593,7 +594,7 @@ static void collect(const struct reference *r, const struct variant *v, nn_model
         }
     }
     for (int i = 0; i < r->ins; i++) {
-        char name[16];
+        char name[32];
         int rc;
 
         if (!wanted(r, v, i))
@@ -615,7 +616,7 @@ static void collect(const struct reference *r, const struct variant *v, nn_model
 static void untouched(const struct reference *r, const struct variant *v, nn_plan *p)
 {
     for (int i = 0; i < r->ins; i++) {
-        char name[16];
+        char name[32];
         size_t bytes;
         const void *now;
 
