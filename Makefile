@@ -55,11 +55,16 @@ tests    := $(test_c:%.c=$B/%)
 
 .PHONY: all check check-list tests apps parity bench clean format
 .SECONDARY:
-all: $B/libnn.a $(apps)
+all: $B/libnn.a $B/libmodels.a $(apps)
 apps: $(apps)
 tests: $(tests)
 
 $B/libnn.a: $(lib_o)
+	@rm -f $@
+	@ar rcs $@ $^
+	@echo "  AR   $@"
+
+$B/libmodels.a: $(models_o)
 	@rm -f $@
 	@ar rcs $@ $^
 	@echo "  AR   $@"
@@ -91,11 +96,11 @@ $B/obj/tests/%.o: tests/%.c
 	@echo "  CC   $<"
 	@$(CC) $(cflags) $(CFLAGS) $(internal) -Itests/harness $(shell pkg-config --cflags check) -MMD -MP -c $< -o $@
 
-$B/apps/%: $B/obj/apps/%.o $(appobj) $(models_o) $B/libnn.a
+$B/apps/%: $B/obj/apps/%.o $(appobj) $B/libmodels.a $B/libnn.a
 	@mkdir -p $(@D)
 	@echo "  LD   $@"
 	@$(CC) $(sanflags) $(LDFLAGS) $^ $(ldlibs) -o $@
-$B/tests/%: $B/obj/tests/%.o $(harness) $(models_o) $B/libnn.a
+$B/tests/%: $B/obj/tests/%.o $(harness) $B/libmodels.a $B/libnn.a
 	@mkdir -p $(@D)
 	@echo "  LD   $@"
 	@$(CC) $(sanflags) $(LDFLAGS) $^ $(shell pkg-config --libs check) $(ldlibs) -o $@

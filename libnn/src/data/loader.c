@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The loader: a ring of batches that its threads fill image by image while the network trains.
+ * Threads claim images in the order of the epoch; which thread decodes which image changes
+ * nothing, because an image's pixels depend on its file, the epoch and its own index alone.
+ *
+ * One mutex guards the bookkeeping; decoding happens outside it. Two conditions: `work` wakes
+ * threads when a slot of the ring is free, `ready` wakes the consumer when a batch is complete.
+ */
+#include <nn/data.h>
+#include <nn/vision.h>
+
+#include "base/base.h"
+
+#include <pthread.h>
+#include <string.h>
+
+enum { AHEAD = 3, MOST_THREADS = 8 };
+
+struct slot {
+    int64_t first, count; /* positions in the epoch */
+    int64_t done;
+    uint8_t *rgb;
+    int32_t *label;
+    int64_t *sample;
+    int *status;
+    nn_message *message;
+    const char **why;
+};
+
+struct nn_loader {
+    nn_loader_opts o;
+    int64_t n, batches, image_bytes;
+    int64_t *index; /* the samples that take part */
+    int64_t *order; /* of the epoch: positions in index */
+    struct slot *slot;
+    int slots;
+    nni_stream flips;
+    pthread_t *thread;
+    int threads;
+    pthread_mutex_t lock;
+    pthread_cond_t work, ready, idle;
+    bool stop, running;
+    int64_t epoch;
+    int64_t claimed;   /* next position to be claimed */
+    int64_t end;       /* first position that is not part of the epoch */
+    int64_t begin;     /* position at which the epoch was begun */
+    int64_t consumed;  /* batches handed out since then, the last one still being read */
+    int busy;          /* threads inside a claim */
+};
+
+static struct slot *slot_of(const nn_loader *l, int64_t batch) { return &l->slot[batch % l->slots]; }
+
+static void load(const nn_loader *l, struct slot *s, int64_t k, int64_t position, nn_vision_scratch *scratch)
+{
+    int64_t at = l->index[l->o.shuffle ? l->order[position] : position];
+    const nn_sample *sample = &l->o.data->sample[at];
+    uint8_t *rgb = s->rgb + k * l->image_bytes;
+    int64_t size = l->o.preprocess->size;
+    nn_image image = { 0 };
+    nn_message *why = &s->message[k];
+
+    why->text[0] = 0;
+    s->sample[k] = at;
+    s->label[k] = sample->label;
+    s->status[k] = nn_image_load(&image, sample->file, NULL, why);
+    if (!s->status[k])
+        s->status[k] = nn_preprocess_apply(l->o.preprocess, &image, rgb, scratch, why);
+    nn_image_free(&image);
+    if (s->status[k]) {
+        memset(rgb, 0, (size_t)l->image_bytes);
+        return;
+    }
+    if (l->o.flip) {
+        uint32_t word[4];
+
+        nni_stream_at(&l->flips, (uint64_t)at, (uint32_t)l->epoch, 0, word);
+        if (word[0] >> 31)
+            nn_image_flip(&(nn_image){ .rgb = rgb, .width = size, .height = size, .stride = (size_t)(3 * size) });
+    }
+}
+
+static bool claimable(const nn_loader *l)
+{
+    return l->running && l->claimed < l->end && (l->claimed - l->begin) / l->o.batch < l->consumed + l->slots - 1;
+}
+
+static void *work(void *argument)
+{
+    nn_loader *l = argument;
+    nn_vision_scratch scratch = { 0 };
+
+    (void)pthread_mutex_lock(&l->lock);
+    for (;;) {
+        int64_t position;
+        struct slot *s;
+
+        while (!l->stop && !claimable(l))
+            (void)pthread_cond_wait(&l->work, &l->lock);
+        if (l->stop)
+            break;
+        position = l->claimed++;
+        s = slot_of(l, (position - l->begin) / l->o.batch);
+        l->busy++;
+        (void)pthread_mutex_unlock(&l->lock);
+        load(l, s, (position - l->begin) % l->o.batch, position, &scratch);
+        (void)pthread_mutex_lock(&l->lock);
+        l->busy--;
+        if (++s->done == s->count)
+            (void)pthread_cond_signal(&l->ready);
+        if (!l->busy)
+            (void)pthread_cond_signal(&l->idle);
+    }
+    (void)pthread_mutex_unlock(&l->lock);
+    nn_vision_scratch_free(&scratch);
+    return NULL;
+}
+
+/* Prepares the ring's slot for a batch; called with the lock held and nobody writing there. */
+static void open_slot(nn_loader *l, int64_t batch)
+{
+    struct slot *s = slot_of(l, batch);
+    int64_t left;
+
+    s->first = l->begin + batch * l->o.batch;
+    left = l->end - s->first;
+    s->count = left < 0 ? 0 : left < l->o.batch ? left : l->o.batch;
+    s->done = 0;
+}
+
+static bool allocate(nn_loader *l)
+{
+    size_t b = (size_t)l->o.batch;
+
+    l->slot = nni_alloc_array((size_t)l->slots, sizeof *l->slot);
+    l->thread = nni_alloc_array((size_t)l->o.threads, sizeof *l->thread);
+    l->order = nni_alloc_array((size_t)l->n, sizeof *l->order);
+    if (!l->slot || !l->thread || !l->order)
+        return false;
+    for (int i = 0; i < l->slots; i++) {
+        struct slot *s = &l->slot[i];
+
+        s->rgb = nni_alloc_array(b, (size_t)l->image_bytes);
+        s->label = nni_alloc_array(b, sizeof *s->label);
+        s->sample = nni_alloc_array(b, sizeof *s->sample);
+        s->status = nni_alloc_array(b, sizeof *s->status);
+        s->message = nni_alloc_array(b, sizeof *s->message);
+        s->why = nni_alloc_array(b, sizeof *s->why);
+        if (!s->rgb || !s->label || !s->sample || !s->status || !s->message || !s->why)
+            return false;
+        for (size_t k = 0; k < b; k++)
+            s->why[k] = s->message[k].text;
+    }
+    return true;
+}
+
+static void release(nn_loader *l)
+{
+    for (int i = 0; l->slot && i < l->slots; i++) {
+        nni_free(l->slot[i].rgb);
+        nni_free(l->slot[i].label);
+        nni_free(l->slot[i].sample);
+        nni_free(l->slot[i].status);
+        nni_free(l->slot[i].message);
+        nni_free(l->slot[i].why);
+    }
+    nni_free(l->slot);
+    nni_free(l->thread);
+    nni_free(l->order);
+    nni_free(l->index);
+    nni_free(l);
+}
+
+static bool collect(nn_loader *l)
+{
+    const nn_dataset *d = l->o.data;
+
+    l->index = nni_alloc_array((size_t)d->samples + 1, sizeof *l->index);
+    for (int64_t i = 0; l->index && i < d->samples; i++)
+        if (d->sample[i].split == l->o.split && !d->sample[i].excluded)
+            l->index[l->n++] = i;
+    return l->index != NULL;
+}
+
+int nn_loader_new(nn_loader **out, const nn_loader_opts *opts, nn_message *why)
+{
+    nn_loader *l;
+    int rc;
+
+    if (!out || !opts || !opts->data || !opts->preprocess || opts->batch < 1 || opts->threads < 0 || opts->ahead < 0)
+        return nni_fail(why, NN_EINVAL, "a loader needs data, a preprocessing record and a batch size of at least 1");
+    rc = nn_preprocess_check(opts->preprocess, why);
+    if (rc)
+        return rc;
+    l = nni_alloc_zero(sizeof *l);
+    if (!l)
+        return nni_fail(why, NN_ENOMEM, "no memory for the loader");
+    l->o = *opts;
+    if (!l->o.threads)
+        l->o.threads = nni_processors() < MOST_THREADS ? nni_processors() : MOST_THREADS;
+    l->slots = (l->o.ahead ? l->o.ahead : AHEAD) + 1;
+    l->image_bytes = 3 * opts->preprocess->size * opts->preprocess->size;
+    l->flips = nni_stream_of(opts->seed, nni_hash("flip", 4, NNI_HASH_BASIS));
+    if (!collect(l) || !allocate(l)) {
+        release(l);
+        return nni_fail(why, NN_ENOMEM, "no memory for %d batches of %lld images", l ? AHEAD + 1 : 0,
+                        (long long)opts->batch);
+    }
+    if (!l->n) {
+        release(l);
+        return nni_fail(why, NN_EFORMAT, "there is no usable image in the %s split", nn_split_name(opts->split));
+    }
+    l->batches = opts->drop_last ? l->n / opts->batch : (l->n + opts->batch - 1) / opts->batch;
+    (void)pthread_mutex_init(&l->lock, NULL);
+    (void)pthread_cond_init(&l->work, NULL);
+    (void)pthread_cond_init(&l->ready, NULL);
+    (void)pthread_cond_init(&l->idle, NULL);
+    while (l->threads < l->o.threads && !pthread_create(&l->thread[l->threads], NULL, work, l))
+        l->threads++;
+    if (!l->threads) {
+        nn_loader_free(l);
+        return nni_fail(why, NN_ENOMEM, "cannot start a loader thread");
+    }
+    *out = l;
+    return NN_OK;
+}
+
+void nn_loader_free(nn_loader *l)
+{
+    if (!l)
+        return;
+    (void)pthread_mutex_lock(&l->lock);
+    l->stop = true;
+    (void)pthread_cond_broadcast(&l->work);
+    (void)pthread_mutex_unlock(&l->lock);
+    for (int i = 0; i < l->threads; i++)
+        (void)pthread_join(l->thread[i], NULL);
+    (void)pthread_cond_destroy(&l->work);
+    (void)pthread_cond_destroy(&l->ready);
+    (void)pthread_cond_destroy(&l->idle);
+    (void)pthread_mutex_destroy(&l->lock);
+    release(l);
+}
+
+int64_t nn_loader_samples(const nn_loader *l) { return l->n; }
+int64_t nn_loader_batches(const nn_loader *l) { return l->batches; }
+
+int nn_loader_start(nn_loader *l, int64_t epoch, int64_t position)
+{
+    int rc = NN_OK;
+
+    if (epoch < 0 || position < 0 || position % l->o.batch)
+        return NN_EINVAL;
+    (void)pthread_mutex_lock(&l->lock);
+    l->running = false;
+    while (l->busy)
+        (void)pthread_cond_wait(&l->idle, &l->lock);
+    if (l->o.shuffle)
+        rc = nn_epoch_order(l->o.seed, (uint64_t)epoch, l->n, l->order);
+    l->epoch = epoch;
+    l->end = l->o.drop_last ? l->batches * l->o.batch : l->n;
+    l->begin = l->claimed = position < l->end ? position : l->end;
+    l->consumed = 0;
+    for (int i = 0; i < l->slots; i++)
+        open_slot(l, i);
+    l->running = !rc;
+    (void)pthread_cond_broadcast(&l->work);
+    (void)pthread_mutex_unlock(&l->lock);
+    return rc;
+}
+
+int nn_loader_next(nn_loader *l, nn_batch *out)
+{
+    double start = nni_seconds();
+    const struct slot *s;
+
+    *out = (nn_batch){ 0 };
+    (void)pthread_mutex_lock(&l->lock);
+    if (!l->running) {
+        (void)pthread_mutex_unlock(&l->lock);
+        return NN_ESTATE;
+    }
+    /* The batch handed out last is no longer read: its slot takes the one a full ring later. */
+    if (l->consumed) {
+        open_slot(l, l->consumed - 1 + l->slots);
+    }
+    s = slot_of(l, l->consumed);
+    l->consumed++;
+    (void)pthread_cond_broadcast(&l->work);
+    while (s->done < s->count)
+        (void)pthread_cond_wait(&l->ready, &l->lock);
+    (void)pthread_mutex_unlock(&l->lock);
+    *out = (nn_batch){ .count = s->count,
+                       .first = s->first,
+                       .rgb = s->rgb,
+                       .label = s->label,
+                       .sample = s->sample,
+                       .status = s->status,
+                       .why = s->why,
+                       .waited = nni_seconds() - start };
+    return NN_OK;
+}
+
+/* ------------------------------------------------------------------------- verify */
+
+struct verify {
+    nn_dataset *data;
+    int *status;
+    nn_message *message;
+    int64_t next, done;
+    pthread_mutex_t lock;
+    pthread_cond_t more;
+};
+
+static void *verify_some(void *argument)
+{
+    struct verify *v = argument;
+
+    for (;;) {
+        const nn_sample *s;
+        nn_image image = { 0 };
+        int64_t i;
+
+        (void)pthread_mutex_lock(&v->lock);
+        i = v->next++;
+        (void)pthread_mutex_unlock(&v->lock);
+        if (i >= v->data->samples)
+            return NULL;
+        s = &v->data->sample[i];
+        if (!s->excluded)
+            v->status[i] = nn_image_load(&image, s->file, NULL, &v->message[i]);
+        nn_image_free(&image);
+        (void)pthread_mutex_lock(&v->lock);
+        v->done++;
+        (void)pthread_cond_signal(&v->more);
+        (void)pthread_mutex_unlock(&v->lock);
+    }
+}
+
+int nn_dataset_verify(nn_dataset *d, int threads, void (*progress)(void *payload, int64_t done, int64_t all),
+                      void *payload, nn_message *why)
+{
+    struct verify v = { .data = d };
+    pthread_t thread[MOST_THREADS];
+    int started = 0, rc = NN_OK;
+
+    threads = threads < 1 ? nni_processors() : threads;
+    threads = threads > MOST_THREADS ? MOST_THREADS : threads;
+    v.status = nni_alloc_array((size_t)d->samples + 1, sizeof *v.status);
+    v.message = nni_alloc_array((size_t)d->samples + 1, sizeof *v.message);
+    if (!v.status || !v.message) {
+        nni_free(v.status);
+        nni_free(v.message);
+        return nni_fail(why, NN_ENOMEM, "no memory to verify %lld images", (long long)d->samples);
+    }
+    (void)pthread_mutex_init(&v.lock, NULL);
+    (void)pthread_cond_init(&v.more, NULL);
+    while (started < threads && !pthread_create(&thread[started], NULL, verify_some, &v))
+        started++;
+    if (!started)
+        (void)verify_some(&v);
+    (void)pthread_mutex_lock(&v.lock);
+    while (v.done < d->samples) {
+        int64_t done = v.done;
+
+        if (progress) {
+            (void)pthread_mutex_unlock(&v.lock);
+            progress(payload, done, d->samples);
+            (void)pthread_mutex_lock(&v.lock);
+        }
+        while (v.done == done)
+            (void)pthread_cond_wait(&v.more, &v.lock);
+    }
+    (void)pthread_mutex_unlock(&v.lock);
+    for (int i = 0; i < started; i++)
+        (void)pthread_join(thread[i], NULL);
+    if (progress)
+        progress(payload, d->samples, d->samples);
+    (void)pthread_cond_destroy(&v.more);
+    (void)pthread_mutex_destroy(&v.lock);
+    for (int64_t i = 0; !rc && i < d->samples; i++) {
+        if (v.status[i] == NN_ENOMEM)
+            rc = nni_fail(why, NN_ENOMEM, "%s", v.message[i].text);
+        else if (v.status[i])
+            rc = nn_dataset_exclude(d, i, v.message[i].text);
+    }
+    nni_free(v.status);
+    nni_free(v.message);
+    return rc;
+}

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Checkpoints: a run that is interrupted and resumed must end with the same bits as one that was
+ * not, so everything the next step depends on is here: parameters, state, averages, moments,
+ * counters and the seed of the random streams. Nothing random has state of its own. What belongs to
+ * the data (position in the epoch, early stopping) is the caller's and travels in its pairs.
+ */
+#include "core/core.h"
+#include "io/io.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct part {
+    const char *prefix;
+    nn_base base, state; /* state: the twin that holds what is no parameter, or NONE */
+};
+static const struct part PARTS[] = { { "model/", NN_BASE_PARAM, NN_BASE_STATE },
+                                     { "ema/", NN_BASE_EMA, NN_BASE_STATE_EMA },
+                                     { "optim.m1/", NN_BASE_MOMENT1, NN_BASE_NONE },
+                                     { "optim.m2/", NN_BASE_MOMENT2, NN_BASE_NONE } };
+enum { PART_COUNT = sizeof PARTS / sizeof *PARTS };
+
+#define KEY "libnn.plan."
+static const struct {
+    const char *key;
+    nn_setting setting;
+} COUNTERS[] = { { KEY "step", NN_STEP },
+                 { KEY "sample", NN_SAMPLE },
+                 { KEY "applied", NN_APPLIED },
+                 { KEY "skipped", NN_SKIPPED } };
+enum { COUNTER_COUNT = sizeof COUNTERS / sizeof *COUNTERS, OWN_PAIRS = COUNTER_COUNT + 3 };
+
+static bool has_part(const nn_plan *p, const nn_model *m, const struct part *part)
+{
+    if (part->base == NN_BASE_PARAM)
+        return true;
+    if (part->base == NN_BASE_EMA)
+        return p->ema && m->buffer[NN_BASE_EMA] && m->buffer[NN_BASE_STATE_EMA];
+    return p->optim.name && p->optim.moments > (part->base == NN_BASE_MOMENT2) && m->buffer[part->base];
+}
+
+/* The sum over all tensors of the CRC of (name, data) does not depend on their order in the file. */
+static uint32_t checksum(uint32_t sum, const char *name, const void *data, size_t bytes)
+{
+    return sum + nni_crc32c(nni_crc32c(0, name, strlen(name)), data, bytes);
+}
+
+static int64_t gather(const nn_plan *p, const nn_model *m, nn_safetensors_item *item, nni_arena *names, uint32_t *sum)
+{
+    int64_t n = 0;
+
+    for (int k = 0; k < PART_COUNT; k++) {
+        for (int64_t i = 0; i < m->count && has_part(p, m, &PARTS[k]); i++) {
+            const nn_segment *s = &m->segment[i];
+            nn_base base = s->base == NN_BASE_PARAM ? PARTS[k].base : PARTS[k].state;
+
+            if (base == NN_BASE_NONE)
+                continue;
+            item[n] = (nn_safetensors_item){ .name = nni_arena_printf(names, "%s%s", PARTS[k].prefix, s->name),
+                                             .type = s->type,
+                                             .shape = s->shape,
+                                             .data = (const char *)m->buffer[base] + s->offset };
+            if (!item[n].name)
+                return -1;
+            *sum = checksum(*sum, item[n].name, item[n].data, (size_t)s->count * nn_dtype_size(s->type));
+            n++;
+        }
+    }
+    return n;
+}
+
+int nn_checkpoint_save(const nn_plan *p, nn_model *m, const char *path, const nn_pair *pairs, int64_t pair_count,
+                       nn_message *why)
+{
+    nni_arena arena = { 0 };
+    nn_safetensors_item *item = nni_arena_take(&arena, (size_t)(m->count * PART_COUNT + 1) * sizeof *item);
+    nn_pair *pair = nni_arena_take(&arena, (size_t)(pair_count + OWN_PAIRS) * sizeof *pair);
+    int64_t n = 0, k = 0;
+    uint32_t sum = 0;
+    bool memory;
+    int rc;
+
+    if (!m->sealed)
+        return nni_fail(why, NN_ESTATE, "%s: the model has no values yet", path);
+    memory = item && pair && (n = gather(p, m, item, &arena, &sum)) >= 0;
+    if (memory) {
+        for (int64_t i = 0; i < pair_count; i++)
+            pair[k++] = pairs[i];
+        for (int i = 0; i < COUNTER_COUNT; i++)
+            pair[k++] = (nn_pair){ COUNTERS[i].key, nni_arena_printf(&arena, "%.0f", nn_get(p, COUNTERS[i].setting)) };
+        pair[k++] = (nn_pair){ KEY "seed", nni_arena_printf(&arena, "%llu", (unsigned long long)p->now.seed) };
+        pair[k++] = (nn_pair){ KEY "optimizer", p->optim.name ? p->optim.name : "none" };
+        pair[k++] = (nn_pair){ KEY "checksum", nni_arena_printf(&arena, "%08x", (unsigned)sum) };
+        for (int64_t i = 0; i < k; i++)
+            memory = memory && pair[i].value;
+    }
+    rc = memory ? nn_safetensors_write(path, item, n, pair, k, why)
+                : nni_fail(why, NN_ENOMEM, "%s: no memory for its table", path);
+    nni_arena_free(&arena);
+    return rc;
+}
+
+static int verify(const nn_safetensors *file, nn_message *why)
+{
+    const char *text = nn_safetensors_metadata(file, KEY "checksum");
+    uint32_t sum = 0;
+
+    if (!text)
+        return nni_fail(why, NN_EFORMAT, "not a checkpoint: its metadata has no \"" KEY "checksum\" (weights alone are "
+                                         "given with --weights)");
+    for (int64_t i = 0; i < nn_safetensors_count(file); i++) {
+        const nn_safetensors_entry *e = nn_safetensors_at(file, i);
+
+        sum = checksum(sum, e->name, e->data, e->bytes);
+    }
+    if (strtoul(text, NULL, 16) != sum)
+        return nni_fail(why, NN_EFORMAT, "the checkpoint is damaged: checksum %08x, recorded %s; use an older one",
+                        (unsigned)sum, text);
+    return NN_OK;
+}
+
+static int read_number(const nn_safetensors *file, const char *key, uint64_t *out, nn_message *why)
+{
+    const char *text = nn_safetensors_metadata(file, key);
+    char *end;
+
+    errno = 0;
+    *out = text ? strtoull(text, &end, 10) : 0;
+    if (!text || !*text || *text == '-' || *end || errno)
+        return nni_fail(why, NN_EFORMAT, "\"%s\" in the metadata is missing or no number", key);
+    return NN_OK;
+}
+
+int nn_checkpoint_load(nn_plan *p, nn_model *m, const nn_safetensors *file, nn_message *why)
+{
+    const char *optim = nn_safetensors_metadata(file, KEY "optimizer");
+    uint64_t counter[COUNTER_COUNT], seed;
+    int rc = verify(file, why);
+
+    for (int i = 0; !rc && i < COUNTER_COUNT; i++)
+        rc = read_number(file, COUNTERS[i].key, &counter[i], why);
+    if (!rc)
+        rc = read_number(file, KEY "seed", &seed, why);
+    if (!rc && (!optim || strcmp(optim, p->optim.name ? p->optim.name : "none")))
+        rc = nni_fail(why, NN_EFORMAT, "the checkpoint was trained with optimizer \"%s\", this run uses \"%s\"",
+                      optim ? optim : "?", p->optim.name ? p->optim.name : "none");
+    for (int k = 0; !rc && k < PART_COUNT; k++) {
+        nn_load_opts o = { .from = PARTS[k].prefix, .role = PARTS[k].base };
+
+        if (!has_part(p, m, &PARTS[k]))
+            continue;
+        rc = nn_model_load_from(m, file, &o, NULL);
+        if (rc)
+            rc = nni_fail(why, rc, "%s%s", k ? "from another run: " : "", nn_model_error(m));
+    }
+    if (rc)
+        return rc;
+    for (int i = 0; i < COUNTER_COUNT; i++)
+        (void)nn_set(p, COUNTERS[i].setting, (double)counter[i]);
+    p->now.seed = seed;
+    return NN_OK;
+}
