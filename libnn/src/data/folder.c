@@ -174,9 +174,15 @@ struct scan {
     nn_dataset *d;
     nn_source *source;
     struct visited visited;
-    const char *base;   /* absolute folder that paths on disk begin with */
-    const char *prefix; /* what stands before the part of sample.path below base */
     int16_t split, label;
+    /* Class folders to walk. All are known before the first is entered, so that no link in one class can
+     * lead the walk through the images of another. */
+    struct target {
+        char *file, *relative;
+        int16_t split, label;
+    } * target;
+    size_t targets, room;
+    nni_arena arena;
 };
 
 static char *join(nni_arena *arena, const char *a, const char *b)
@@ -188,7 +194,19 @@ static char *join(nni_arena *arena, const char *a, const char *b)
     return nni_arena_printf(arena, a[n - 1] == '/' ? "%s%s" : "%s/%s", a, b);
 }
 
-static int walk(struct scan *s, const char *file, const char *relative, int depth);
+/* Marks a folder as seen. A folder seen before under any name is a problem, and not *fresh. */
+static int claim(struct scan *s, const char *file, const struct nni_stat *st, bool *fresh)
+{
+    int rc = visit(&s->visited, st);
+
+    *fresh = rc == NN_OK;
+    if (rc == NN_ESTATE)
+        rc = nni_dataset_problem(s->d, NN_PROBLEM_VISITED, file, "the same folder under another name");
+    return rc;
+}
+
+static int enter(struct scan *s, const char *file, const char *relative, const struct nni_stat *st,
+                 int depth);
 
 static int take_entry(struct scan *s, nni_arena *scratch, const char *folder, const char *relative,
                       const char *name, int depth)
@@ -207,7 +225,7 @@ static int take_entry(struct scan *s, nni_arena *scratch, const char *folder, co
     if (nni_seam.stat(file, &st))
         return nni_dataset_problem(s->d, NN_PROBLEM_UNREADABLE, file, "%s", strerror(errno));
     if (st.is_dir)
-        return walk(s, file, below, depth + 1);
+        return enter(s, file, below, &st, depth + 1);
     if (!st.is_file)
         return nni_dataset_problem(s->d, NN_PROBLEM_SPECIAL, file, "a pipe, socket or device");
     if (!nni_image_extension(name)) {
@@ -216,31 +234,19 @@ static int take_entry(struct scan *s, nni_arena *scratch, const char *folder, co
     }
     sample.size = st.size;
     sample.file = nni_arena_text(keep, file);
-    sample.path = join(keep, s->prefix, below);
+    sample.path = nni_arena_text(keep, below);
     if (!sample.file || !sample.path)
         return NN_ENOMEM;
     return add_sample(s->d, sample);
 }
 
-/* Everything below the folder `file`, which is s->base/relative. */
+/* Everything below a folder that has been claimed. */
 static int walk(struct scan *s, const char *file, const char *relative, int depth)
 {
     nni_arena scratch = { 0 };
     struct names names;
-    struct nni_stat st;
-    int rc;
+    int rc = names_read(&names, file);
 
-    if (depth > MAX_DEPTH)
-        return nni_dataset_problem(s->d, NN_PROBLEM_DEEP, file, "more than %d folders deep, not entered",
-                                   MAX_DEPTH);
-    if (nni_seam.stat(file, &st))
-        return nni_dataset_problem(s->d, NN_PROBLEM_UNREADABLE, file, "%s", strerror(errno));
-    rc = visit(&s->visited, &st);
-    if (rc == NN_ESTATE)
-        return nni_dataset_problem(s->d, NN_PROBLEM_VISITED, file, "the same folder under another name");
-    if (rc)
-        return rc;
-    rc = names_read(&names, file);
     if (rc == NN_EIO)
         rc = nni_dataset_problem(s->d, NN_PROBLEM_UNREADABLE, file, "%s, after %zu names", strerror(errno),
                                  names.count);
@@ -251,6 +257,55 @@ static int walk(struct scan *s, const char *file, const char *relative, int dept
     }
     names_free(&names);
     nni_arena_free(&scratch);
+    return rc;
+}
+
+static int enter(struct scan *s, const char *file, const char *relative, const struct nni_stat *st, int depth)
+{
+    bool fresh;
+    int rc;
+
+    if (depth > MAX_DEPTH)
+        return nni_dataset_problem(s->d, NN_PROBLEM_DEEP, file, "more than %d folders deep, not entered",
+                                   MAX_DEPTH);
+    rc = claim(s, file, st, &fresh);
+    return rc || !fresh ? rc : walk(s, file, relative, depth);
+}
+
+/* Claims the folder and puts it on the list of those to walk, with the current split and label. */
+static int add_target(struct scan *s, const char *file, const char *relative)
+{
+    struct target t = { .split = s->split, .label = s->label };
+    struct target *grown;
+    struct nni_stat st;
+    bool fresh;
+    int rc;
+
+    if (nni_seam.stat(file, &st))
+        return nni_dataset_problem(s->d, NN_PROBLEM_UNREADABLE, file, "%s", strerror(errno));
+    rc = claim(s, file, &st, &fresh);
+    if (rc || !fresh)
+        return rc;
+    t.file = nni_arena_text(&s->arena, file);
+    t.relative = nni_arena_text(&s->arena, relative);
+    grown = nni_one_more(s->target, s->targets, &s->room, sizeof *grown);
+    if (grown)
+        s->target = grown;
+    if (!grown || !t.file || !t.relative)
+        return NN_ENOMEM;
+    s->target[s->targets++] = t;
+    return NN_OK;
+}
+
+static int walk_targets(struct scan *s)
+{
+    int rc = NN_OK;
+
+    for (size_t i = 0; !rc && i < s->targets; i++) {
+        s->split = s->target[i].split;
+        s->label = s->target[i].label;
+        rc = walk(s, s->target[i].file, s->target[i].relative, 0);
+    }
     return rc;
 }
 
@@ -273,19 +328,21 @@ static int begin(nn_dataset *d, struct scan *s, struct transaction *t, const cha
     rc = add_source(d, root);
     if (rc)
         return rc;
-    *s = (struct scan){ .d = d, .source = &d->source[d->sources - 1], .base = root, .prefix = "" };
+    *s = (struct scan){ .d = d, .source = &d->source[d->sources - 1] };
     return NN_OK;
 }
 
 static int finish(nn_dataset *d, struct scan *s, const struct transaction *t, int rc, nn_message *why)
 {
     nni_free(s->visited.slot);
+    nni_free(s->target);
+    nni_arena_free(&s->arena);
     if (rc) {
         d->samples = t->samples;
         d->problems = t->problems;
         d->sources = t->sources;
         if (rc == NN_ENOMEM)
-            (void)nni_fail(why, rc, "%s: no memory to list its images", s->base ? s->base : "data set");
+            (void)nni_fail(why, rc, "no memory to list the images of the data set");
         return rc;
     }
     if (d->samples > t->samples)
@@ -439,7 +496,7 @@ static int search_root(struct search *s, const char *top)
 
 /* ----------------------------------------------------------------------------- the known layouts */
 
-/* The class folders, or the images without label, of one folder. */
+/* Lists the class folders, or the images without label, of one folder. */
 static int scan_classes(struct scan *s, const char *folder, const char *relative, bool is_root)
 {
     nni_arena scratch = { 0 };
@@ -462,7 +519,7 @@ static int scan_classes(struct scan *s, const char *folder, const char *relative
             s->source->ignored += nni_image_extension(name) > 0;
         } else if (label >= 0 || images) {
             s->label = (int16_t)(images ? NN_LABEL_NONE : label);
-            rc = walk(s, file, below, 0);
+            rc = add_target(s, file, below);
         } else if (!is_root || nn_split_named(name) < 0) {
             rc = nni_dataset_problem(s->d, NN_PROBLEM_FOLDER, file, "not the name of a class");
         }
@@ -484,35 +541,55 @@ static int find_template(struct scan *s, const char *test_folder)
     return NN_OK;
 }
 
-static int scan_splits(struct scan *s, bool train_only)
+static int scan_splits(struct scan *s, const char *root, bool train_only)
 {
     nni_arena scratch = { 0 };
     struct names names;
-    int rc = names_read(&names, s->base);
+    int rc = names_read(&names, root);
 
     if (rc == NN_EIO)
-        rc = nni_dataset_problem(s->d, NN_PROBLEM_UNREADABLE, s->base, "%s", strerror(errno));
+        rc = nni_dataset_problem(s->d, NN_PROBLEM_UNREADABLE, root, "%s", strerror(errno));
     for (size_t i = 0; !rc && i < names.count; i++) {
         int split = nn_split_named(names.name[i]);
-        char *file = join(&scratch, s->base, names.name[i]);
+        char *file = join(&scratch, root, names.name[i]);
+        struct nni_stat st;
+        bool fresh;
 
         if (!file) {
             rc = NN_ENOMEM;
-        } else if (split >= 0 && is_folder(file)) {
+        } else if (nni_seam.stat(file, &st) || !st.is_dir) {
+            continue;
+        } else if (split >= 0 && split != NN_SPLIT_TRAIN && train_only) {
+            rc = nni_dataset_problem(s->d, NN_PROBLEM_FOLDER, file, "extra data joins training only");
+        } else if (split >= 0) {
             s->split = (int16_t)split;
-            if (train_only && split != NN_SPLIT_TRAIN)
-                rc = nni_dataset_problem(s->d, NN_PROBLEM_FOLDER, file, "extra data joins training only");
-            else
+            rc = claim(s, file, &st, &fresh);
+            if (!rc && fresh)
                 rc = scan_classes(s, file, names.name[i], false);
             if (!rc && split == NN_SPLIT_TEST)
                 rc = find_template(s, file);
-        } else if (label_named(names.name[i]) >= 0 && is_folder(file)) {
+        } else if (label_named(names.name[i]) >= 0) {
             rc = nni_dataset_problem(s->d, NN_PROBLEM_FOLDER, file, "a class folder beside split folders");
         }
     }
     names_free(&names);
     nni_arena_free(&scratch);
     return rc;
+}
+
+/* Lists what is to be walked below the root that the search has found. */
+static int list_targets(struct scan *s, const char *root, enum look look, bool train_only)
+{
+    struct nni_stat st;
+    bool fresh;
+    int rc;
+
+    if (nni_seam.stat(root, &st))
+        return nni_dataset_problem(s->d, NN_PROBLEM_UNREADABLE, root, "%s", strerror(errno));
+    rc = claim(s, root, &st, &fresh);
+    if (rc)
+        return rc;
+    return look == SPLIT_FOLDERS ? scan_splits(s, root, train_only) : scan_classes(s, root, "", true);
 }
 
 static int no_root(const char *folder, const struct search *search, int64_t problems, nn_message *why)
@@ -555,10 +632,10 @@ static int add_folder(nn_dataset *d, const char *folder, bool extra, nn_message 
 
         rc = begin(d, &s, &inner, search.found[0]);
     }
-    if (!rc && search.look == SPLIT_FOLDERS)
-        rc = scan_splits(&s, extra);
-    else if (!rc)
-        rc = scan_classes(&s, s.base, "", true);
+    if (!rc)
+        rc = list_targets(&s, search.found[0], search.look, extra);
+    if (!rc)
+        rc = walk_targets(&s);
     if (!rc && extra && d->samples == t.samples)
         rc = nni_fail(why, NN_EFORMAT,
                       "%s: no training images in it: extra data needs train/{fake_images,real_images}",
@@ -583,7 +660,7 @@ int nn_dataset_add_extra(nn_dataset *d, const char *folder, nn_message *why)
 int nn_dataset_add_pair(nn_dataset *d, const char *fake_dir, const char *real_dir, nn_message *why)
 {
     struct {
-        const char *folder, *prefix;
+        const char *folder, *name;
         int16_t label;
     } side[2] = {
         { fake_dir, "fake", NN_LABEL_FAKE },
@@ -602,10 +679,11 @@ int nn_dataset_add_pair(nn_dataset *d, const char *fake_dir, const char *real_di
         return rc;
     rc = begin(d, &s, &t, absolute[0]);
     for (int i = 0; !rc && i < 2; i++) {
-        s.prefix = side[i].prefix;
         s.label = side[i].label;
-        rc = walk(&s, absolute[i], "", 0);
+        rc = add_target(&s, absolute[i], side[i].name);
     }
+    if (!rc)
+        rc = walk_targets(&s);
     return finish(d, &s, &t, rc, why);
 }
 
@@ -655,6 +733,8 @@ int nn_dataset_add_images(nn_dataset *d, const char *path, nn_message *why)
     s.split = NN_SPLIT_TEST;
     s.label = NN_LABEL_NONE;
     if (!rc)
-        rc = walk(&s, absolute, "", 0);
+        rc = add_target(&s, absolute, "");
+    if (!rc)
+        rc = walk_targets(&s);
     return finish(d, &s, &t, rc, why);
 }
