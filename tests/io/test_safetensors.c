@@ -10,6 +10,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <jansson.h>
 #include <math.h>
 #include <nn/io.h>
 #include <stdio.h>
@@ -1290,6 +1291,10 @@ START_TEST(writer_refuses)
     refuse((nn_safetensors_item){ "a\xed\xa0\x80", NN_F32, four, x }, NN_EINVAL, "UTF-8");
     refuse((nn_safetensors_item){ "a\xf4\x90\x80\x80", NN_F32, four, x }, NN_EINVAL, "UTF-8");
     refuse((nn_safetensors_item){ "a\xe2\x82", NN_F32, four, x }, NN_EINVAL, "UTF-8");
+    refuse((nn_safetensors_item){ "a\xe0\x9f\xbf", NN_F32, four, x }, NN_EINVAL, "UTF-8");
+    refuse((nn_safetensors_item){ "a\xf0\x8f\xbf\xbf", NN_F32, four, x }, NN_EINVAL, "UTF-8");
+    refuse((nn_safetensors_item){ "a\x80", NN_F32, four, x }, NN_EINVAL, "UTF-8");
+    refuse((nn_safetensors_item){ "a\xff", NN_F32, four, x }, NN_EINVAL, "UTF-8");
     refuse((nn_safetensors_item){ "__metadata__", NN_F32, four, x }, NN_EINVAL, "reserved");
     refuse((nn_safetensors_item){ "a", NN_DTYPES, four, x }, NN_EINVAL, "type");
     refuse((nn_safetensors_item){ "a", NN_F32, four, NULL }, NN_EINVAL, "no data");
@@ -1326,6 +1331,43 @@ START_TEST(writer_refuses_a_header_readers_refuse)
     ck_assert_ptr_nonnull(strstr(why.text, "header"));
     ck_assert_int_eq(files(false), 0);
     free(value);
+}
+END_TEST
+
+/* First and last code points of each length, and those around the surrogates. */
+START_TEST(writes_all_of_unicode)
+{
+    static const nn_pair pairs[] = { { "\x7e\302\240\337\277", "\302\200" },
+                                     { "\340\240\200\355\237\277", "\356\200\200\357\277\277" },
+                                     { "\360\220\200\200", "\364\217\277\277" } };
+    nn_safetensors *f;
+    nni_text path;
+
+    ck_assert_int_eq(nn_safetensors_write(in_folder("s", &path), NULL, 0, pairs, 3, &why), NN_OK);
+    ck_assert_msg(!nn_safetensors_open(&f, path.s, NULL, &why), "%s", why.text);
+    for (int i = 0; i < 3; i++)
+        ck_assert_str_eq(nn_safetensors_metadata(f, pairs[i].key), pairs[i].value);
+    nn_safetensors_free(f);
+}
+END_TEST
+
+/* Messages cut long names between characters, not inside one. */
+START_TEST(long_names_in_messages)
+{
+    char header[700] = "{\"", *at;
+    size_t size;
+    unsigned char *file;
+
+    for (int i = 0; i < 150; i++)
+        (void)strcat(header, "\303\251");
+    (void)strcat(header, "\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[1,0]}}");
+    file = make(header, strlen(header), 1, &size);
+    ck_assert_int_eq(parse_checked(file, size), NN_EFORMAT);
+    at = strstr(why.text, "\"...");
+    ck_assert_ptr_nonnull(at);
+    ck_assert(!memcmp(at + 4, "\303\251", 2));
+    ck_assert_ptr_nonnull(strstr(why.text, "end before they begin"));
+    free(file);
 }
 END_TEST
 
@@ -1441,6 +1483,64 @@ START_TEST(nth_allocation_fails)
             nn_safetensors_free(f);
         }
     }
+    free(file);
+}
+END_TEST
+
+static int json_allocs, json_fail, json_live;
+
+static void *json_alloc(size_t size)
+{
+    void *memory = ++json_allocs == json_fail ? NULL : malloc(size);
+
+    json_live += memory != NULL;
+    return memory;
+}
+
+static void json_free(void *memory)
+{
+    json_live -= memory != NULL;
+    free(memory);
+}
+
+/* jansson does not notice every failure of its own allocations. Whatever it makes of one, a name or a text
+ * that differs from the file's must not come out. */
+START_TEST(nth_allocation_of_jansson_fails)
+{
+    size_t size;
+    static const char header[] =
+        "{\"__metadata__\":{\"a key of more than 16 bytes\":\"\\u00e9\\ud83d\\ude00 \\u20ac and a "
+        "value that is longer than 32 bytes\"}," T("features.0.0.block.weight", "U8", "[1]", "[0,1]") "}";
+    unsigned char *file = make(header, sizeof header - 1, 1, &size);
+    int failed = 0;
+
+    json_object_seed(1); /* or the number of allocations would not be the same each time */
+    json_set_alloc_funcs(json_alloc, json_free);
+    for (json_fail = 1;; json_fail++) {
+        nn_safetensors *f;
+        int rc;
+
+        json_allocs = 0;
+        watch();
+        rc = nn_safetensors_parse(&f, file, size, "x", NULL, &why);
+        if (!rc) {
+            ck_assert_int_eq(nn_safetensors_find(f, "features.0.0.block.weight"), 0);
+            ck_assert_str_eq(
+                nn_safetensors_metadata(f, "a key of more than 16 bytes"),
+                "\303\251\360\237\230\200 \342\202\254 and a value that is longer than 32 bytes");
+        }
+        failed += rc != NN_OK;
+        nn_safetensors_free(f);
+        ck_assert_int_eq(json_live, 0);
+        ck_assert_int_eq(seen.live, 0);
+        nni_seam = real;
+        if (json_allocs < json_fail) {
+            ck_assert_int_eq(rc, NN_OK);
+            break;
+        }
+    }
+    json_set_alloc_funcs(malloc, free);
+    ck_assert_int_gt(failed, 20);
     free(file);
 }
 END_TEST
@@ -1590,11 +1690,14 @@ int main(void)
     tcase_add_test(write, writes_metadata_by_key);
     tcase_add_test(write, writer_refuses);
     tcase_add_test(write, writer_refuses_a_header_readers_refuse);
+    tcase_add_test(write, writes_all_of_unicode);
+    tcase_add_test(write, long_names_in_messages);
     tcase_add_test(write, many_tensors);
     tcase_add_test(write, slow_and_interrupted);
     tcase_add_test(fault, order_of_operations);
     tcase_add_test(fault, no_second_copy_of_the_data);
     tcase_add_test(fault, nth_allocation_fails);
+    tcase_add_test(fault, nth_allocation_of_jansson_fails);
     tcase_add_test(fault, nth_operation_of_open_fails);
     tcase_add_test(fault, nth_operation_of_write_fails);
     tcase_add_test(fault, unwritable_folder);

@@ -243,6 +243,45 @@ static size_t feed_member(void *buffer, size_t room, void *context)
     return n;
 }
 
+/* Bytes of all texts of a valid member once decoded, and the same from jansson's tree. Its tokenizer drops
+ * characters silently when memory for a long text runs out, so the two are compared. */
+static size_t bytes_of_texts(const unsigned char *text, size_t size)
+{
+    bool quoted = false;
+    size_t n = 0;
+
+    for (size_t i = 0; i < size; i++) {
+        char digits[5] = { 0 };
+        unsigned long code = 0;
+
+        if (text[i] == '"') {
+            quoted = !quoted;
+            continue;
+        }
+        if (quoted && text[i] == '\\' && text[++i] == 'u' && size - i > 4) {
+            memcpy(digits, text + i + 1, 4);
+            code = strtoul(digits, NULL, 16);
+            i += 4;
+        }
+        if (quoted) /* half of a surrogate pair is half of four bytes */
+            n += code < 0x80 ? 1 : code < 0x800 || (code >= 0xd800 && code < 0xe000) ? 2 : 3;
+    }
+    return n;
+}
+
+static size_t bytes_of_tree(json_t *value)
+{
+    size_t n = 0;
+
+    if (json_is_string(value))
+        return json_string_length(value);
+    for (size_t i = 0; i < json_array_size(value); i++)
+        n += bytes_of_tree(json_array_get(value, i));
+    for (void *it = json_object_iter(value); it; it = json_object_iter_next(value, it))
+        n += strlen(json_object_iter_key(it)) + bytes_of_tree(json_object_iter_value(it));
+    return n;
+}
+
 static int load_member(const struct header *h, size_t begin, size_t end, json_t **out)
 {
     struct feed feed = { .text = h->text + begin, .size = end - begin };
@@ -251,8 +290,12 @@ static int load_member(const struct header *h, size_t begin, size_t end, json_t 
 
     memset(&error, 0, sizeof error);
     *out = json_load_callback(feed_member, &feed, JSON_REJECT_DUPLICATES, &error);
-    if (*out)
+    if (*out && bytes_of_texts(feed.text, feed.size) == bytes_of_tree(*out))
         return NN_OK;
+    if (*out) {
+        json_decref(*out);
+        return no_memory(h);
+    }
     if (!error.text[0] || json_error_code(&error) == json_error_out_of_memory)
         return no_memory(h);
     at = begin + (error.position > 1 ? (size_t)error.position - 1 : 0);
