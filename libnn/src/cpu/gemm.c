@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Blocking of the matrix products. What a tile computes and in which order follows from the shape
+ * and the instruction set, so results do not depend on who runs the tiles.
+ *
+ * A tile of C = A B is a block of rows whose A panel stays in the second-level cache while the
+ * packed B streams past it, panel by panel. Few rows (batch 1, squeeze-excite) are shared out by
+ * columns as well. C = Y^T X walks the rows in chunks of which both operands are packed into panels.
+ */
+#include "cpu/gemm.h"
+
+enum {
+    PANEL_BYTES = 384 << 10, /* of A, in a 1 MiB second-level cache that B streams through */
+    CHUNK_BYTES = 768 << 10, /* of Y and X together */
+    SCRATCH_BYTES = 32 << 20,
+    TARGET = 32,             /* tiles: enough for 16 threads to finish together */
+    TILE_FLOPS = 2000000,    /* some 20 microseconds: below, a tile costs more than it brings */
+    Y_COLS = 48              /* of a panel of Y: an odd number of cache lines, or rows would collide */
+};
+
+static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+static int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
+
+static int64_t panels_of(const struct nni_gemm_kernels *k, int64_t n)
+{
+    return ceil_div(ceil_div(n, NNI_GEMM_UNIT), k->units);
+}
+
+/* First unit of a panel; panel `panels` gives the end. Whole vectors are dealt to panels as evenly as can be, so that at
+ * most one panel ends in half a vector and none is narrow: 56 is 32 + 24 rather than 48 + 8. */
+static int64_t panel_unit(const struct nni_gemm_kernels *k, int64_t n, int64_t panels, int64_t panel)
+{
+    int64_t units = ceil_div(n, NNI_GEMM_UNIT);
+
+    return least(units, ceil_div(units, k->quantum) * panel / panels * k->quantum);
+}
+
+/* A row stride that is an odd number of cache lines: eight rows read in step then never share a set. */
+static int64_t row_stride(int64_t cols)
+{
+    const int64_t line = 64 / (int64_t)sizeof(nn_real);
+    int64_t lines = ceil_div(cols, line);
+
+    return (lines | 1) * line;
+}
+
+static int64_t target_tiles(int64_t m, int64_t n, int64_t k)
+{
+    double flops = 2.0 * (double)m * (double)n * (double)k;
+
+    return flops > (double)TILE_FLOPS * TARGET ? TARGET : 1 + (int64_t)(flops / TILE_FLOPS);
+}
+
+nni_gemm nni_gemm_of(const struct nni_gemm_kernels *kernels, int64_t m, int64_t n, int64_t k, int load)
+{
+    nni_gemm g = { .kernels = kernels, .m = m, .n = n, .k = k };
+    int64_t target = target_tiles(m, n, k), low = kernels->rows * (load == NNI_LOAD_COSTLY ? 3 : 6), fit;
+
+    g.ld = row_stride(k);
+    g.panels = panels_of(kernels, n);
+    fit = PANEL_BYTES / ((int64_t)sizeof(nn_real) * g.ld) / kernels->rows * kernels->rows;
+    g.rows = most(low, least(fit, round_up(ceil_div(m, target), kernels->rows)));
+    if (g.rows >= m || ceil_div(m, g.rows) < 4)
+        g.rows = round_up(m, kernels->rows);
+    g.row_tiles = ceil_div(m, g.rows);
+    g.col_tiles = 2 * g.row_tiles > target ? 1 : least(g.panels, ceil_div(target, g.row_tiles));
+    g.staged = load == NNI_LOAD_COSTLY && g.col_tiles > 1;
+    g.packed_bytes = (size_t)(round_up(n, NNI_GEMM_UNIT) * k) * sizeof(nn_real);
+    g.stage_bytes = g.staged ? (size_t)(m * g.ld) * sizeof(nn_real) : 0;
+    g.lane_bytes = ((size_t)(g.staged || load == NNI_LOAD_NONE ? 0 : g.rows * g.ld) + (size_t)(kernels->block * kernels->units * NNI_GEMM_UNIT)) *
+                   sizeof(nn_real);
+    return g;
+}
+
+void nni_gemm_pack(const nni_gemm *g, const struct nni_gemm_b *b, nn_real *packed, int64_t panel)
+{
+    enum { run = 16 }; /* values of k copied at a time where they, not the columns, are contiguous */
+    int64_t u0 = panel_unit(g->kernels, g->n, g->panels, panel), u1 = panel_unit(g->kernels, g->n, g->panels, panel + 1);
+    int64_t n0 = u0 * NNI_GEMM_UNIT, width = (u1 - u0) * NNI_GEMM_UNIT, cols = least(width, g->n - n0);
+    nn_real *to = packed + n0 * g->k;
+
+    for (int64_t p0 = 0; p0 < g->k; p0 += b->inner) {
+        const nn_real *from = b->at + p0 / b->inner * b->outer_stride + n0 * b->n_stride;
+        int64_t inner = least(b->inner, g->k - p0);
+
+        if (b->n_stride == 1) {
+            for (int64_t p = 0; p < inner; p++)
+                for (int64_t j = 0; j < cols; j++)
+                    to[(p0 + p) * width + j] = from[p * b->inner_stride + j];
+        } else {
+            for (int64_t p1 = 0; p1 < inner; p1 += run)
+                for (int64_t j = 0; j < cols; j++)
+                    for (int64_t p = p1; p < least(p1 + run, inner); p++)
+                        to[(p0 + p) * width + j] = from[p * b->inner_stride + j * b->n_stride];
+        }
+        for (int64_t p = 0; p < inner; p++)
+            for (int64_t j = cols; j < width; j++)
+                to[(p0 + p) * width + j] = 0;
+    }
+}
+
+void nni_gemm_stage(const nni_gemm *g, const nni_gemm_io *io, nn_real *stage, int64_t row_tile)
+{
+    int64_t row0 = row_tile * g->rows;
+
+    io->load_a(io->load_context, row0, least(g->rows, g->m - row0), 0, g->k, stage + row0 * g->ld, g->ld);
+}
+
+void nni_gemm_tile(const nni_gemm *g, const nni_gemm_io *io, const nn_real *packed, int64_t tile, void *lane)
+{
+    const struct nni_gemm_kernels *kernels = g->kernels;
+    int64_t row0 = tile / g->col_tiles * g->rows, rows = least(g->rows, g->m - row0), ct = tile % g->col_tiles;
+    int64_t p0 = g->panels * ct / g->col_tiles, p1 = g->panels * (ct + 1) / g->col_tiles, lda = g->ld;
+    const nn_real *a;
+    nn_real *block = lane;
+
+    if (io->a) {
+        a = io->a + row0 * io->lda;
+        lda = io->lda;
+    } else {
+        nn_real *panel = block + kernels->block * kernels->units * NNI_GEMM_UNIT;
+
+        io->load_a(io->load_context, row0, rows, 0, g->k, panel, lda);
+        a = panel;
+    }
+    for (int64_t p = p0; p < p1; p++) {
+        int64_t u0 = panel_unit(g->kernels, g->n, g->panels, p), col0 = u0 * NNI_GEMM_UNIT;
+        int units = (int)(panel_unit(g->kernels, g->n, g->panels, p + 1) - u0);
+        int64_t width = (int64_t)units * NNI_GEMM_UNIT, cols = least(width, g->n - col0);
+        const nn_real *b = packed + col0 * g->k;
+
+        if (io->c && cols == width) {
+            kernels->nn(rows, g->k, a, lda, b, units, io->c + row0 * io->ldc + col0, io->ldc);
+            continue;
+        }
+        for (int64_t r = 0; r < rows; r += kernels->block) {
+            int64_t some = least(kernels->block, rows - r);
+
+            kernels->nn(some, g->k, a + r * lda, lda, b, units, block, width);
+            if (io->c)
+                kernels->store(io->c + (row0 + r) * io->ldc + col0, io->ldc, block, width, some, cols, NULL, 0);
+            else
+                io->store_c(io->store_context, row0 + r, some, col0, cols, block, width);
+        }
+    }
+}
+
+/* -------------------------------------------------------------------- C = Y^T X */
+
+/* Rows of a chunk for blocks of o x i. */
+static int64_t chunk_rows(int64_t rows, int64_t o, int64_t i)
+{
+    int64_t fit = CHUNK_BYTES / ((int64_t)sizeof(nn_real) * (round_up(o, Y_COLS) + i + NNI_GEMM_UNIT));
+
+    fit = least(most(fit / 8 * 8, 64), 512);
+    return ceil_div(rows, ceil_div(rows, fit));
+}
+
+/* What a division into splits x o_tiles x i_tiles costs beyond the multiplications, in cycles: operands loaded again
+ * for each block of the other, C read and written once a chunk, partial sums merged. */
+static double overhead(const nni_gemm_tn *g, int64_t splits, int64_t o_tiles, int64_t i_tiles, int cost_y, int cost_x)
+{
+    double r = (double)g->rows, o = (double)g->o, i = (double)g->i;
+    int64_t per = ceil_div(g->rows, splits);
+    double chunks = (double)(splits * ceil_div(per, chunk_rows(per, ceil_div(g->o, o_tiles), ceil_div(g->i, i_tiles))));
+
+    return (r * i * cost_x * (double)o_tiles + r * o * cost_y * (double)i_tiles + 3 * chunks * o * i +
+            (splits > 1 ? 6 * (double)splits * o * i : 0)) / 16;
+}
+
+nni_gemm_tn nni_gemm_tn_of(const struct nni_gemm_kernels *kernels, int64_t rows, int64_t o, int64_t i, int cost_y,
+                           int cost_x)
+{
+    nni_gemm_tn g = { .kernels = kernels, .rows = rows, .o = o, .i = i };
+    int64_t target = least(target_tiles(rows, o, i), TARGET / 2);
+    int64_t most_splits = most(1, least(64, rows / 64));
+    double best = -1;
+
+    g.panels = panels_of(kernels, i);
+    for (int64_t s = 1; s <= most_splits; s *= 2) {
+        if (s > 1 && (double)s * (double)o * (double)i * (double)sizeof(nn_real) > SCRATCH_BYTES)
+            break;
+        for (int64_t ot = 1; ot <= ceil_div(o, kernels->rows) && ot <= target; ot++) {
+            int64_t it = least(g.panels, ceil_div(target, s * ot));
+            double cost = overhead(&g, s, ot, it, cost_y, cost_x);
+
+            /* Too few tiles leave threads idle: worse than any overhead. */
+            if (s * ot * it < target)
+                cost += 1e30 / (double)(s * ot * it);
+            if (best < 0 || cost < best) {
+                best = cost;
+                g.splits = s;
+                g.o_tiles = ot;
+                g.i_tiles = it;
+            }
+        }
+    }
+    return nni_gemm_tn_with(kernels, rows, o, i, g.splits, g.o_tiles, g.i_tiles);
+}
+
+nni_gemm_tn nni_gemm_tn_with(const struct nni_gemm_kernels *kernels, int64_t rows, int64_t o, int64_t i,
+                             int64_t splits, int64_t o_tiles, int64_t i_tiles)
+{
+    int64_t width = (int64_t)kernels->units * NNI_GEMM_UNIT;
+    nni_gemm_tn g = { .kernels = kernels, .rows = rows, .o = o, .i = i, .splits = splits, .o_tiles = o_tiles,
+                      .i_tiles = i_tiles };
+
+    g.panels = panels_of(kernels, i);
+    g.split_rows = ceil_div(rows, g.splits);
+    g.splits = ceil_div(rows, g.split_rows);
+    g.o_size = round_up(ceil_div(o, g.o_tiles), kernels->rows);
+    g.o_tiles = ceil_div(o, g.o_size);
+    g.tiles = g.splits * g.o_tiles * g.i_tiles;
+    g.chunk = chunk_rows(g.split_rows, g.o_size, ceil_div(g.panels, g.i_tiles) * width);
+    g.lane_bytes = (size_t)(g.chunk * (round_up(g.o_size, Y_COLS) + ceil_div(g.panels, g.i_tiles) * width)) *
+                   sizeof(nn_real);
+    g.scratch_bytes = g.splits > 1 ? (size_t)(g.splits * o * i) * sizeof(nn_real) : 0;
+    g.merge_size = most(4096, round_up(ceil_div(o * i, 64), 16));
+    g.merge_tiles = g.splits > 1 ? ceil_div(o * i, g.merge_size) : 0;
+    return g;
+}
+
+void nni_gemm_tn_tile(const nni_gemm_tn *g, const nni_gemm_tn_io *io, nn_real *c, int add, nn_real *scratch,
+                      int64_t tile, void *lane)
+{
+    enum { group = 16 }; /* rows loaded before moving on to the next panel, so that the source is read nearly in order */
+    const struct nni_gemm_kernels *kernels = g->kernels;
+    int64_t it = tile % g->i_tiles, ot = tile / g->i_tiles % g->o_tiles, split = tile / g->i_tiles / g->o_tiles;
+    int64_t p0 = g->panels * it / g->i_tiles, p1 = g->panels * (it + 1) / g->i_tiles;
+    int64_t o0 = ot * g->o_size, o1 = least(o0 + g->o_size, g->o);
+    int64_t row0 = split * g->split_rows, row1 = least(row0 + g->split_rows, g->rows);
+    int64_t i0 = panel_unit(g->kernels, g->i, g->panels, p0) * NNI_GEMM_UNIT;
+    nn_real *y = lane, *x = y + g->chunk * round_up(g->o_size, Y_COLS);
+
+    if (g->splits > 1) {
+        c = scratch + split * g->o * g->i;
+        add = 0;
+    }
+    for (int64_t r0 = row0; r0 < row1; r0 += g->chunk) {
+        int64_t rows = least(g->chunk, row1 - r0);
+
+        for (int64_t r = 0; r < rows; r += group) {
+            int64_t some = least(group, rows - r);
+
+            for (int64_t o = o0; o < o1; o += Y_COLS)
+                io->load_y(io->y_context, r0 + r, some, o, least(Y_COLS, o1 - o), y + (o - o0) * g->chunk + r * Y_COLS,
+                           Y_COLS);
+            for (int64_t p = p0; p < p1; p++) {
+                int64_t u0 = panel_unit(g->kernels, g->i, g->panels, p), u1 = panel_unit(g->kernels, g->i, g->panels, p + 1);
+                int64_t col = u0 * NNI_GEMM_UNIT, width = (u1 - u0) * NNI_GEMM_UNIT, cols = least(width, g->i - col);
+                nn_real *to = x + (col - i0) * g->chunk + r * width;
+
+                io->load_x(io->x_context, r0 + r, some, col, cols, to, width);
+                /* The unused columns of the last unit are multiplied, if never stored: keep NaN traps and denormals out. */
+                for (int64_t q = 0; cols < width && q < some; q++)
+                    for (int64_t j = cols; j < width; j++)
+                        to[q * width + j] = 0;
+            }
+        }
+        for (int64_t p = p0; p < p1; p++) {
+            int64_t u0 = panel_unit(g->kernels, g->i, g->panels, p), u1 = panel_unit(g->kernels, g->i, g->panels, p + 1);
+            int64_t col = u0 * NNI_GEMM_UNIT;
+
+            for (int64_t o = o0; o < o1; o += Y_COLS)
+                kernels->tn(least(Y_COLS, o1 - o), rows, y + (o - o0) * g->chunk, Y_COLS, x + (col - i0) * g->chunk,
+                            (int)(u1 - u0), c + o * g->i + col, g->i, least((u1 - u0) * NNI_GEMM_UNIT, g->i - col),
+                            add || r0 > row0);
+        }
+    }
+}
+
+void nni_gemm_tn_merge(const nni_gemm_tn *g, nn_real *c, int add, const nn_real *scratch, int64_t tile)
+{
+    int64_t all = g->o * g->i, from = tile * g->merge_size;
+
+    g->kernels->column_sums(c + from, scratch + from, all, g->splits, least(g->merge_size, all - from), NULL, add);
+}

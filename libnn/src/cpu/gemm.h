@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The matrix products behind conv1x1, linear and conv2d. One seam for all of them: operands come in
+ * through callbacks that fill a block of rows, results leave through a callback that takes a block
+ * while it is in the first-level cache. So normalisation, activation, gate, im2col, bias and
+ * statistics are written once, as prologues and epilogues, and cost no pass over memory; and only
+ * they know the type of what lies in memory.
+ *
+ *     nni_gemm      C[m,n] = A[m,k] B[k,n]     B packed beforehand: forward and data gradients
+ *     nni_gemm_tn   C[o,i] = sum_r Y[r,o] X[r,i]                    weight gradients
+ *
+ * Tile counts and block sizes follow from the shapes and the instruction set alone.
+ */
+#ifndef NNI_GEMM_H
+#define NNI_GEMM_H
+
+#include <nn/op.h>
+
+enum { NNI_GEMM_UNIT = 8 }; /* panels are multiples of this many columns */
+
+/* How the first operand of a convolution is read: gate * act(scale*(x-mean)+beta). */
+struct nni_prologue {
+    const nn_real *mean, *scale, *beta; /* mean NULL: no affine and no activation; beta may be NULL */
+    const nn_real *gate;                /* of the one image that the rows belong to; may be NULL */
+    int act;
+};
+
+/* Where the gradient through a prologue goes; each sum is of one channel, added to. */
+struct nni_prologue_sums {
+    nn_real *scale, *beta; /* sum dz*(x-mean), sum dz; both or neither */
+    nn_real *gate;         /* sum a*dS of this image, or NULL */
+};
+
+/* The statistics' share of a gradient: dy + dmean/rows + 2*dvar/rows*(y-mean). */
+struct nni_moment_grad {
+    const nn_real *y, *mean;     /* y NULL: no statistics */
+    const nn_real *dmean, *dvar; /* either may be NULL */
+    int64_t rows;                /* that the statistics were taken over */
+};
+
+/* Row strides (ld) are in elements; columns are contiguous. */
+struct nni_gemm_kernels {
+    int rows, units; /* register block: rows x units*NNI_GEMM_UNIT */
+    int quantum;     /* units of a vector: all panels but one are multiples of it */
+    int block;       /* rows of a block handed to an epilogue */
+    /* C[m, units*8] = A[m,k] B with B a packed panel [k][units*8]. */
+    void (*nn)(int64_t m, int64_t k, const nn_real *a, int64_t lda, const nn_real *b, int units, nn_real *c,
+               int64_t ldc);
+    /* The same with A given as [k][m]; only `cols` columns are written, or added to when `add`. */
+    void (*tn)(int64_t m, int64_t k, const nn_real *a, int64_t lda, const nn_real *b, int units, nn_real *c,
+               int64_t ldc, int64_t cols, int add);
+    /* dst = gate*act(scale*(src-mean)+beta); the operand's vectors begin at column 0 of dst. */
+    void (*prologue)(nn_real *dst, int64_t ldd, const nn_real *src, int64_t lds, int64_t rows, int64_t cols,
+                     const struct nni_prologue *p);
+    /* From ds = dC (the gradient of the prologue's result) to dx, which is written or added to, or not wanted (NULL). */
+    void (*prologue_back)(nn_real *dx, int64_t ldx, const nn_real *ds, int64_t lds, const nn_real *x, int64_t ldsx,
+                          int64_t rows, int64_t cols, const struct nni_prologue *p, const struct nni_prologue_sums *sums,
+                          int add);
+    /* dst = dy (NULL: zero) plus the statistics' share. */
+    void (*gradient)(nn_real *dst, int64_t ldd, const nn_real *dy, int64_t ldy, int64_t rows, int64_t cols,
+                     const struct nni_moment_grad *m);
+    /* dst = tile + bias, or dst += that; bias may be NULL. */
+    void (*store)(nn_real *dst, int64_t ldd, const nn_real *tile, int64_t ldt, int64_t rows, int64_t cols,
+                  const nn_real *bias, int add);
+    /* Merges a block's mean and sum of squared distances from it into those of `before` earlier rows. */
+    void (*moments)(const nn_real *tile, int64_t ldt, int64_t rows, int64_t cols, int64_t before, nn_real *mean,
+                    nn_real *m2);
+    /* Merges tiles of `size` rows (the last one shorter) in order; mean and var may be NULL. */
+    void (*moments_merge)(const nn_real *mean, const nn_real *m2, int64_t ld, int64_t rows, int64_t size, int64_t cols,
+                          nn_real *mean_out, nn_real *var_out);
+    /* dst[j] = (add ? dst[j] : 0) + factor[j] * sum over rows, in order, of src; factor NULL: 1. */
+    void (*column_sums)(nn_real *dst, const nn_real *src, int64_t ld, int64_t rows, int64_t cols, const nn_real *factor,
+                        int add);
+};
+extern const struct nni_gemm_kernels nni_gemm_portable, nni_gemm_avx2, nni_gemm_avx512;
+
+/* Fills dst[rows][ld] with rows row0.. and columns col0..col0+cols of an operand. */
+typedef void nni_gemm_load(const void *context, int64_t row0, int64_t rows, int64_t col0, int64_t cols, nn_real *dst,
+                           int64_t ld);
+/* Takes a block of C. For each range of columns the blocks of a tile's rows come in order. */
+typedef void nni_gemm_store(const void *context, int64_t row0, int64_t rows, int64_t col0, int64_t cols,
+                            const nn_real *block, int64_t ld);
+
+/* ------------------------------------------------------------------------ C = A B */
+
+typedef struct nni_gemm {
+    const struct nni_gemm_kernels *kernels;
+    int64_t m, n, k;
+    int64_t rows;                 /* of a tile, but for the last */
+    int64_t row_tiles, col_tiles; /* tile = row tile * col_tiles + column tile */
+    int64_t panels, ld;
+    int staged; /* A should be prepared once, in scratch, by a phase of `row_tiles` tiles of nni_gemm_stage */
+    size_t lane_bytes, packed_bytes, stage_bytes;
+} nni_gemm;
+
+typedef struct nni_gemm_io {
+    const nn_real *a; /* A as it is, when there is nothing to do to it; else load_a */
+    int64_t lda;
+    nni_gemm_load *load_a;
+    const void *load_context;
+    nn_real *c; /* C as it is; else store_c */
+    int64_t ldc;
+    nni_gemm_store *store_c;
+    const void *store_context;
+} nni_gemm_io;
+
+/* What becoming a row of A costs: nothing (io.a), a copy, or more, so that doing it twice is to be avoided. */
+enum { NNI_LOAD_NONE, NNI_LOAD_COPY, NNI_LOAD_COSTLY };
+nni_gemm nni_gemm_of(const struct nni_gemm_kernels *kernels, int64_t m, int64_t n, int64_t k, int load);
+static inline int64_t nni_gemm_tiles(const nni_gemm *g) { return g->row_tiles * g->col_tiles; }
+
+/* B[k,n] in the caller's layout: element (k1*inner+k2, n) is at k1*outer_stride + k2*inner_stride + n*n_stride. */
+struct nni_gemm_b {
+    const nn_real *at;
+    int64_t inner, outer_stride, inner_stride, n_stride;
+};
+/* Packs panel `panel` of `panels`. */
+void nni_gemm_pack(const nni_gemm *g, const struct nni_gemm_b *b, nn_real *packed, int64_t panel);
+/* Prepares the rows of one row tile in `stage` (stage_bytes); the tiles then take it as their A, with lda = g->ld. */
+void nni_gemm_stage(const nni_gemm *g, const nni_gemm_io *io, nn_real *stage, int64_t row_tile);
+void nni_gemm_tile(const nni_gemm *g, const nni_gemm_io *io, const nn_real *packed, int64_t tile, void *lane);
+
+/* -------------------------------------------------------------------- C = Y^T X */
+
+typedef struct nni_gemm_tn {
+    const struct nni_gemm_kernels *kernels;
+    int64_t rows, o, i;
+    int64_t splits, split_rows;    /* of the rows; partial sums are merged in order */
+    int64_t o_tiles, o_size;       /* of C's rows */
+    int64_t i_tiles, panels;       /* of C's columns */
+    int64_t chunk, tiles;
+    int64_t merge_tiles, merge_size; /* of C's elements */
+    size_t lane_bytes, scratch_bytes; /* scratch: splits x [o,i]; none for a single split */
+} nni_gemm_tn;
+
+typedef struct nni_gemm_tn_io {
+    nni_gemm_load *load_y, *load_x;
+    const void *y_context, *x_context;
+} nni_gemm_tn_io;
+
+/* The costs are of loading, in cycles for a vector: about 4 for a copy, 30 with an activation. */
+nni_gemm_tn nni_gemm_tn_of(const struct nni_gemm_kernels *kernels, int64_t rows, int64_t o, int64_t i, int cost_y,
+                           int cost_x);
+/* The same with a division that was found before (a tile does not search again). */
+nni_gemm_tn nni_gemm_tn_with(const struct nni_gemm_kernels *kernels, int64_t rows, int64_t o, int64_t i,
+                             int64_t splits, int64_t o_tiles, int64_t i_tiles);
+/* `c` [o,i] is written (or added to), or with several splits `scratch` is. */
+void nni_gemm_tn_tile(const nni_gemm_tn *g, const nni_gemm_tn_io *io, nn_real *c, int add, nn_real *scratch,
+                      int64_t tile, void *lane);
+/* With several splits, once all tiles are done. */
+void nni_gemm_tn_merge(const nni_gemm_tn *g, nn_real *c, int add, const nn_real *scratch, int64_t tile);
+
+#endif

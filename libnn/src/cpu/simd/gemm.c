@@ -1,0 +1,476 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Register blocks of the matrix products, and the prologues and epilogues around them.
+ *
+ * A block keeps 8 x 48 results (AVX-512; 6 x 16 with AVX2) in registers over the whole of k: each
+ * step loads one row of B's panel and broadcasts one column of A, 24 multiply-adds to 11 loads.
+ * Panels may be any multiple of 8 columns wide, with a half vector at the end: the channel counts
+ * of EfficientNet (40, 56, 72, 200, 344) are multiples of 8 but not of 16, and a masked full
+ * vector would throw the rest away. A is read where it lies, row by row, so an operand without a
+ * prologue is never copied.
+ *
+ * The portable set hands its blocks to OpenBLAS (one thread): it is the path of machines without
+ * AVX2 and of the double variant, and the oracle for the others.
+ */
+#include "cpu/gemm.h"
+
+#include "cpu/simd/vec.h"
+
+#if VEC_SIZE > 16
+#define OWN_BLOCKS 1
+#else
+#define OWN_BLOCKS 0
+#include <cblas.h>
+#endif
+
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+#define ALWAYS __attribute__((always_inline)) inline
+
+enum { UNIT = NNI_GEMM_UNIT };
+
+#if OWN_BLOCKS
+/* ------------------------------------------------------------ register blocks */
+
+#if VEC_SIZE == 64
+enum { ROWS = 8, UNITS = 6, BLOCK = 48 };
+#define FOR_ROWS(X) X(8) X(4) X(2) X(1)
+#define FOR_UNITS(X, r) X(r, 1) X(r, 2) X(r, 3) X(r, 4) X(r, 5) X(r, 6)
+#else
+enum { ROWS = 6, UNITS = 2, BLOCK = 96 };
+#define FOR_ROWS(X) X(6) X(4) X(2) X(1)
+#define FOR_UNITS(X, r) X(r, 1) X(r, 2)
+#endif
+enum { WIDE = UNITS * UNIT / VEC, /* vectors of the widest panel */ LINE = 64 / (int)sizeof(nn_real) };
+
+typedef nn_real hvec __attribute__((vector_size(VEC_SIZE / 2)));
+typedef nn_real hvec_unaligned __attribute__((vector_size(VEC_SIZE / 2), aligned(4), may_alias));
+
+static ALWAYS hvec hload(const nn_real *p) { return *(const hvec_unaligned *)p; }
+static ALWAYS void hstore(nn_real *p, hvec x) { *(hvec_unaligned *)p = x; }
+static ALWAYS hvec lower(vec x)
+{
+#if VEC_SIZE == 64
+    return (hvec)_mm512_castps512_ps256((__m512)x);
+#else
+    return (hvec)_mm256_castps256_ps128((__m256)x);
+#endif
+}
+
+/* rows, units and transposed are constants at every call. */
+static ALWAYS void register_block(const int rows, const int units, const int transposed, int64_t k, const nn_real *a,
+                                  int64_t lda, const nn_real *b, nn_real *c, int64_t ldc, int add)
+{
+    const int full = units * UNIT / VEC, half = units * UNIT % VEC != 0;
+    vec sum[ROWS][WIDE], bv[WIDE];
+    hvec hsum[ROWS], bh = { 0 };
+
+    UNROLL
+    for (int r = 0; r < rows; r++) {
+        UNROLL
+        for (int j = 0; j < full; j++)
+            sum[r][j] = vzero();
+        hsum[r] = (hvec){ 0 };
+        UNROLL
+        for (int j = 0; j < full + half; j++)
+            __builtin_prefetch(c + r * ldc + j * VEC, 1);
+    }
+    for (int64_t p = 0; p < k; p++) {
+        /* Rows are short and far apart, which hardware prefetchers do not follow: fetch those of the next block. */
+        if (!transposed && p % LINE == 0) {
+            UNROLL
+            for (int r = 0; r < rows; r++)
+                __builtin_prefetch(a + (rows + r) * lda);
+        }
+        UNROLL
+        for (int j = 0; j < full; j++)
+            bv[j] = vload(b + j * VEC);
+        if (half)
+            bh = hload(b + full * VEC);
+        UNROLL
+        for (int r = 0; r < rows; r++) {
+            vec x = vset(transposed ? a[r] : a[r * lda]);
+
+            UNROLL
+            for (int j = 0; j < full; j++)
+                sum[r][j] += x * bv[j];
+            if (half)
+                hsum[r] += lower(x) * bh;
+        }
+        a += transposed ? lda : 1;
+        b += units * UNIT;
+    }
+    UNROLL
+    for (int r = 0; r < rows; r++) {
+        UNROLL
+        for (int j = 0; j < full; j++)
+            vstore(c + r * ldc + j * VEC, add ? vload(c + r * ldc + j * VEC) + sum[r][j] : sum[r][j]);
+        if (half)
+            hstore(c + r * ldc + full * VEC, add ? hload(c + r * ldc + full * VEC) + hsum[r] : hsum[r]);
+    }
+}
+
+typedef void nn_block(int64_t k, const nn_real *a, int64_t lda, const nn_real *b, nn_real *c, int64_t ldc);
+typedef void tn_block(int64_t k, const nn_real *a, int64_t lda, const nn_real *b, nn_real *c, int64_t ldc, int add);
+
+#define DEFINE(r, u)                                                                                               \
+    static void nn_##r##_##u(int64_t k, const nn_real *a, int64_t lda, const nn_real *b, nn_real *c, int64_t ldc)  \
+    {                                                                                                              \
+        register_block(r, u, 0, k, a, lda, b, c, ldc, 0);                                                          \
+    }                                                                                                              \
+    static void tn_##r##_##u(int64_t k, const nn_real *a, int64_t lda, const nn_real *b, nn_real *c, int64_t ldc,  \
+                             int add)                                                                              \
+    {                                                                                                              \
+        register_block(r, u, 1, k, a, lda, b, c, ldc, add);                                                        \
+    }
+#define DEFINE_ROW(r) FOR_UNITS(DEFINE, r)
+FOR_ROWS(DEFINE_ROW)
+
+static const struct {
+    int rows;
+    nn_block *nn[UNITS];
+    tn_block *tn[UNITS];
+} block_of[] = {
+#define NN_ENTRY(r, u) nn_##r##_##u,
+#define TN_ENTRY(r, u) tn_##r##_##u,
+#define ENTRY(r) { r, { FOR_UNITS(NN_ENTRY, r) }, { FOR_UNITS(TN_ENTRY, r) } },
+    FOR_ROWS(ENTRY)
+};
+
+static void gemm_nn(int64_t m, int64_t k, const nn_real *a, int64_t lda, const nn_real *b, int units, nn_real *c,
+                    int64_t ldc)
+{
+    for (int v = 0; m > 0; v++) {
+        int64_t rows = block_of[v].rows;
+
+        for (; m >= rows; m -= rows) {
+            block_of[v].nn[units - 1](k, a, lda, b, c, ldc);
+            a += rows * lda;
+            c += rows * ldc;
+        }
+    }
+}
+
+static void gemm_tn(int64_t m, int64_t k, const nn_real *a, int64_t lda, const nn_real *b, int units, nn_real *c,
+                    int64_t ldc, int64_t cols, int add)
+{
+    nn_real edge[ROWS * UNITS * UNIT];
+    int64_t width = (int64_t)units * UNIT;
+
+    for (int v = 0; m > 0; v++) {
+        int64_t rows = block_of[v].rows;
+
+        for (; m >= rows; m -= rows) {
+            if (cols == width) {
+                block_of[v].tn[units - 1](k, a, lda, b, c, ldc, add);
+            } else {
+                block_of[v].tn[units - 1](k, a, lda, b, edge, width, 0);
+                for (int64_t r = 0; r < rows; r++)
+                    for (int64_t j = 0; j < cols; j++)
+                        c[r * ldc + j] = (add ? c[r * ldc + j] : 0) + edge[r * width + j];
+            }
+            a += rows;
+            c += rows * ldc;
+        }
+    }
+}
+
+#else
+/* ------------------------------------------------------------------- OpenBLAS */
+
+enum { ROWS = 8, UNITS = 16, BLOCK = 64 };
+
+#ifdef NN_REAL_DOUBLE
+#define blas_gemm cblas_dgemm
+#else
+#define blas_gemm cblas_sgemm
+#endif
+
+static void gemm_nn(int64_t m, int64_t k, const nn_real *a, int64_t lda, const nn_real *b, int units, nn_real *c,
+                    int64_t ldc)
+{
+    int width = units * UNIT;
+
+    blas_gemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (blasint)m, width, (blasint)k, 1, a, (blasint)lda, b, width,
+              0, c, (blasint)ldc);
+}
+
+static void gemm_tn(int64_t m, int64_t k, const nn_real *a, int64_t lda, const nn_real *b, int units, nn_real *c,
+                    int64_t ldc, int64_t cols, int add)
+{
+    blas_gemm(CblasRowMajor, CblasTrans, CblasNoTrans, (blasint)m, (blasint)cols, (blasint)k, 1, a, (blasint)lda, b,
+              units * UNIT, add ? 1 : 0, c, (blasint)ldc);
+}
+#endif
+
+/* ------------------------------------------------- prologues and epilogues */
+
+enum { GROUP = 16 }; /* rows handled together: channel vectors are loaded once for them, and they stay in cache */
+
+static ALWAYS vec load_some(const nn_real *p, int part) { return part ? vload_part(p, part) : vload(p); }
+static ALWAYS void store_some(nn_real *p, vec x, int part)
+{
+    if (part)
+        vstore_part(p, x, part);
+    else
+        vstore(p, x);
+}
+/* Elements of the vector at column j of `cols`: 0 when it is whole. */
+static ALWAYS int part_at(int64_t j, int64_t cols) { return cols - j < VEC ? (int)(cols - j) : 0; }
+
+/* act is a constant at every call. */
+static ALWAYS void prologue_act(nn_real *dst, int64_t ldd, const nn_real *src, int64_t lds, int64_t rows, int64_t cols,
+                                const struct nni_prologue *p, const int act)
+{
+    for (int64_t r0 = 0; r0 < rows; r0 += GROUP) {
+        int64_t r1 = r0 + GROUP < rows ? r0 + GROUP : rows;
+
+        for (int64_t j = 0; j < cols; j += VEC) {
+            int part = part_at(j, cols);
+            vec mean = load_some(p->mean + j, part), scale = load_some(p->scale + j, part);
+            vec beta = p->beta ? load_some(p->beta + j, part) : vzero();
+            vec gate = p->gate ? load_some(p->gate + j, part) : vset(1);
+
+            for (int64_t r = r0; r < r1; r++) {
+                vec z = (load_some(src + r * lds + j, part) - mean) * scale + beta;
+
+                store_some(dst + r * ldd + j, vact(act, z) * gate, part);
+            }
+        }
+    }
+}
+
+static void prologue(nn_real *dst, int64_t ldd, const nn_real *src, int64_t lds, int64_t rows, int64_t cols,
+                     const struct nni_prologue *p)
+{
+    if (p->mean) {
+        switch (p->act) {
+        case NN_ACT_NONE: prologue_act(dst, ldd, src, lds, rows, cols, p, NN_ACT_NONE); break;
+        case NN_ACT_SILU: prologue_act(dst, ldd, src, lds, rows, cols, p, NN_ACT_SILU); break;
+        default: prologue_act(dst, ldd, src, lds, rows, cols, p, p->act); break;
+        }
+        return;
+    }
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t j = 0; j < cols; j += VEC) {
+            int part = part_at(j, cols);
+            vec x = load_some(src + r * lds + j, part);
+
+            store_some(dst + r * ldd + j, p->gate ? x * load_some(p->gate + j, part) : x, part);
+        }
+}
+
+static ALWAYS void prologue_back_act(nn_real *dx, int64_t ldx, const nn_real *ds, int64_t lds, const nn_real *x,
+                                     int64_t ldsx, int64_t rows, int64_t cols, const struct nni_prologue *p,
+                                     const struct nni_prologue_sums *sums, int add, const int act)
+{
+    for (int64_t j = 0; j < cols; j += VEC) {
+        int part = part_at(j, cols);
+        vec mean = load_some(p->mean + j, part), scale = load_some(p->scale + j, part);
+        vec beta = p->beta ? load_some(p->beta + j, part) : vzero();
+        vec gate = p->gate ? load_some(p->gate + j, part) : vset(1);
+        vec sum_scale = vzero(), sum_beta = vzero(), sum_gate = vzero();
+
+        for (int64_t r = 0; r < rows; r++) {
+            vec d = load_some(x + r * ldsx + j, part) - mean, z = d * scale + beta;
+            vec g = load_some(ds + r * lds + j, part), a, slope, s;
+
+            if (act == NN_ACT_SILU) {
+                s = vsigmoid(z);
+                a = z * s;
+                slope = s + a * (vset(1) - s);
+            } else {
+                a = vact(act, z);
+                slope = vact_grad(act, z);
+            }
+            sum_gate += a * g;
+            g = g * gate * slope;
+            sum_beta += g;
+            sum_scale += g * d;
+            if (dx) {
+                g = g * scale;
+                store_some(dx + r * ldx + j, add ? load_some(dx + r * ldx + j, part) + g : g, part);
+            }
+        }
+        if (sums->scale) {
+            store_some(sums->scale + j, load_some(sums->scale + j, part) + sum_scale, part);
+            store_some(sums->beta + j, load_some(sums->beta + j, part) + sum_beta, part);
+        }
+        if (sums->gate)
+            store_some(sums->gate + j, load_some(sums->gate + j, part) + sum_gate, part);
+    }
+}
+
+static void prologue_back(nn_real *dx, int64_t ldx, const nn_real *ds, int64_t lds, const nn_real *x, int64_t ldsx,
+                          int64_t rows, int64_t cols, const struct nni_prologue *p,
+                          const struct nni_prologue_sums *sums, int add)
+{
+    if (p->mean) {
+        switch (p->act) {
+        case NN_ACT_NONE: prologue_back_act(dx, ldx, ds, lds, x, ldsx, rows, cols, p, sums, add, NN_ACT_NONE); break;
+        case NN_ACT_SILU: prologue_back_act(dx, ldx, ds, lds, x, ldsx, rows, cols, p, sums, add, NN_ACT_SILU); break;
+        default: prologue_back_act(dx, ldx, ds, lds, x, ldsx, rows, cols, p, sums, add, p->act); break;
+        }
+        return;
+    }
+    for (int64_t j = 0; j < cols; j += VEC) {
+        int part = part_at(j, cols);
+        vec gate = p->gate ? load_some(p->gate + j, part) : vset(1), sum = vzero();
+
+        for (int64_t r = 0; r < rows; r++) {
+            vec g = load_some(ds + r * lds + j, part);
+
+            if (sums->gate)
+                sum += load_some(x + r * ldsx + j, part) * g;
+            if (dx) {
+                g = g * gate;
+                store_some(dx + r * ldx + j, add ? load_some(dx + r * ldx + j, part) + g : g, part);
+            }
+        }
+        if (sums->gate)
+            store_some(sums->gate + j, load_some(sums->gate + j, part) + sum, part);
+    }
+}
+
+static void gradient(nn_real *dst, int64_t ldd, const nn_real *dy, int64_t ldy, int64_t rows, int64_t cols,
+                     const struct nni_moment_grad *m)
+{
+    nn_real inverse = m->rows ? 1 / (nn_real)m->rows : 0;
+
+    for (int64_t r0 = 0; r0 < rows; r0 += GROUP) {
+        int64_t r1 = r0 + GROUP < rows ? r0 + GROUP : rows;
+
+        for (int64_t j = 0; j < cols; j += VEC) {
+            int part = part_at(j, cols);
+            vec shift = vzero(), slope = vzero(), mean = vzero();
+
+            if (m->y) {
+                mean = load_some(m->mean + j, part);
+                if (m->dmean)
+                    shift = load_some(m->dmean + j, part) * vset(inverse);
+                if (m->dvar)
+                    slope = load_some(m->dvar + j, part) * vset(2 * inverse);
+            }
+            for (int64_t r = r0; r < r1; r++) {
+                vec g = dy ? load_some(dy + r * ldy + j, part) : vzero();
+
+                if (m->y)
+                    g += shift + slope * (load_some(m->y + r * ldy + j, part) - mean);
+                store_some(dst + r * ldd + j, g, part);
+            }
+        }
+    }
+}
+
+static void store(nn_real *dst, int64_t ldd, const nn_real *tile, int64_t ldt, int64_t rows, int64_t cols,
+                  const nn_real *bias, int add)
+{
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t j = 0; j < cols; j += VEC) {
+            int part = part_at(j, cols);
+            vec x = load_some(tile + r * ldt + j, part);
+
+            if (bias)
+                x += load_some(bias + j, part);
+            if (add)
+                x += load_some(dst + r * ldd + j, part);
+            store_some(dst + r * ldd + j, x, part);
+        }
+}
+
+/* Chan, Golub, LeVeque 1979: the means and second moments of two sets of `na` and `nb` rows. */
+static ALWAYS void chan(int64_t na, int64_t nb, vec *mean_a, vec *m2_a, vec mean_b, vec m2_b)
+{
+    nn_real share = (nn_real)nb / (nn_real)(na + nb);
+    vec d = mean_b - *mean_a;
+
+    *mean_a += d * vset(share);
+    *m2_a += m2_b + d * d * vset(share * (nn_real)na);
+}
+
+static void moments(const nn_real *tile, int64_t ldt, int64_t rows, int64_t cols, int64_t before, nn_real *mean,
+                    nn_real *m2)
+{
+    nn_real inverse = 1 / (nn_real)rows;
+
+    for (int64_t j = 0; j < cols; j += VEC) {
+        int part = part_at(j, cols);
+        vec sum[2] = { vzero(), vzero() }, square[2] = { vzero(), vzero() }, all_mean, all_m2, d;
+        int64_t r;
+
+        for (r = 0; r + 1 < rows; r += 2) {
+            sum[0] += load_some(tile + r * ldt + j, part);
+            sum[1] += load_some(tile + (r + 1) * ldt + j, part);
+        }
+        if (r < rows)
+            sum[0] += load_some(tile + r * ldt + j, part);
+        sum[0] = (sum[0] + sum[1]) * vset(inverse);
+        for (r = 0; r + 1 < rows; r += 2) {
+            d = load_some(tile + r * ldt + j, part) - sum[0];
+            square[0] += d * d;
+            d = load_some(tile + (r + 1) * ldt + j, part) - sum[0];
+            square[1] += d * d;
+        }
+        if (r < rows) {
+            d = load_some(tile + r * ldt + j, part) - sum[0];
+            square[0] += d * d;
+        }
+        all_mean = before ? load_some(mean + j, part) : vzero();
+        all_m2 = before ? load_some(m2 + j, part) : vzero();
+        chan(before, rows, &all_mean, &all_m2, sum[0], square[0] + square[1]);
+        store_some(mean + j, all_mean, part);
+        store_some(m2 + j, all_m2, part);
+    }
+}
+
+static void moments_merge(const nn_real *mean, const nn_real *m2, int64_t ld, int64_t rows, int64_t size,
+                          int64_t cols, nn_real *mean_out, nn_real *var_out)
+{
+    for (int64_t j = 0; j < cols; j += VEC) {
+        int part = part_at(j, cols);
+        vec all_mean = load_some(mean + j, part), all_m2 = load_some(m2 + j, part);
+        int64_t t = 1;
+
+        for (int64_t done = size; done < rows; done += size, t++)
+            chan(done, rows - done < size ? rows - done : size, &all_mean, &all_m2, load_some(mean + t * ld + j, part),
+                 load_some(m2 + t * ld + j, part));
+        if (mean_out)
+            store_some(mean_out + j, all_mean, part);
+        if (var_out)
+            store_some(var_out + j, all_m2 * vset(1 / (nn_real)rows), part);
+    }
+}
+
+static void column_sums(nn_real *dst, const nn_real *src, int64_t ld, int64_t rows, int64_t cols,
+                        const nn_real *factor, int add)
+{
+    for (int64_t j = 0; j < cols; j += VEC) {
+        int part = part_at(j, cols);
+        vec sum = vzero();
+
+        for (int64_t r = 0; r < rows; r++)
+            sum += load_some(src + r * ld + j, part);
+        if (factor)
+            sum *= load_some(factor + j, part);
+        store_some(dst + j, add ? load_some(dst + j, part) + sum : sum, part);
+    }
+}
+
+const struct nni_gemm_kernels NNI_NAME(nni_gemm) = {
+    .rows = ROWS,
+    .units = UNITS,
+    .quantum = UNIT < VEC ? VEC / UNIT : 1,
+    .block = BLOCK,
+    .nn = gemm_nn,
+    .tn = gemm_tn,
+    .prologue = prologue,
+    .prologue_back = prologue_back,
+    .gradient = gradient,
+    .store = store,
+    .moments = moments,
+    .moments_merge = moments_merge,
+    .column_sums = column_sums,
+};

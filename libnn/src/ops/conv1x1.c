@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * y[r,o] = sum_i a[r,i] w[o,i] + b[o] over the rows r of an activation: the 1x1 convolution, and the
+ * linear layer. The input is read through its slots,
+ *
+ *     z = scale*(x - mean) + beta,   a = gate * act(z)
+ *
+ * while it is loaded into the product, so neither the normalised nor the gated tensor exists. With
+ * g the total gradient of y (that of its statistics included) and ds = g w:
+ *
+ *     dw = g^T a   db = sum_r g   dgate[n,i] = sum over image n of act(z)*ds   dz = gate*ds*act'(z)
+ *     dx = scale*dz   dscale = sum dz*(x-mean)   dbeta = sum dz   dmean = -scale*dbeta
+ *
+ * ds is used up block by block and never written; a is made again for dw.
+ */
+#include "ops/product.h"
+
+enum { X, WEIGHT, BIAS, MEAN, SCALE, BETA, GATE };
+enum { COST_COPY = 4, COST_GATE = 5, COST_ACT = 30 }; /* cycles for a vector of a prologue, roughly */
+
+static int64_t rows_of(const nn_step *s) { return nni_rows(s->out[0].shape); }
+static int64_t outputs(const nn_step *s) { return nni_channels(s->out[0].shape); }
+static int64_t inputs(const nn_step *s) { return nni_channels(s->in[X].shape); }
+static int64_t image_rows(const nn_step *s) { return nn_has(&s->in[GATE]) ? rows_of(s) / s->in[X].shape.dim[0] : rows_of(s); }
+static int has_prologue(const nn_step *s) { return nn_has(&s->in[MEAN]) || nn_has(&s->in[GATE]); }
+
+static struct nni_prologue prologue_of(const nn_step *s, int64_t image, int64_t col0)
+{
+    struct nni_prologue p = { 0 };
+
+    if (nn_has(&s->in[MEAN])) {
+        p.mean = (const nn_real *)s->in[MEAN].at + col0;
+        p.scale = (const nn_real *)s->in[SCALE].at + col0;
+        p.beta = nn_has(&s->in[BETA]) ? (const nn_real *)s->in[BETA].at + col0 : NULL;
+        p.act = s->act;
+    }
+    if (nn_has(&s->in[GATE]))
+        p.gate = (const nn_real *)s->in[GATE].at + image * inputs(s) + col0;
+    return p;
+}
+
+/* Loads a, image by image where they have gates of their own. */
+static void load_a(const void *context, int64_t row0, int64_t rows, int64_t col0, int64_t cols, nn_real *dst,
+                   int64_t ld)
+{
+    const nn_step *s = context;
+    int64_t per = image_rows(s), channels = inputs(s), done, some;
+    const nn_real *x = (const nn_real *)s->in[X].at + row0 * channels + col0;
+
+    for (done = 0; done < rows; done += some) {
+        int64_t image = (row0 + done) / per;
+        struct nni_prologue p = prologue_of(s, image, col0);
+
+        some = nni_min64(rows - done, (image + 1) * per - row0 - done);
+        nni_gemm_kernels_of(s)->prologue(dst + done * ld, ld, x + done * channels, channels, some, cols, &p);
+    }
+}
+
+static void load_gradient(const void *context, int64_t row0, int64_t rows, int64_t col0, int64_t cols, nn_real *dst,
+                          int64_t ld)
+{
+    nni_total_gradient(context, row0, rows, col0, cols, dst, ld);
+}
+
+/* ------------------------------------------------------------------ forward */
+
+static nni_gemm forward_product(const nn_step *s)
+{
+    return nni_gemm_of(nni_gemm_kernels_of(s), rows_of(s), outputs(s), inputs(s),
+                       has_prologue(s) ? NNI_LOAD_COSTLY : NNI_LOAD_NONE);
+}
+
+/* Scratch: the staged input, then the tiles' statistics. */
+static struct nni_output output_of(const nn_step *s, const nni_gemm *g)
+{
+    return nni_output_of(s, (char *)s->scratch + nni_padded(g->stage_bytes), g->row_tiles, g->rows);
+}
+
+static void pack_forward(const nn_step *s, int64_t tile, void *lane)
+{
+    nni_gemm g = forward_product(s);
+    int64_t channels = inputs(s);
+    struct nni_gemm_b b = { .at = s->in[WEIGHT].at, .inner = channels, .inner_stride = 1, .n_stride = channels };
+
+    (void)lane;
+    nni_gemm_pack(&g, &b, s->derived.at, tile);
+}
+
+static void stage_forward(const nn_step *s, int64_t tile, void *lane)
+{
+    nni_gemm g = forward_product(s);
+    nni_gemm_io io = { .load_a = load_a, .load_context = s };
+
+    (void)lane;
+    nni_gemm_stage(&g, &io, s->scratch, tile);
+}
+
+static void forward_tile(const nn_step *s, int64_t tile, void *lane)
+{
+    nni_gemm g = forward_product(s);
+    struct nni_output o = output_of(s, &g);
+    nni_gemm_io io = { .load_a = load_a, .load_context = s, .store_c = nni_output_store, .store_context = &o };
+
+    if (g.staged) {
+        io.a = s->scratch;
+        io.lda = g.ld;
+    } else if (!has_prologue(s)) {
+        io.a = s->in[X].at;
+        io.lda = inputs(s);
+    }
+    if (!nn_has(&s->in[BIAS]) && !o.mean) {
+        io.c = s->out[0].at;
+        io.ldc = outputs(s);
+    }
+    nni_gemm_tile(&g, &io, s->derived.at, tile, lane);
+}
+
+static void merge_forward(const nn_step *s, int64_t tile, void *lane)
+{
+    nni_gemm g = forward_product(s);
+    struct nni_output o = output_of(s, &g);
+
+    (void)lane;
+    nni_output_merge(&o, tile);
+}
+
+int nni_conv1x1_forward(nn_step *s)
+{
+    nni_gemm g = forward_product(s);
+
+    s->derived.bytes = g.packed_bytes;
+    s->derived.tiles = g.panels;
+    s->derived.run = pack_forward;
+    if (g.staged)
+        nn_phase(s, g.row_tiles, stage_forward);
+    nn_phase(s, nni_gemm_tiles(&g), forward_tile);
+    if (nni_wants_moments(s))
+        nn_phase(s, nni_output_merge_tiles(s), merge_forward);
+    s->scratch_bytes = nni_padded(g.stage_bytes) + nni_output_bytes(s, g.row_tiles);
+    s->lane_bytes = g.lane_bytes;
+    s->flops = 2.0 * (double)g.m * (double)g.n * (double)g.k;
+    return NN_OK;
+}
+
+/* ----------------------------------------------------------------- backward */
+
+/* One phase makes both products and the bias' partial sums, so that the tiles of one fill the gaps
+ * of another; the second merges. Everything here follows from shapes and the step's choices. */
+struct work {
+    const nn_step *s;
+    int wants_ds, wants_affine, wants_gate, wants_dw;
+    nni_gemm ds;
+    nni_gemm_tn dw;
+    int64_t ds_tiles, dw_tiles, bias_tiles;
+    int64_t per, span; /* rows of an image; images that a row tile of ds can touch */
+    size_t lane_bytes, bytes;
+    nn_real *scale_sums, *beta_sums; /* [row tiles, I] */
+    nn_real *gate_sums;              /* [row tiles, span, I] */
+    nn_real *dw_sums, *bias_sums;
+    int64_t channel_merges, gate_merges, dw_merges; /* tiles of the second phase; the bias' is the last */
+};
+
+enum { SPLITS, O_TILES, I_TILES, MERGE_COLS = 64 };
+
+static nn_real *take(const nn_step *s, size_t *bytes, size_t want)
+{
+    nn_real *at = s->scratch ? (nn_real *)(void *)((char *)s->scratch + *bytes) : NULL;
+
+    *bytes += nni_padded(want);
+    return at;
+}
+
+static struct work work_of(const nn_step *s)
+{
+    struct work w = { .s = s };
+    int64_t i = inputs(s);
+    size_t sums;
+
+    w.wants_affine = nn_has(&s->din[MEAN]) || nn_has(&s->din[SCALE]) || nn_has(&s->din[BETA]);
+    w.wants_gate = nn_has(&s->din[GATE]);
+    w.wants_ds = nn_has(&s->din[X]) || w.wants_affine || w.wants_gate;
+    w.wants_dw = nn_has(&s->din[WEIGHT]);
+    w.per = image_rows(s);
+    if (w.wants_ds) {
+        w.ds = nni_gemm_of(nni_gemm_kernels_of(s), rows_of(s), i, outputs(s),
+                           nni_plain_gradient(s) ? NNI_LOAD_NONE : NNI_LOAD_COPY);
+        w.ds_tiles = nni_gemm_tiles(&w.ds);
+        w.span = nni_min64(s->in[X].shape.dim[0], (w.ds.rows + w.per - 2) / w.per + 1);
+        w.lane_bytes = w.ds.lane_bytes;
+    }
+    if (w.wants_dw) {
+        w.dw = nni_gemm_tn_with(nni_gemm_kernels_of(s), rows_of(s), outputs(s), i, s->choice[SPLITS],
+                                s->choice[O_TILES], s->choice[I_TILES]);
+        w.dw_tiles = w.dw.tiles;
+        w.dw_merges = w.dw.merge_tiles;
+        w.lane_bytes = nni_max_size(w.lane_bytes, w.dw.lane_bytes);
+    }
+    w.bias_tiles = nni_bias_tiles(s);
+    w.lane_bytes = nni_max_size(w.lane_bytes, nni_bias_lane_bytes(s));
+
+    sums = (size_t)(w.ds.row_tiles * i) * sizeof(nn_real);
+    if (w.wants_affine) {
+        w.scale_sums = take(s, &w.bytes, sums);
+        w.beta_sums = take(s, &w.bytes, sums);
+        w.channel_merges = (i + MERGE_COLS - 1) / MERGE_COLS;
+    }
+    if (w.wants_gate) {
+        w.gate_sums = take(s, &w.bytes, sums * (size_t)w.span);
+        w.gate_merges = s->in[X].shape.dim[0];
+    }
+    w.dw_sums = take(s, &w.bytes, w.dw.scratch_bytes);
+    w.bias_sums = take(s, &w.bytes, nni_bias_bytes(s));
+    return w;
+}
+
+static void zero(nn_real *at, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++)
+        at[i] = 0;
+}
+
+/* A block of ds: through gate, activation and affine to dx and the sums. */
+static void store_ds(const void *context, int64_t row0, int64_t rows, int64_t col0, int64_t cols, const nn_real *block,
+                     int64_t ld)
+{
+    const struct work *w = context;
+    const nn_step *s = w->s;
+    int64_t i = inputs(s), t = row0 / w->ds.rows, done, some;
+    nn_real *dx = nn_has(&s->din[X]) ? (nn_real *)s->din[X].at + row0 * i + col0 : NULL;
+    const nn_real *x = (const nn_real *)s->in[X].at + row0 * i + col0;
+    struct nni_prologue_sums sums = { 0 };
+
+    if (w->wants_affine) {
+        sums.scale = w->scale_sums + t * i + col0;
+        sums.beta = w->beta_sums + t * i + col0;
+    }
+    if (row0 == t * w->ds.rows) {
+        if (w->wants_affine) {
+            zero(sums.scale, cols);
+            zero(sums.beta, cols);
+        }
+        for (int64_t k = 0; w->wants_gate && k < w->span; k++)
+            zero(w->gate_sums + (t * w->span + k) * i + col0, cols);
+    }
+    for (done = 0; done < rows; done += some) {
+        int64_t image = (row0 + done) / w->per;
+        struct nni_prologue p = prologue_of(s, image, col0);
+
+        some = nni_min64(rows - done, (image + 1) * w->per - row0 - done);
+        if (w->wants_gate)
+            sums.gate = w->gate_sums + (t * w->span + image - t * w->ds.rows / w->per) * i + col0;
+        nni_gemm_kernels_of(s)->prologue_back(dx ? dx + done * i : NULL, i, block + done * ld, ld, x + done * i, i,
+                                              some, cols, &p, &sums, nni_adds(s, X));
+    }
+}
+
+static void add_dx(const void *context, int64_t row0, int64_t rows, int64_t col0, int64_t cols, const nn_real *block,
+                   int64_t ld)
+{
+    const struct work *w = context;
+    int64_t i = inputs(w->s);
+
+    nni_gemm_kernels_of(w->s)->store((nn_real *)w->s->din[X].at + row0 * i + col0, i, block, ld, rows, cols, NULL, 1);
+}
+
+static void backward_tile(const nn_step *s, int64_t tile, void *lane)
+{
+    struct work w = work_of(s);
+
+    if (tile < w.ds_tiles) {
+        nni_gemm_io io = { .load_a = load_gradient, .load_context = s, .store_context = &w };
+
+        if (nni_plain_gradient(s)) {
+            io.a = s->dout[0].at;
+            io.lda = outputs(s);
+        }
+        if (has_prologue(s)) {
+            io.store_c = store_ds;
+        } else if (nni_adds(s, X)) {
+            io.store_c = add_dx;
+        } else {
+            io.c = s->din[X].at;
+            io.ldc = inputs(s);
+        }
+        nni_gemm_tile(&w.ds, &io, s->derived.at, tile, lane);
+    } else if ((tile -= w.ds_tiles) < w.dw_tiles) {
+        nni_gemm_tn_io io = { .load_y = load_gradient, .y_context = s, .load_x = load_a, .x_context = s };
+
+        nni_gemm_tn_tile(&w.dw, &io, s->din[WEIGHT].at, nni_adds(s, WEIGHT), w.dw_sums, tile, lane);
+    } else {
+        nni_bias_tile(s, w.bias_sums, tile - w.dw_tiles, lane);
+    }
+}
+
+static void merge_channels(const struct work *w, int64_t tile)
+{
+    const nn_step *s = w->s;
+    const struct nni_gemm_kernels *k = nni_gemm_kernels_of(s);
+    int64_t i = inputs(s), c = tile * MERGE_COLS, cols = nni_min64(MERGE_COLS, i - c);
+    nn_real beta[MERGE_COLS];
+
+    k->column_sums(beta, w->beta_sums + c, i, w->ds.row_tiles, cols, NULL, 0);
+    if (nn_has(&s->din[BETA]))
+        k->store((nn_real *)s->din[BETA].at + c, cols, beta, cols, 1, cols, NULL, nni_adds(s, BETA));
+    if (nn_has(&s->din[SCALE]))
+        k->column_sums((nn_real *)s->din[SCALE].at + c, w->scale_sums + c, i, w->ds.row_tiles, cols, NULL,
+                       nni_adds(s, SCALE));
+    if (nn_has(&s->din[MEAN])) {
+        const nn_real *scale = (const nn_real *)s->in[SCALE].at + c;
+        nn_real *mean = (nn_real *)s->din[MEAN].at + c;
+
+        for (int64_t j = 0; j < cols; j++)
+            mean[j] = (nni_adds(s, MEAN) ? mean[j] : 0) - scale[j] * beta[j];
+    }
+}
+
+/* One image's gate: its share of every row tile that touches it. */
+static void merge_gate(const struct work *w, int64_t image)
+{
+    const nn_step *s = w->s;
+    int64_t i = inputs(s), first = image * w->per / w->ds.rows, last = ((image + 1) * w->per - 1) / w->ds.rows;
+    nn_real *to = (nn_real *)s->din[GATE].at + image * i;
+
+    for (int64_t t = first; t <= last; t++)
+        nni_gemm_kernels_of(s)->column_sums(to, w->gate_sums + (t * w->span + image - t * w->ds.rows / w->per) * i, i,
+                                            1, i, NULL, t > first || nni_adds(s, GATE));
+}
+
+static void merge_backward(const nn_step *s, int64_t tile, void *lane)
+{
+    struct work w = work_of(s);
+
+    (void)lane;
+    if (tile < w.channel_merges)
+        merge_channels(&w, tile);
+    else if ((tile -= w.channel_merges) < w.gate_merges)
+        merge_gate(&w, tile);
+    else if ((tile -= w.gate_merges) < w.dw_merges)
+        nni_gemm_tn_merge(&w.dw, s->din[WEIGHT].at, nni_adds(s, WEIGHT), w.dw_sums, tile);
+    else
+        nni_bias_merge(s, w.bias_sums);
+}
+
+static void pack_backward(const nn_step *s, int64_t tile, void *lane)
+{
+    struct work w = work_of(s);
+    int64_t i = inputs(s);
+    struct nni_gemm_b b = { .at = s->in[WEIGHT].at, .inner = outputs(s), .inner_stride = i, .n_stride = 1 };
+
+    (void)lane;
+    nni_gemm_pack(&w.ds, &b, s->derived.at, tile);
+}
+
+int nni_conv1x1_backward(nn_step *s)
+{
+    struct work w;
+    nni_gemm_tn dw;
+    int64_t merges;
+
+    if (nn_has(&s->din[WEIGHT])) {
+        dw = nni_gemm_tn_of(nni_gemm_kernels_of(s), rows_of(s), outputs(s), inputs(s), COST_COPY,
+                            !has_prologue(s)                  ? COST_COPY
+                            : !nn_has(&s->in[MEAN]) || !s->act ? COST_GATE
+                                                               : COST_ACT);
+        s->choice[SPLITS] = dw.splits;
+        s->choice[O_TILES] = dw.o_tiles;
+        s->choice[I_TILES] = dw.i_tiles;
+    }
+    w = work_of(s);
+    if (w.wants_ds) {
+        s->derived.bytes = w.ds.packed_bytes;
+        s->derived.tiles = w.ds.panels;
+        s->derived.run = pack_backward;
+    }
+    nn_phase(s, w.ds_tiles + w.dw_tiles + w.bias_tiles, backward_tile);
+    merges = w.channel_merges + w.gate_merges + w.dw_merges + (w.bias_tiles > 0);
+    if (merges)
+        nn_phase(s, merges, merge_backward);
+    s->scratch_bytes = w.bytes;
+    s->lane_bytes = w.lane_bytes;
+    s->flops = 2.0 * (double)rows_of(s) * (double)outputs(s) * (double)inputs(s) * (w.wants_ds + w.wants_dw);
+    return NN_OK;
+}
+
+/* --------------------------------------------------------------- descriptor */
+
+int nni_product_infer(nn_node *node)
+{
+    nn_shape x = nn_shape_get(node->in[X]), w = nn_shape_get(node->in[WEIGHT]), y = x;
+    nni_text a, b;
+
+    nni_shape_text(x, &a);
+    nni_shape_text(w, &b);
+    for (int i = X; i <= BIAS; i++)
+        if (node->in[i] && nn_type_get(node->in[i]) != NN_REAL)
+            return nn_infer_fail(node, "operand %d is %s; it must be %s", i, nn_dtype_name(nn_type_get(node->in[i])),
+                                 nn_dtype_name(NN_REAL));
+    if (x.rank < 1)
+        return nn_infer_fail(node, "the input must have a channel dimension, not the shape %s", a.s);
+    if (!(w.rank == 2 || (w.rank == 4 && w.dim[2] == 1 && w.dim[3] == 1)) || w.dim[1] != x.dim[x.rank - 1])
+        return nn_infer_fail(node, "input %s needs a weight [O,%lld] or [O,%lld,1,1], not %s", a.s,
+                             (long long)x.dim[x.rank - 1], (long long)x.dim[x.rank - 1], b.s);
+    if (node->in[BIAS] && !nn_shape_equal(nn_shape_get(node->in[BIAS]), NN_SHAPE1(w.dim[0])))
+        return nn_infer_fail(node, "the bias must be [%lld], not %s", (long long)w.dim[0],
+                             nni_shape_text(nn_shape_get(node->in[BIAS]), &a));
+    y.dim[y.rank - 1] = w.dim[0];
+    return nn_infer_out(node, 0, NN_REAL, y);
+}
+
+const nn_op nn_op_conv1x1 = {
+    .abi = NN_OP_ABI,
+    .name = "conv1x1",
+    .optional = NN_IN(BIAS) | NN_IN(MEAN) | NN_IN(SCALE) | NN_IN(BETA) | NN_IN(GATE) | NN_OUT(1) | NN_OUT(2),
+    .reads = NN_IN(X) | NN_IN(WEIGHT) | NN_IN(MEAN) | NN_IN(SCALE) | NN_IN(BETA) | NN_IN(GATE) | NN_OUT(1),
+    .slot = { [NN_SLOT_AFFINE] = MEAN, [NN_SLOT_GATE] = GATE, [NN_SLOT_MOMENTS] = 1 },
+    .infer = nni_product_infer,
+    .forward = { nni_conv1x1_forward },
+    .backward = { nni_conv1x1_backward },
+};
+
+nn_tensor *nn_conv1x1(nn_graph *g, nn_tensor *x, nn_tensor *weight, nn_tensor *bias)
+{
+    nn_tensor *in[3] = { x, weight, bias };
+
+    return nn_apply(g, &nn_op_conv1x1, NULL, in, 3);
+}
