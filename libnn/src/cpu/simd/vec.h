@@ -121,7 +121,7 @@ static inline vec vexp(vec x)
     return x;
 #else
     const nn_real magic = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer */
-    vec clamped = vmin(vset(88.72284f), vmax(vset(-87.33655f), x));
+    vec clamped = vmin(vset(89), vmax(vset(-104), x));
     vec t = clamped * vset(1.44269504088896341f) + vset(magic);
     vec n = t - vset(magic);
     vec r = clamped - n * vset(0.693359375f);
@@ -135,7 +135,8 @@ static inline vec vexp(vec x)
     p = p * r + vset(1.6666665459e-1f);
     p = p * r + vset(5.0000001201e-1f);
     p = p * (r * r) + r + vset(1.0f);
-    /* The integer is the distance of the bit patterns. 2^n is applied in two halves: n reaches 128. */
+    /* The integer is the distance of the bit patterns. 2^n is applied in two halves: n goes from -150 to
+     * 128, so that results overflow to infinity and underflow to 0 by themselves. */
     e = (ivec)t - (ivec)vset(magic);
     p = p * (vec)(((e >> 1) + 127) << 23);
     return p * (vec)((((e - (e >> 1))) + 127) << 23);
