@@ -38,8 +38,11 @@ enum {
 enum {
     COMPONENTS = 4,
     FAST = 9,
-    SCANS = 256,        /* more only appear in files made to waste time */
-    COEFFICIENT = 16384 /* generous: an 8-bit image has no dequantised coefficient beyond about 2000 */
+    SCANS = 256, /* more only appear in files made to waste time */
+    /* An 8-bit image has no coefficient beyond 1024; what rounding adds to that is allowed for apart. Some encoders overshoot
+     * on purpose, to hide ringing. */
+    MEAN = 1280,
+    DETAIL = 2048,
 };
 
 struct huffman {
@@ -160,10 +163,13 @@ static bool starved(const struct bits *b) { return b->invented > b->count; }
 
 /* ---------------------------------------------------------------------------------------------- blocks */
 
-static bool excessive(int64_t value, unsigned quant)
+static bool excessive(int64_t value, unsigned quant, int bound)
 {
+    int64_t most = bound + (int64_t)quant;
+
     value *= quant;
-    return value > COEFFICIENT || value < -COEFFICIENT;
+    most = most > INT16_MAX ? INT16_MAX : most;
+    return value > most || value < -most;
 }
 
 static bool dc_first(struct walk *w, struct component *c, struct bits *b, int low)
@@ -173,7 +179,7 @@ static bool dc_first(struct walk *w, struct component *c, struct bits *b, int lo
     if (n < 0 || n > 15)
         return false;
     c->dc += receive(b, n);
-    return !excessive((int64_t)c->dc * (1 << low), w->quant[c->quant][0]);
+    return !excessive((int64_t)c->dc * (1 << low), w->quant[c->quant][0], MEAN);
 }
 
 static bool sequential_block(struct walk *w, struct component *c, struct bits *b)
@@ -192,7 +198,7 @@ static bool sequential_block(struct walk *w, struct component *c, struct bits *b
         if (n == 0 && run != 15)
             return false;
         k += run;
-        if (k > 63 || (n && excessive(receive(b, n), quant[k])))
+        if (k > 63 || (n && excessive(receive(b, n), quant[k], DETAIL)))
             return false;
     }
     return true;
@@ -220,7 +226,7 @@ static bool ac_first_block(struct walk *w, const struct scan *s, struct componen
         if (k > s->last)
             return false;
         if (n) {
-            if (excessive((int64_t)receive(b, n) * (1 << s->low), quant[k]))
+            if (excessive((int64_t)receive(b, n) * (1 << s->low), quant[k], DETAIL))
                 return false;
             *nonzero |= UINT64_C(1) << k;
         }
