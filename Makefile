@@ -90,7 +90,7 @@ $B/obj/models/%.o: models/%.c
 $B/obj/apps/%.o: apps/%.c
 	@mkdir -p $(@D)
 	@echo "  CC   $<"
-	@$(CC) $(cflags) $(CFLAGS) $(public) -MMD -MP -c $< -o $@
+	@$(CC) $(cflags) -D_GNU_SOURCE $(CFLAGS) $(public) $(shell pkg-config --cflags jansson) -MMD -MP -c $< -o $@
 $B/obj/tests/%.o: tests/%.c
 	@mkdir -p $(@D)
 	@echo "  CC   $<"

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See app.h.
+ */
+#include "app.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <nn/device.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+const char *argp_program_version = "libnn " NN_VERSION;
+
+int app_exit_code(int status)
+{
+    switch (status) {
+    case NN_OK: return APP_OK;
+    case NN_EINVAL:
+    case NN_ESTATE: return APP_USAGE;
+    case NN_ESHAPE:
+    case NN_EFORMAT:
+    case NN_ENOTFOUND:
+    case NN_EUNSUPPORTED: return APP_DATA;
+    case NN_EIO: return APP_IO;
+    default: return APP_DEVICE;
+    }
+}
+
+static bool line_open;
+
+void app_progress_end(void)
+{
+    if (line_open)
+        (void)fputc('\n', stderr);
+    line_open = false;
+}
+
+int app_fail(int code, const char *format, ...)
+{
+    va_list args;
+
+    app_progress_end();
+    (void)fprintf(stderr, "%s: ", program_invocation_short_name);
+    va_start(args, format);
+    (void)vfprintf(stderr, format, args);
+    va_end(args);
+    (void)fputc('\n', stderr);
+    return code;
+}
+
+void app_say(const char *format, ...)
+{
+    va_list args;
+
+    app_progress_end();
+    va_start(args, format);
+    (void)vfprintf(stderr, format, args);
+    va_end(args);
+    (void)fputc('\n', stderr);
+}
+
+double app_seconds(void)
+{
+    struct timespec t;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+void app_progress(const char *format, ...)
+{
+    static double last;
+    static int terminal = -1;
+    struct winsize size;
+    char text[512];
+    double now = app_seconds();
+    va_list args;
+    int columns = 100;
+
+    if (terminal < 0)
+        terminal = isatty(STDERR_FILENO) && !(getenv("TERM") && !strcmp(getenv("TERM"), "dumb"));
+    if (now - last < (terminal ? 0.1 : 15.0))
+        return;
+    last = now;
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (!terminal) {
+        (void)fprintf(stderr, "%s\n", text);
+        return;
+    }
+    if (!ioctl(STDERR_FILENO, TIOCGWINSZ, &size) && size.ws_col > 10)
+        columns = size.ws_col - 1;
+    (void)fprintf(stderr, "\r\033[K%.*s", columns, text);
+    (void)fflush(stderr);
+    line_open = true;
+}
+
+const char *app_duration(double seconds, char text[32])
+{
+    long s = seconds > 0 && seconds < 1e9 ? (long)(seconds + 0.5) : 0;
+
+    if (s >= 3600)
+        (void)snprintf(text, 32, "%ldh%02ldm", s / 3600, s / 60 % 60);
+    else if (s >= 60)
+        (void)snprintf(text, 32, "%ldm%02lds", s / 60, s % 60);
+    else
+        (void)snprintf(text, 32, "%lds", s);
+    return text;
+}
+
+/* ------------------------------------------------------------------ options */
+
+int64_t app_int(const struct argp_state *state, const char *option, const char *text, int64_t low, int64_t high)
+{
+    char *end;
+    long long v;
+
+    errno = 0;
+    v = strtoll(text, &end, 10);
+    if (errno || end == text || *end || v < low || v > high)
+        argp_error(state, "--%s: \"%s\" is not a whole number from %lld to %lld", option, text, (long long)low,
+                   (long long)high);
+    return v;
+}
+
+double app_real(const struct argp_state *state, const char *option, const char *text, double low, double high)
+{
+    char *end;
+    double v;
+
+    errno = 0;
+    v = strtod(text, &end);
+    if (end == text || *end || !isfinite(v) || v < low || v > high)
+        argp_error(state, "--%s: \"%s\" is not a number from %g to %g", option, text, low, high);
+    return v;
+}
+
+static char *trimmed(char *s)
+{
+    size_t n;
+
+    while (*s == ' ' || *s == '\t')
+        s++;
+    n = strlen(s);
+    while (n && strchr(" \t\r\n", s[n - 1]))
+        s[--n] = 0;
+    return s;
+}
+
+/* Lines "option = value", '#' comments; each becomes the argument --option=value. */
+static char **read_recipe(const char *path, int *count)
+{
+    FILE *f = fopen(path, "r");
+    char **list = NULL, *line = NULL;
+    size_t room = 0;
+    int number = 0;
+
+    *count = 0;
+    if (!f)
+        exit(app_fail(APP_USAGE, "--recipe %s: %s", path, strerror(errno)));
+    while (getline(&line, &room, f) >= 0) {
+        char *name = trimmed(line), *value = strchr(name, '='), *argument;
+        size_t size;
+
+        number++;
+        if (!*name || *name == '#')
+            continue;
+        if (!value || value == name || strncmp(name, "--", 2) == 0)
+            exit(app_fail(APP_USAGE, "%s:%d: expected \"option = value\"", path, number));
+        *value++ = 0;
+        name = trimmed(name);
+        value = trimmed(value);
+        if (!strcmp(name, "recipe"))
+            exit(app_fail(APP_USAGE, "%s:%d: a recipe cannot name another recipe", path, number));
+        size = strlen(name) + strlen(value) + 4;
+        argument = malloc(size);
+        list = realloc(list, (size_t)(*count + 1) * sizeof *list);
+        if (!argument || !list)
+            exit(app_fail(APP_DEVICE, "out of memory"));
+        (void)snprintf(argument, size, *value ? "--%s=%s" : "--%s", name, value);
+        list[(*count)++] = argument;
+    }
+    free(line);
+    (void)fclose(f);
+    return list;
+}
+
+void app_parse(const struct argp *argp, int argc, char **argv, void *payload)
+{
+    const char *recipe = NULL;
+    char **extra = NULL, **all;
+    int extras = 0, n = 0;
+
+    argp_err_exit_status = APP_USAGE;
+    for (int i = 1; i < argc; i++) {
+        if (!strcmp(argv[i], "--"))
+            break;
+        if (!strncmp(argv[i], "--recipe=", 9))
+            recipe = argv[i] + 9;
+        else if (!strcmp(argv[i], "--recipe") && i + 1 < argc)
+            recipe = argv[i + 1];
+    }
+    if (recipe)
+        extra = read_recipe(recipe, &extras);
+    all = calloc((size_t)(argc + extras + 1), sizeof *all);
+    if (!all)
+        exit(app_fail(APP_DEVICE, "out of memory"));
+    all[n++] = argv[0];
+    for (int i = 0; i < extras; i++)
+        all[n++] = extra[i];
+    for (int i = 1; i < argc; i++)
+        all[n++] = argv[i];
+    if (argp_parse(argp, n, all, 0, NULL, payload))
+        exit(APP_USAGE);
+    /* Values of options point into the arguments: they stay until the process ends. */
+    free(extra);
+    free(all);
+}
+
+/* ------------------------------------------------------------------ signals */
+
+volatile sig_atomic_t app_interrupted;
+
+static void on_signal(int number)
+{
+    if (app_interrupted)
+        _exit(128 + number);
+    app_interrupted = number;
+}
+
+void app_catch_interrupts(void)
+{
+    struct sigaction a = { .sa_handler = on_signal };
+
+    (void)sigemptyset(&a.sa_mask);
+    (void)sigaction(SIGINT, &a, NULL);
+    (void)sigaction(SIGTERM, &a, NULL);
+    a.sa_handler = SIG_IGN;
+    (void)sigaction(SIGPIPE, &a, NULL);
+}
+
+/* -------------------------------------------------------------------- files */
+
+bool app_exists(const char *path)
+{
+    struct stat st;
+
+    return !stat(path, &st);
+}
+
+char *app_join(const char *folder, const char *name)
+{
+    size_t size = strlen(folder) + strlen(name) + 2;
+    char *path = malloc(size);
+
+    if (!path)
+        exit(app_fail(APP_DEVICE, "out of memory"));
+    (void)snprintf(path, size, "%s/%s", folder, name);
+    return path;
+}
+
+int app_make_folder(const char *path)
+{
+    char *copy = strdup(path);
+    struct stat st;
+
+    if (!copy)
+        return app_fail(APP_DEVICE, "out of memory");
+    for (char *at = copy + 1;; at++) {
+        char c = *at;
+
+        if (c && c != '/')
+            continue;
+        *at = 0;
+        if (mkdir(copy, 0777) && errno != EEXIST) {
+            int rc = app_fail(APP_IO, "%s: %s", copy, strerror(errno));
+
+            free(copy);
+            return rc;
+        }
+        *at = c;
+        if (!c)
+            break;
+    }
+    free(copy);
+    if (stat(path, &st) || !S_ISDIR(st.st_mode))
+        return app_fail(APP_IO, "%s: exists and is no folder", path);
+    return APP_OK;
+}
+
+int app_write_file(const char *path, const char *text)
+{
+    size_t size = strlen(path) + 8;
+    char *temporary = malloc(size);
+    FILE *f;
+    int rc = APP_OK;
+
+    if (!temporary)
+        return app_fail(APP_DEVICE, "out of memory");
+    (void)snprintf(temporary, size, "%s.tmp", path);
+    f = fopen(temporary, "wb");
+    if (!f || fputs(text, f) < 0 || fflush(f) || fsync(fileno(f)))
+        rc = app_fail(APP_IO, "%s: %s", path, strerror(errno));
+    if (f && fclose(f) && !rc)
+        rc = app_fail(APP_IO, "%s: %s", path, strerror(errno));
+    if (!rc && rename(temporary, path))
+        rc = app_fail(APP_IO, "%s: %s", path, strerror(errno));
+    if (rc)
+        (void)unlink(temporary);
+    free(temporary);
+    return rc;
+}
+
+double app_peak_bytes(void)
+{
+    struct rusage r;
+
+    return getrusage(RUSAGE_SELF, &r) ? 0 : (double)r.ru_maxrss * 1024;
+}
+
+/* ------------------------------------------------------------------- device */
+
+int app_open(nn_device **out, const struct app_device *o)
+{
+    nn_device_options options = { .threads = o->threads, .isa = o->isa };
+    const char *device = o->device ? o->device : "cpu";
+    nn_message why;
+    int rc;
+
+    if (!strncmp(device, "cuda", 4) && (!device[4] || device[4] == ':'))
+        return app_fail(APP_DEVICE, "--device %s: this build has no CUDA backend; use --device cpu", device);
+    if (o->precision && strcmp(o->precision, "fp32"))
+        return app_fail(strcmp(o->precision, "bf16") ? APP_USAGE : APP_DEVICE,
+                        "--precision %s: this build computes in fp32 only", o->precision);
+    rc = nn_open(out, device, &options, &why);
+    return rc ? app_fail(APP_DEVICE, "%s", why.text) : APP_OK;
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What every program here shares: exit codes, option parsing, interrupts, the progress line and
+ * small files. Results go to stdout, everything else to stderr.
+ */
+#ifndef APPS_APP_H
+#define APPS_APP_H
+
+#include <nn/base.h>
+
+#include <argp.h>
+#include <signal.h>
+#include <stdbool.h>
+
+enum {
+    APP_OK = 0,
+    APP_NO = 1,     /* a check said no: a leak found, tensors differ, training diverged */
+    APP_USAGE = 2,
+    APP_DATA = 3,   /* bad input data or weights */
+    APP_IO = 4,
+    APP_DEVICE = 5, /* device or memory */
+    APP_INT = 130,
+    APP_TERM = 143
+};
+
+/* The exit code of a library status. */
+int app_exit_code(int status);
+/* Prints "program: text" to stderr and returns `code`. */
+int app_fail(int code, const char *format, ...) NN_PRINTF(2, 3);
+void app_say(const char *format, ...) NN_PRINTF(1, 2);
+
+/* Parses `argv` with `argp` into `payload`; on a mistake it prints what and exits with APP_USAGE. When an
+ * argument --recipe FILE is there, the lines "option = value" of that file are read first, so that the
+ * command line wins. NULL payload fields stay as they were. */
+void app_parse(const struct argp *argp, int argc, char **argv, void *payload);
+/* Numbers of options; a malformed or out-of-range one ends the program through argp_error. */
+int64_t app_int(const struct argp_state *state, const char *option, const char *text, int64_t low, int64_t high);
+double app_real(const struct argp_state *state, const char *option, const char *text, double low, double high);
+
+/* First SIGINT or SIGTERM: app_interrupted becomes the signal's number. Second: the process ends at once. */
+extern volatile sig_atomic_t app_interrupted;
+void app_catch_interrupts(void);
+
+/* The one line that is redrawn while work goes on; on something that is not a terminal a plain line now and
+ * then instead. app_progress_end finishes the line. */
+void app_progress(const char *format, ...) NN_PRINTF(1, 2);
+void app_progress_end(void);
+/* "1h02m", "3m20s", "12s". */
+const char *app_duration(double seconds, char text[32]);
+
+/* mkdir -p; 0 or the exit code, with the message printed. */
+int app_make_folder(const char *path);
+/* Writes a whole small file so that it is old or new, never half. */
+int app_write_file(const char *path, const char *text);
+bool app_exists(const char *path);
+/* "folder/name" in memory to be freed. */
+char *app_join(const char *folder, const char *name);
+/* Bytes of memory this process has used at most. */
+double app_peak_bytes(void);
+double app_seconds(void);
+
+/* The devices' options, the same in every program. */
+struct app_device {
+    const char *device, *isa, *precision;
+    int threads;
+};
+struct nn_device;
+/* Opens it or returns the exit code with the reason printed. */
+int app_open(struct nn_device **out, const struct app_device *o);
+
+#endif

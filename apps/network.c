@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See network.h.
+ */
+#include "network.h"
+
+#include "app.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define KEY_ARCH "libnn.arch"
+#define KEY_CLASSES "libnn.classes"
+#define KEY_THRESHOLD "libnn.threshold"
+
+int network_new(struct network *n, nn_device *device, const char *name, const nn_preprocess *p, uint64_t seed)
+{
+    const efficientnet_config *c = efficientnet_find(name);
+    nn_message why;
+    int rc;
+
+    *n = (struct network){ .device = device };
+    if (!c) {
+        (void)app_fail(0, "--model %s: no such network. There are:", name);
+        for (int i = 0; efficientnet_at(i); i++)
+            app_say("    %s", efficientnet_at(i)->name);
+        return APP_USAGE;
+    }
+    n->config = *c;
+    n->config.classes = p->classes ? p->classes : 2;
+    n->preprocess = *p;
+    n->preprocess.class_names = NULL;
+    n->preprocess.classes = 0;
+    rc = nn_preprocess_set_classes(&n->preprocess, (const char *const *)p->class_names, p->classes, &why);
+    if (rc)
+        return app_fail(app_exit_code(rc), "%s", why.text);
+    rc = nn_model_new(&n->model, device, seed);
+    return rc ? app_fail(app_exit_code(rc), "%s", nn_strerror(rc)) : APP_OK;
+}
+
+void network_free(struct network *n)
+{
+    for (int i = 0; i < n->plans; i++)
+        nn_plan_free(n->plan[i].plan);
+    nn_model_free(n->model);
+    nn_preprocess_free(&n->preprocess);
+    *n = (struct network){ 0 };
+}
+
+/* Records the network; *loss is NULL in evaluation. */
+static nn_tensor *record(struct network *n, nn_graph *g, int64_t batch, nn_tensor **loss)
+{
+    const nn_preprocess *p = &n->preprocess;
+    nn_tensor *image = nn_input(g, "image", NN_U8, NN_SHAPE4(batch, p->size, p->size, 3));
+    nn_tensor *x = nn_normalize(g, image, p->mean, p->std, p->maximum);
+    nn_tensor *logits = nn_observe(g, "logits", efficientnet(g, x, &n->config));
+
+    *loss = NULL;
+    if (nn_mode_of(g) == NN_TRAIN)
+        *loss = nn_cross_entropy(g, logits, nn_input(g, "target", NN_I32, NN_SHAPE1(batch)),
+                                 (nn_ce_opts){ .smoothing = n->smoothing });
+    return logits;
+}
+
+int network_seal(struct network *n)
+{
+    nn_tensor *loss;
+    nn_graph *g;
+    int rc = nn_graph_new(&g, n->device, n->model, NN_EVAL);
+
+    if (rc)
+        return app_fail(app_exit_code(rc), "%s", nn_strerror(rc));
+    (void)record(n, g, 1, &loss);
+    rc = nn_graph_status(g);
+    if (rc)
+        (void)app_fail(0, "%s", nn_graph_error(g));
+    nn_graph_free(g);
+    if (!rc && (rc = nn_model_seal(n->model)))
+        (void)app_fail(0, "%s", nn_model_error(n->model));
+    return app_exit_code(rc);
+}
+
+int network_plan(struct network *n, nn_mode mode, int64_t batch, const nn_plan_opts *opts, nn_plan **out)
+{
+    nn_plan_opts o = { 0 };
+    nn_graph *g;
+    int rc;
+
+    for (int i = 0; i < n->plans; i++) {
+        if (n->plan[i].mode == mode && n->plan[i].batch == batch) {
+            *out = n->plan[i].plan;
+            return APP_OK;
+        }
+    }
+    if (n->plans == NETWORK_PLANS)
+        return app_fail(APP_USAGE, "too many batch sizes in one run");
+    rc = nn_graph_new(&g, n->device, n->model, mode);
+    if (rc)
+        return app_fail(app_exit_code(rc), "%s", nn_strerror(rc));
+    if (opts && mode == NN_TRAIN)
+        o = *opts;
+    (void)record(n, g, batch, &o.loss);
+    o.share = n->plans ? n->plan[0].plan : NULL;
+    rc = nn_compile(out, g, o);
+    if (rc)
+        (void)app_fail(0, "cannot build %s for batches of %lld: %s", n->config.name, (long long)batch,
+                       nn_graph_error(g));
+    nn_graph_free(g);
+    if (rc)
+        return app_exit_code(rc);
+    n->plan[n->plans].plan = *out;
+    n->plan[n->plans].mode = mode;
+    n->plan[n->plans++].batch = batch;
+    return APP_OK;
+}
+
+/* What the names of a file begin with, so that they meet the model's. */
+static void choose_names(const struct network *n, const nn_safetensors *file, nn_load_opts *o)
+{
+    bool ours = nn_safetensors_find(file, "model/features.0.0.weight") >= 0 ||
+                nn_safetensors_find(file, "model/backbone.features.0.0.weight") >= 0;
+    bool inner = nn_safetensors_find(file, ours ? "model/backbone.features.0.0.weight" : "backbone.features.0.0.weight") >= 0;
+
+    o->from = ours ? "model/" : "";
+    if (n->config.backbone && !inner)
+        o->into = "backbone."; /* the backbone alone, as ImageNet weights come */
+    else if (!n->config.backbone && inner)
+        o->from = ours ? "model/backbone." : "backbone.";
+}
+
+static void tell_skipped(void *payload, nn_load_outcome outcome, const char *name)
+{
+    (void)payload;
+    if (outcome == NN_LOAD_SKIPPED)
+        app_say("  %s: another number of classes, keeps its fresh values", name);
+}
+
+int network_start_from(struct network *n, const char *path)
+{
+    nn_safetensors *file;
+    nn_load_opts o = { .each = tell_skipped };
+    const nn_segment *head;
+    nn_message why;
+    nn_load_report report;
+    char name[256];
+    int64_t at;
+    int rc = nn_safetensors_open(&file, path, NULL, &why);
+
+    if (rc)
+        return app_fail(rc == NN_EIO ? APP_IO : APP_DATA, "%s", why.text);
+    choose_names(n, file, &o);
+    (void)snprintf(name, sizeof name, "%sclassifier.1.weight", o.from);
+    at = nn_safetensors_find(file, name);
+    (void)snprintf(name, sizeof name, "%sclassifier.1.weight", o.into ? o.into : "");
+    head = nn_model_find(n->model, name);
+    if (at >= 0 && head && !nn_shape_equal(nn_safetensors_at(file, at)->shape, head->shape))
+        o.skip = o.into && *o.into ? "backbone.classifier.1.*" : "classifier.1.*";
+    rc = nn_model_load_from(n->model, file, &o, &report);
+    nn_safetensors_free(file);
+    if (rc)
+        return app_fail(APP_DATA, "%s: %s", path, nn_model_error(n->model));
+    app_say("weights: %lld tensors from %s", (long long)report.loaded, path);
+    return APP_OK;
+}
+
+int network_open(struct network *n, nn_device *device, const char *checkpoint, double *threshold)
+{
+    nn_load_opts o = { 0 };
+    nn_preprocess p = { 0 };
+    nn_safetensors *file;
+    const char *arch, *record_text, *text;
+    nn_message why;
+    int rc = nn_safetensors_open(&file, checkpoint, NULL, &why);
+
+    *n = (struct network){ 0 };
+    if (rc)
+        return app_fail(rc == NN_EIO ? APP_IO : APP_DATA, "%s", why.text);
+    arch = nn_safetensors_metadata(file, KEY_ARCH);
+    record_text = nn_safetensors_metadata(file, NN_PREPROCESS_KEY);
+    text = nn_safetensors_metadata(file, KEY_THRESHOLD);
+    *threshold = text ? strtod(text, NULL) : 0.5;
+    if (!arch || !record_text) {
+        rc = app_fail(APP_DATA, "%s: not a checkpoint of fakereal_train: its metadata has no \"%s\"", checkpoint,
+                      arch ? NN_PREPROCESS_KEY : KEY_ARCH);
+    } else if (nn_preprocess_read(&p, record_text, &why)) {
+        rc = app_fail(APP_DATA, "%s: %s", checkpoint, why.text);
+    } else {
+        rc = network_new(n, device, arch, &p, 0);
+        if (!rc)
+            rc = network_seal(n);
+        choose_names(n, file, &o);
+        if (nn_safetensors_find(file, "ema/features.0.0.weight") >= 0 ||
+            nn_safetensors_find(file, "ema/backbone.features.0.0.weight") >= 0)
+            o.from = "ema/";
+        if (!rc && nn_model_load_from(n->model, file, &o, NULL))
+            rc = app_fail(APP_DATA, "%s: %s", checkpoint, nn_model_error(n->model));
+    }
+    nn_preprocess_free(&p);
+    nn_safetensors_free(file);
+    return rc;
+}
+
+static const char *print_number(const char *format, double value)
+{
+    char text[64];
+
+    (void)snprintf(text, sizeof text, format, value);
+    return strdup(text);
+}
+
+int network_pairs(const struct network *n, nn_pair pairs[8], int64_t *count, double threshold)
+{
+    nn_message why;
+    size_t length = 0;
+    char *text;
+
+    (void)nn_preprocess_write(&n->preprocess, NULL, 0, &length, NULL);
+    text = malloc(length + 1);
+    if (!text || nn_preprocess_write(&n->preprocess, text, length + 1, &length, &why)) {
+        free(text);
+        return app_fail(APP_DEVICE, "the preprocessing record cannot be written");
+    }
+    *count = 0;
+    pairs[(*count)++] = (nn_pair){ "format", strdup("pt") };
+    pairs[(*count)++] = (nn_pair){ KEY_ARCH, strdup(n->config.name) };
+    pairs[(*count)++] = (nn_pair){ KEY_CLASSES, strdup("real,fake") };
+    pairs[(*count)++] = (nn_pair){ KEY_THRESHOLD, print_number("%.17g", threshold) };
+    pairs[(*count)++] = (nn_pair){ NN_PREPROCESS_KEY, text };
+    for (int64_t i = 0; i < *count; i++)
+        if (!pairs[i].value)
+            return app_fail(APP_DEVICE, "out of memory");
+    return APP_OK;
+}
+
+void network_pairs_free(nn_pair pairs[8], int64_t count)
+{
+    for (int64_t i = 0; i < count; i++)
+        free((void *)(uintptr_t)pairs[i].value);
+}
+
+void network_print_summary(const struct network *n, const nn_plan *plan, const char *title)
+{
+    nn_summary s;
+
+    nn_plan_summary(plan, &s);
+    app_say("%s: %s, %lld parameters (%lld trainable), %.3f G multiply-adds per image at %lld px", title, n->config.name,
+            (long long)s.parameters, (long long)s.trainable,
+            s.multiply_adds / 1e9 / (double)(n->plans ? n->plan[n->plans - 1].batch : 1), (long long)n->preprocess.size);
+    app_say("planned memory: %.0f MB (activations %.0f, parameters and optimizer %.0f, rest %.0f); steps: %lld forward, "
+            "%lld backward",
+            (double)s.peak_bytes / 1e6, (double)s.activation_bytes / 1e6, (double)s.parameter_bytes / 1e6,
+            (double)(s.input_bytes + s.scratch_bytes + s.cache_bytes) / 1e6, (long long)s.steps[0],
+            (long long)s.steps[1]);
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The classifier as the programs use it: a named network over 8-bit images, normalised by its
+ * preprocessing record, with one plan for each (training or not, batch size). Plans of one network
+ * never run at the same time and share one activation arena.
+ */
+#ifndef APPS_NETWORK_H
+#define APPS_NETWORK_H
+
+#include <models/efficientnet.h>
+#include <nn/io.h>
+#include <nn/nn.h>
+#include <nn/vision.h>
+
+enum { NETWORK_PLANS = 4 };
+
+struct network {
+    nn_device *device;
+    nn_model *model;
+    efficientnet_config config;
+    nn_preprocess preprocess;
+    double smoothing;
+    struct {
+        nn_plan *plan;
+        nn_mode mode;
+        int64_t batch;
+    } plan[NETWORK_PLANS];
+    int plans;
+};
+
+/* A network without values yet. Each returns 0 or an exit code, with the reason printed. */
+int network_new(struct network *n, nn_device *device, const char *name, const nn_preprocess *p, uint64_t seed);
+void network_free(struct network *n);
+/* Declares every parameter and gives it its first value. */
+int network_seal(struct network *n);
+/* The plan for a mode and batch size, compiled at the first call. `opts` is used for training plans: all but
+ * loss and share. */
+int network_plan(struct network *n, nn_mode mode, int64_t batch, const nn_plan_opts *opts, nn_plan **out);
+/* Starts from a weights file: bare or "model/" or "backbone." names; a classifier of another size keeps
+ * its fresh values, and that is said. */
+int network_start_from(struct network *n, const char *path);
+
+/* A network as a checkpoint describes it, with its weights (averaged ones if there are any). */
+int network_open(struct network *n, nn_device *device, const char *checkpoint, double *threshold);
+/* Metadata that makes a file self-describing; free with network_pairs_free. At most 8 pairs. */
+int network_pairs(const struct network *n, nn_pair pairs[8], int64_t *count, double threshold);
+void network_pairs_free(nn_pair pairs[8], int64_t count);
+void network_print_summary(const struct network *n, const nn_plan *plan, const char *title);
+
+#endif

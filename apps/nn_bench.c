@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * nn_bench: how long a training step or an inference takes here, and where the time goes.
+ */
+#include "app.h"
+#include "network.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct options {
+    const char *what, *model, *json;
+    struct app_device device;
+    int64_t batch, image_size, runs;
+    bool profile, no_fuse;
+    double start;
+};
+
+enum { OPT_IMAGE_SIZE = 256, OPT_PRECISION, OPT_ISA, OPT_JSON, OPT_RUNS, OPT_PROFILE, OPT_DEVICE, OPT_NO_FUSE };
+
+static const struct argp_option LIST[] = {
+    { "model", 'm', "NAME", 0, "network (efficientnet_b0)", 0 },
+    { "batch-size", 'b', "N", 0, "images in a step (8)", 0 },
+    { "image-size", OPT_IMAGE_SIZE, "N", 0, "height and width (224)", 0 },
+    { "runs", OPT_RUNS, "N", 0, "measured runs after one that warms up (5)", 0 },
+    { "profile", OPT_PROFILE, NULL, 0, "print the time of each kind of step", 0 },
+    { "no-fuse", OPT_NO_FUSE, NULL, 0, "without fusion, to see what it brings", 0 },
+    { "json", OPT_JSON, "FILE", 0, "also write the result there", 0 },
+    { NULL, 0, NULL, 0, "Device:", 2 },
+    { "device", OPT_DEVICE, "NAME", 0, "cpu (default)", 2 },
+    { "threads", 't', "N", 0, "threads (one for each processor)", 2 },
+    { "isa", OPT_ISA, "NAME", 0, "portable, avx2 or avx512 (the best there is)", 2 },
+    { "precision", OPT_PRECISION, "P", 0, "fp32", 2 },
+    { 0 }
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct options *o = state->input;
+
+    switch (key) {
+    case 'm': o->model = arg; return 0;
+    case 'b': o->batch = app_int(state, "batch-size", arg, 1, 4096); return 0;
+    case 't': o->device.threads = (int)app_int(state, "threads", arg, 1, 1024); return 0;
+    case OPT_IMAGE_SIZE: o->image_size = app_int(state, "image-size", arg, 8, 4096); return 0;
+    case OPT_RUNS: o->runs = app_int(state, "runs", arg, 1, 100000); return 0;
+    case OPT_PROFILE: o->profile = true; return 0;
+    case OPT_NO_FUSE: o->no_fuse = true; return 0;
+    case OPT_JSON: o->json = arg; return 0;
+    case OPT_ISA: o->device.isa = arg; return 0;
+    case OPT_DEVICE: o->device.device = arg; return 0;
+    case OPT_PRECISION: o->device.precision = arg; return 0;
+    case ARGP_KEY_ARG:
+        if (o->what)
+            argp_error(state, "one of train and infer, not \"%s\" too", arg);
+        if (strcmp(arg, "train") && strcmp(arg, "infer"))
+            argp_error(state, "\"%s\": this build measures train and infer", arg);
+        o->what = arg;
+        return 0;
+    case ARGP_KEY_END:
+        if (!o->what)
+            argp_error(state, "say what to measure: train or infer");
+        return 0;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static int ascending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+struct kind {
+    const char *op;
+    int segment;
+    double seconds, flops, bytes;
+    int64_t steps;
+};
+
+static int slower_first(const void *a, const void *b)
+{
+    const struct kind *x = a, *y = b;
+
+    return (x->seconds < y->seconds) - (x->seconds > y->seconds);
+}
+
+/* Sums the rows of a profile by op and segment. */
+static void print_profile(const nn_plan *plan)
+{
+    int64_t n = nn_profile_rows(plan, NULL, 0);
+    nn_profile_row *rows = calloc((size_t)n, sizeof *rows);
+    struct kind *kinds = calloc((size_t)n, sizeof *kinds);
+    double all = 0;
+    int count = 0;
+
+    if (!rows || !kinds) {
+        free(rows);
+        free(kinds);
+        return;
+    }
+    (void)nn_profile_rows(plan, rows, n);
+    for (int64_t i = 0; i < n; i++) {
+        int k = 0;
+
+        while (k < count && (strcmp(kinds[k].op, rows[i].op) || kinds[k].segment != rows[i].segment))
+            k++;
+        if (k == count)
+            kinds[count++] = (struct kind){ .op = rows[i].op, .segment = rows[i].segment };
+        if (rows[i].runs) {
+            kinds[k].seconds += rows[i].seconds / (double)rows[i].runs;
+            kinds[k].flops += rows[i].flops;
+            kinds[k].bytes += rows[i].bytes;
+            kinds[k].steps++;
+            all += rows[i].seconds / (double)rows[i].runs;
+        }
+    }
+    qsort(kinds, (size_t)count, sizeof *kinds, slower_first);
+    printf("%-20s %-8s %6s %10s %6s %9s %8s\n", "op", "segment", "steps", "ms", "share", "GFLOP/s", "GB/s");
+    for (int k = 0; k < count; k++)
+        printf("%-20s %-8s %6lld %10.2f %5.1f%% %9.1f %8.1f\n", kinds[k].op,
+               kinds[k].segment == NN_FORWARD ? "forward" : kinds[k].segment == NN_BACKWARD ? "backward" : "update",
+               (long long)kinds[k].steps, kinds[k].seconds * 1e3, 100 * kinds[k].seconds / all,
+               kinds[k].flops / kinds[k].seconds / 1e9, kinds[k].bytes / kinds[k].seconds / 1e9);
+    free(rows);
+    free(kinds);
+}
+
+static void fill(nn_plan *plan, int64_t batch)
+{
+    size_t bytes;
+    uint8_t *image = nn_host(plan, "image", &bytes);
+    int32_t *target;
+    uint32_t x = 1;
+
+    for (size_t i = 0; i < bytes; i++) {
+        x = x * 1664525u + 1013904223u;
+        image[i] = (uint8_t)(x >> 24);
+    }
+    target = nn_host(plan, "target", &bytes);
+    for (int64_t i = 0; target && i < batch; i++)
+        target[i] = (int32_t)(i % 2);
+}
+
+static int measure(struct options *o, struct network *n, nn_plan *plan)
+{
+    bool train = !strcmp(o->what, "train");
+    unsigned what = train ? NN_GRADIENTS | NN_UPDATE : NN_FORWARD;
+    double *t = calloc((size_t)o->runs, sizeof *t), first, median;
+    int rc;
+
+    if (!t)
+        return app_fail(APP_DEVICE, "out of memory");
+    fill(plan, o->batch);
+    (void)nn_set(plan, NN_LEARNING_RATE, 1e-4);
+    rc = nn_run(plan, what);
+    first = app_seconds() - o->start;
+    if (!rc && o->profile)
+        nn_profile(plan, 1);
+    for (int64_t i = 0; !rc && i < o->runs; i++) {
+        double start = app_seconds();
+
+        rc = nn_run(plan, what);
+        t[i] = app_seconds() - start;
+        app_progress("%s %lld/%lld  %.1f ms", o->what, (long long)i + 1, (long long)o->runs, t[i] * 1e3);
+    }
+    app_progress_end();
+    if (rc) {
+        free(t);
+        return app_fail(app_exit_code(rc), "%s", nn_plan_error(plan));
+    }
+    if (o->profile)
+        print_profile(plan);
+    qsort(t, (size_t)o->runs, sizeof *t, ascending);
+    median = o->runs % 2 ? t[o->runs / 2] : (t[o->runs / 2 - 1] + t[o->runs / 2]) / 2;
+    printf("%s %s batch %lld at %lld px, %s, %d threads: median %.1f ms, min %.1f ms, %.2f images/s, first step after %.2f s, "
+           "peak memory %.0f MB\n",
+           o->what, n->config.name, (long long)o->batch, (long long)o->image_size, nn_device_isa(n->device),
+           nn_device_threads(n->device), median * 1e3, t[0] * 1e3, (double)o->batch / median, first,
+           app_peak_bytes() / 1e6);
+    if (o->json) {
+        json_t *j = json_pack("{s:s, s:s, s:I, s:I, s:s, s:i, s:s, s:f, s:f, s:f, s:f, s:f}", "what", o->what, "model",
+                              n->config.name, "batch_size", (json_int_t)o->batch, "image_size",
+                              (json_int_t)o->image_size, "isa", nn_device_isa(n->device), "threads",
+                              nn_device_threads(n->device), "precision", "fp32", "median_s", median, "min_s", t[0],
+                              "images_per_second", (double)o->batch / median, "first_step_s", first,
+                              "peak_rss_bytes", app_peak_bytes());
+        char *text = j ? json_dumps(j, JSON_INDENT(2)) : NULL;
+
+        rc = text ? app_write_file(o->json, text) : app_fail(APP_DEVICE, "out of memory");
+        free(text);
+        json_decref(j);
+    }
+    free(t);
+    return rc;
+}
+
+int main(int argc, char **argv)
+{
+    struct options o = { .model = "efficientnet_b0", .batch = 8, .image_size = 224, .runs = 5, .start = app_seconds() };
+    const struct argp argp = { LIST, parse, "train|infer",
+                               "Measures a training step or an inference of a network with random weights.\v"
+                               "Example: nn_bench train --model efficientnet_b6 --batch-size 8 --profile",
+                               NULL, NULL, NULL };
+    nn_preprocess p = nn_preprocess_default();
+    nn_plan_opts opts = { .optim = nn_adamw((nn_adam_opts){ .decay = 0.01 }) };
+    struct network n = { 0 };
+    nn_device *device = NULL;
+    nn_plan *plan;
+    int rc;
+
+    app_parse(&argp, argc, argv, &o);
+    p.size = p.resize_height = p.resize_width = o.image_size;
+    if (o.no_fuse)
+        opts.flags |= NN_PLAN_NO_FUSE;
+    rc = app_open(&device, &o.device);
+    if (!rc)
+        rc = network_new(&n, device, o.model, &p, 1);
+    if (!rc)
+        rc = network_plan(&n, !strcmp(o.what, "train") ? NN_TRAIN : NN_EVAL, o.batch, &opts, &plan);
+    if (!rc) {
+        network_print_summary(&n, plan, o.what);
+        rc = measure(&o, &n, plan);
+    }
+    network_free(&n);
+    nn_close(device);
+    return rc;
+}
