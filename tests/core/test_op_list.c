@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * An op without a kernel, a backward or a test does not land. This walks the list of ops and looks
+ * for each one's tests/ops/test_<op>.c, so a missing file fails here and not in somebody's training.
+ */
+#include <nn/nn.h>
+
+#include <check.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static const struct {
+    const char *symbol;
+    const nn_op *op;
+} list[] = {
+#define X(name) { #name, &nn_op_##name },
+    NN_OP_LIST(X)
+#undef X
+};
+enum { OPS = sizeof list / sizeof *list };
+
+/* The top of the source tree, from where the compiler saw this file or from the working folder. */
+static int find(const char *tail, char *path, size_t size)
+{
+    static const char *const up[] = { "", "../", "../../", "../../../", "../../../../" };
+    const char *here = __FILE__, *end = strstr(here, "tests/core/test_op_list.c");
+
+    if (end) {
+        (void)snprintf(path, size, "%.*s%s", (int)(end - here), here, tail);
+        if (!access(path, R_OK))
+            return 1;
+    }
+    for (size_t i = 0; i < sizeof up / sizeof *up; i++) {
+        (void)snprintf(path, size, "%s%s", up[i], tail);
+        if (!access(path, R_OK))
+            return 1;
+    }
+    return 0;
+}
+
+START_TEST(is_complete)
+{
+    const nn_op *op = list[_i].op;
+
+    ck_assert_uint_eq(op->abi, NN_OP_ABI);
+    ck_assert_str_eq(op->name, list[_i].symbol);
+    ck_assert_msg(op->infer != NULL, "%s has no infer", op->name);
+    ck_assert_msg(op->forward[NN_DEVICE_CPU] != NULL, "%s has no forward kernel for the CPU", op->name);
+    ck_assert_msg((op->backward[NN_DEVICE_CPU] == NULL) == !!(op->flags & NN_OP_NO_GRAD),
+                  "%s must have either a backward or the flag NN_OP_NO_GRAD", op->name);
+    for (int i = 0; i < OPS; i++)
+        ck_assert_msg(i == _i || strcmp(op->name, list[i].op->name) != 0, "two ops are called %s", op->name);
+    for (int k = 0; k < NN_SLOTS; k++)
+        ck_assert_msg(op->slot[k] < NN_MAX_IN, "%s: slot %d is out of range", op->name, k);
+    if (op->slot[NN_SLOT_AFFINE])
+        ck_assert_msg(op->optional & NN_IN(op->slot[NN_SLOT_AFFINE]), "%s: a slot's inputs are optional", op->name);
+}
+END_TEST
+
+START_TEST(has_a_test)
+{
+    char tail[128], path[512];
+    static char text[1 << 20];
+    FILE *f;
+    size_t n;
+
+    ck_assert_msg(find("libnn/include/nn/ops.h", path, sizeof path),
+                  "the source tree was not found: run this from a folder inside it");
+    (void)snprintf(tail, sizeof tail, "tests/ops/test_%s.c", list[_i].op->name);
+    ck_assert_msg(find(tail, path, sizeof path), "%s is missing", tail);
+    f = fopen(path, "rb");
+    ck_assert_ptr_nonnull(f);
+    n = fread(text, 1, sizeof text - 1, f);
+    (void)fclose(f);
+    text[n] = 0;
+    ck_assert_msg(strstr(text, "op_test_main") != NULL, "%s does not use the op test harness", tail);
+    ck_assert_msg(strstr(text, ".oracle") != NULL, "%s compares with no oracle", tail);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("op_list");
+    TCase *t = tcase_create("ops");
+    SRunner *r;
+    int failed;
+
+    tcase_add_loop_test(t, is_complete, 0, OPS);
+    tcase_add_loop_test(t, has_a_test, 0, OPS);
+    suite_add_tcase(s, t);
+    r = srunner_create(s);
+    srunner_run_all(r, CK_ENV);
+    failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed != 0;
+}
