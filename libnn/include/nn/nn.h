@@ -15,5 +15,8 @@
 #include <nn/optim.h>
 #include <nn/plan.h>
 #include <nn/op.h>
+#include <nn/io.h>
+#include <nn/vision.h>
+#include <nn/data.h>
 
 #endif
