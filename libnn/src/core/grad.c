@@ -446,7 +446,11 @@ static int emit_backward(struct nni_compile *c, const struct nni_cnode *n, const
     for (int k = 0; k < NN_MAX_IN; k++) {
         const nn_tensor *t = n->n.in[k];
 
-        if (!t || !(r & NN_IN(k)))
+        if (!t)
+            continue;
+        s->step.in[k].shape = t->shape; /* of what is absent, too */
+        s->step.in[k].type = t->type;
+        if (!(r & NN_IN(k)))
             continue;
         s->step.in[k] = of_tensor(c, t, current(c, t));
         if (t->base == NN_BASE_ACT)
@@ -457,6 +461,8 @@ static int emit_backward(struct nni_compile *c, const struct nni_cnode *n, const
 
         if (!t)
             continue;
+        s->step.out[k].shape = t->shape;
+        s->step.out[k].type = t->type;
         if (r & NN_OUT(k)) {
             s->step.out[k] = of_tensor(c, t, current(c, t));
             touch(p, current(c, t), at);
