@@ -11,9 +11,10 @@
 static void competition(const char *root)
 {
     static const char *const files[] = {
-        "train/fake_images/a.jpg", "train/fake_images/b.PNG",  "train/real_images/c.jpeg", "train/real_images/d.jpg",
-        "train/real_images/e.jpg", "valid/fake_images/f.jpg",  "valid/real_images/g.jpg",  "test/images/h.jpg",
-        "test/images/i.jpg",       "test/sample_submission.csv",
+        "train/fake_images/a.jpg",    "train/fake_images/b.PNG", "train/real_images/c.jpeg",
+        "train/real_images/d.jpg",    "train/real_images/e.jpg", "valid/fake_images/f.jpg",
+        "valid/real_images/g.jpg",    "test/images/h.jpg",       "test/images/i.jpg",
+        "test/sample_submission.csv",
     };
     char path[256];
 
@@ -181,8 +182,9 @@ END_TEST
 
 START_TEST(order_is_by_bytes_of_the_path)
 {
-    static const char *const sorted[] = { "train/fake/Z.jpg",     "train/fake/a b.jpg",  "train/fake/a-b.jpg",
-                                          "train/fake/a/c.jpg",   "train/fake/a0.jpg",   "train/fake/b\n.jpg",
+    static const char *const sorted[] = { "train/fake/Z.jpg",        "train/fake/a b.jpg",
+                                          "train/fake/a-b.jpg",      "train/fake/a/c.jpg",
+                                          "train/fake/a0.jpg",       "train/fake/b\n.jpg",
                                           "train/fake/\x80\xff.jpg", "train/real/0.jpg" };
     size_t n = sizeof sorted / sizeof *sorted;
     nn_dataset *d;
@@ -240,7 +242,8 @@ START_TEST(links_pipes_and_sockets)
     make_folders("train/real_images/folder.jpg");
     put("train/real_images/folder.jpg/inside.jpg", "x");
     ck_assert_int_ge(fd, 0);
-    (void)snprintf(address.sun_path, sizeof address.sun_path, "%s", in_tree("train/real_images/never-opened.png"));
+    (void)snprintf(address.sun_path, sizeof address.sun_path, "%s",
+                   in_tree("train/real_images/never-opened.png"));
     ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
     seen.touched = "never-opened";
     d = load("");

@@ -213,7 +213,8 @@ START_TEST(equal_contents_stay_on_one_side)
 
     for (int i = 0; i < 60; i++) {
         (void)snprintf(path, sizeof path, "%s/%02d.jpg", i % 2 ? "train/fake" : "train/real", i);
-        (void)snprintf(text, sizeof text, "%d %d", i / 6, i < 30 ? 0 : i % 2); /* half of them in both classes */
+        (void)snprintf(text, sizeof text, "%d %d", i / 6,
+                       i < 30 ? 0 : i % 2); /* half of them in both classes */
         put(path, text);
     }
     d = load("");
@@ -270,7 +271,8 @@ START_TEST(any_name_comes_back)
     for (int c = 1; c < 256; c++) {
         if (c == '/')
             continue;
-        (void)snprintf(path, sizeof path, "train/%s/n%c%c.jpg", c % 2 ? "fake" : "real", c, c ^ 0xe0 ? 'x' : '\x80');
+        (void)snprintf(path, sizeof path, "train/%s/n%c%c.jpg", c % 2 ? "fake" : "real", c,
+                       c ^ 0xe0 ? 'x' : '\x80');
         put(path, path);
         (void)snprintf(path, sizeof path, "train/%s/m%c\xa9.jpg", c % 3 ? "fake" : "real", c);
         put(path, path);
@@ -374,7 +376,8 @@ static const struct {
     { "path\tsplit\tlabel\tsha256\ntrain/fake/000.jpg\ttrain\t2\t\n", "line 2: the label" },
     { "path\tsplit\tlabel\tsha256\ntrain/fake/000.jpg\ttrain\t0\t\n", "line 2: labelled real" },
     { "path\tsplit\tlabel\tsha256\ntrain/fake/000.jpg\ttrain\t1\tabc\n", "line 2: the sha256" },
-    { "path\tsplit\tlabel\tsha256\ntrain/fake/000.jpg\ttrain\t1\t\ntrain/fake/000.jpg\tvalid\t1\t\n", "line 3: this path" },
+    { "path\tsplit\tlabel\tsha256\ntrain/fake/000.jpg\ttrain\t1\t\ntrain/fake/000.jpg\tvalid\t1\t\n",
+      "line 3: this path" },
 };
 
 START_TEST(damaged_files_name_the_line)
@@ -397,7 +400,8 @@ START_TEST(tolerated_files)
     nn_dataset *d;
 
     many(1);
-    put("split.tsv", "path\tsplit\tlabel\tsha256\r\ntrain/fake/000.jpg\tval\tfake\t\r\ntrain/real/000.jpg\ttest\treal\t");
+    put("split.tsv",
+        "path\tsplit\tlabel\tsha256\r\ntrain/fake/000.jpg\tval\tfake\t\r\ntrain/real/000.jpg\ttest\treal\t");
     d = load("");
     ck_assert_msg(nn_split_apply(d, in_tree("split.tsv"), &why) == NN_OK, "%s", why.text);
     ck_assert_int_eq(sample_of(d, "train/fake/000.jpg")->split, NN_SPLIT_VALID);
@@ -437,7 +441,8 @@ START_TEST(leaks_into_evaluation)
 }
 END_TEST
 
-/* With the n-th allocation failing, the whole chain says so, loses nothing and leaves a dataset that can be freed. */
+/* With the n-th allocation failing, the whole chain says so, loses nothing and leaves a dataset that can be
+ * freed. */
 START_TEST(every_allocation_fails_once)
 {
     int64_t leaks;
@@ -490,7 +495,8 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("split");
-    TCase *content = tcase_create("content"), *fresh = tcase_create("new split"), *file = tcase_create("split.tsv");
+    TCase *content = tcase_create("content"), *fresh = tcase_create("new split"),
+          *file = tcase_create("split.tsv");
     TCase *all[] = { content, fresh, file };
     SRunner *runner;
     int failed;

@@ -31,8 +31,8 @@ static struct {
     int allocs, fail_alloc, live;
     int folders, fail_folder, open_folders;
     int names, fail_name;
-    int error; /* errno of the failing call */
-    const char *denied; /* a folder that opendir refuses: root may read them all */
+    int error;           /* errno of the failing call */
+    const char *denied;  /* a folder that opendir refuses: root may read them all */
     const char *touched; /* what open and opendir must never see */
 } seen;
 
