@@ -112,6 +112,9 @@ NN_API int nn_dataset_add_images(nn_dataset *d, const char *path, nn_message *wh
 /* SHA-256 of every sample that takes part and has none yet, by `threads` threads. Files that cannot be
  * read are excluded. NN_ENOMEM. */
 NN_API int nn_dataset_hash(nn_dataset *d, int threads, nn_message *why);
+/* SHA-256 over the labelled samples of one source: relative path, content, label and split of each.
+ * NN_ESTATE before nn_dataset_hash. */
+NN_API int nn_dataset_digest(const nn_dataset *d, int32_t source, char hex[65]);
 /* By the hashes: a copy of an image of an earlier source is excluded, and so is a training image whose
  * content is in valid. Listed only: copies within one split of one source, content of train or valid in
  * test, content under both labels. NN_ENOMEM. */

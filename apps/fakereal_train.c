@@ -1,0 +1,780 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * fakereal_train: folders of real and fake images in, a run folder with a classifier out. It can be
+ * interrupted at any step and resumed to the same bits.
+ */
+#include "app.h"
+#include "network.h"
+#include "run.h"
+
+#include <errno.h>
+#include <math.h>
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { MOST_EXTRA = 32, MOST_SKIPPED = 20 };
+
+struct options {
+    const char *data, *fake_dir, *real_dir, *extra[MOST_EXTRA], *split;
+    const char *model, *weights, *optimizer, *schedule, *augment, *monitor, *run_dir, *resume;
+    struct app_device device;
+    int extras, loader_threads;
+    int64_t image_size, epochs, batch, warmup, patience, checkpoint_every, max_steps, step_every;
+    uint64_t seed;
+    double lr, decay, valid_fraction, clip, ema, smoothing, step_factor;
+    bool decay_given, dry_run;
+};
+
+enum { WARMUP_AUTO = -1 };
+
+enum {
+    O_EXTRA = 256, O_FAKE, O_REAL, O_SPLIT, O_VALID_FRACTION, O_RECIPE, O_WEIGHTS, O_IMAGE_SIZE, O_EPOCHS, O_OPTIMIZER,
+    O_LR, O_DECAY, O_WARMUP, O_SCHEDULE, O_STEP_EVERY, O_STEP_FACTOR, O_AUGMENT, O_MONITOR, O_PATIENCE, O_CLIP, O_EMA,
+    O_SMOOTHING, O_DEVICE, O_ISA, O_PRECISION, O_LOADERS, O_SEED, O_RUN_DIR, O_RESUME, O_EVERY, O_MAX_STEPS, O_DRY_RUN
+};
+
+static const struct argp_option LIST[] = {
+    { NULL, 0, NULL, 0, "Data (fake = 1 is the positive class, real = 0):", 1 },
+    { "data", 'd', "DIR", 0, "folder with {train,valid}/{fake_images,real_images} or one of the other known layouts", 1 },
+    { "fake-dir", O_FAKE, "DIR", 0, "instead of --data: a folder of fake images", 1 },
+    { "real-dir", O_REAL, "DIR", 0, "and one of real images", 1 },
+    { "extra-data", O_EXTRA, "DIR", 0, "more training images; copies of known ones are dropped. May be repeated", 1 },
+    { "split", O_SPLIT, "FILE", 0, "use the split.tsv of an earlier run", 1 },
+    { "valid-fraction", O_VALID_FRACTION, "X", 0, "share for validation where the data have no valid folder (0.2)", 1 },
+    { "augment", O_AUGMENT, "NAME", 0, "none or flip (flip)", 1 },
+    { "image-size", O_IMAGE_SIZE, "N", 0, "height and width of the network's input (224)", 1 },
+    { NULL, 0, NULL, 0, "Network:", 2 },
+    { "model", 'm', "NAME", 0, "efficientnet_b0 ... b7, entry_b6, efficientnet_lite0 ... lite4 (efficientnet_b6)", 2 },
+    { "weights", O_WEIGHTS, "FILE", 0, "start from these weights (.safetensors)", 2 },
+    { NULL, 0, NULL, 0, "Training:", 3 },
+    { "recipe", O_RECIPE, "FILE", 0, "read options from lines \"option = value\" first", 3 },
+    { "epochs", O_EPOCHS, "N", 0, "at most so many (100)", 3 },
+    { "batch-size", 'b', "N", 0, "images in a step (32)", 3 },
+    { "optimizer", O_OPTIMIZER, "NAME", 0, "adam, adamw, radam or sgd (adamw)", 3 },
+    { "lr", O_LR, "X", 0, "learning rate (1e-4)", 3 },
+    { "weight-decay", O_DECAY, "X", 0, "0.01 for adamw, else 0", 3 },
+    { "warmup-steps", O_WARMUP, "auto|N", 0, "linear warm-up; auto: a tenth of the planned steps, at most 1500 (auto)", 3 },
+    { "schedule", O_SCHEDULE, "NAME", 0, "constant, cosine, step or plateau (constant)", 3 },
+    { "step-every", O_STEP_EVERY, "N", 0, "schedule step: epochs between reductions (10)", 3 },
+    { "step-factor", O_STEP_FACTOR, "X", 0, "schedules step and plateau: the reduction (0.1)", 3 },
+    { "label-smoothing", O_SMOOTHING, "X", 0, "(0)", 3 },
+    { "clip-norm", O_CLIP, "X", 0, "limit of the gradient's norm (off)", 3 },
+    { "ema-decay", O_EMA, "X", 0, "validate and keep averaged weights (off)", 3 },
+    { "monitor", O_MONITOR, "NAME", 0, "valid_loss, valid_macro_f1 or valid_accuracy (valid_loss)", 3 },
+    { "patience", O_PATIENCE, "N", 0, "stop after so many epochs without improvement; 0: never (5)", 3 },
+    { "max-steps", O_MAX_STEPS, "N", 0, "end after so many updates in all, resumed ones included", 3 },
+    { "seed", O_SEED, "N", 0, "of everything random (42)", 3 },
+    { NULL, 0, NULL, 0, "Run:", 4 },
+    { "run-dir", 'o', "DIR", 0, "run folder (runs/MODEL-DATE)", 4 },
+    { "resume", O_RESUME, "auto|FILE", 0, "go on from the run folder's last checkpoint, or from FILE", 4 },
+    { "checkpoint-every", O_EVERY, "STEPS", 0, "besides the end of each epoch (500)", 4 },
+    { "dry-run", O_DRY_RUN, NULL, 0, "check the data, print the plan and stop", 4 },
+    { NULL, 0, NULL, 0, "Device:", 5 },
+    { "device", O_DEVICE, "NAME", 0, "cpu", 5 },
+    { "threads", 't', "N", 0, "threads (one for each processor)", 5 },
+    { "loader-threads", O_LOADERS, "N", 0, "threads that decode images (1)", 5 },
+    { "isa", O_ISA, "NAME", 0, "portable, avx2 or avx512 (the best there is)", 5 },
+    { "precision", O_PRECISION, "P", 0, "fp32", 5 },
+    { 0 }
+};
+
+static const char *one_of(const struct argp_state *state, const char *option, const char *text, const char *names)
+{
+    size_t n = strlen(text);
+
+    for (const char *at = names; at; at = strchr(at, ' ')) {
+        at += *at == ' ';
+        if (!strncmp(at, text, n) && (at[n] == ' ' || !at[n]))
+            return text;
+    }
+    argp_error(state, "--%s: \"%s\" is none of: %s", option, text, names);
+    return text;
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct options *o = state->input;
+
+    switch (key) {
+    case 'd': o->data = arg; return 0;
+    case O_FAKE: o->fake_dir = arg; return 0;
+    case O_REAL: o->real_dir = arg; return 0;
+    case O_EXTRA:
+        if (o->extras == MOST_EXTRA)
+            argp_error(state, "--extra-data: at most %d times", MOST_EXTRA);
+        o->extra[o->extras++] = arg;
+        return 0;
+    case O_SPLIT: o->split = arg; return 0;
+    case O_VALID_FRACTION: o->valid_fraction = app_real(state, "valid-fraction", arg, 0.01, 0.9); return 0;
+    case O_RECIPE: return 0; /* read before, see app_parse */
+    case 'm': o->model = arg; return 0;
+    case O_WEIGHTS: o->weights = arg; return 0;
+    case O_IMAGE_SIZE: o->image_size = app_int(state, "image-size", arg, 8, 4096); return 0;
+    case O_EPOCHS: o->epochs = app_int(state, "epochs", arg, 1, 1000000); return 0;
+    case 'b': o->batch = app_int(state, "batch-size", arg, 1, 65536); return 0;
+    case O_OPTIMIZER: o->optimizer = one_of(state, "optimizer", arg, "adam adamw radam sgd"); return 0;
+    case O_LR: o->lr = app_real(state, "lr", arg, 0, 1e6); return 0;
+    case O_DECAY:
+        o->decay = app_real(state, "weight-decay", arg, 0, 1e6);
+        o->decay_given = true;
+        return 0;
+    case O_WARMUP:
+        o->warmup = strcmp(arg, "auto") ? app_int(state, "warmup-steps", arg, 0, INT64_C(1) << 40) : WARMUP_AUTO;
+        return 0;
+    case O_SCHEDULE: o->schedule = one_of(state, "schedule", arg, "constant cosine step plateau"); return 0;
+    case O_STEP_EVERY: o->step_every = app_int(state, "step-every", arg, 1, 1000000); return 0;
+    case O_STEP_FACTOR: o->step_factor = app_real(state, "step-factor", arg, 1e-6, 1); return 0;
+    case O_AUGMENT:
+        if (strcmp(arg, "none") && strcmp(arg, "flip"))
+            argp_error(state, "--augment %s: this build has none and flip", arg);
+        o->augment = arg;
+        return 0;
+    case O_MONITOR: o->monitor = one_of(state, "monitor", arg, "valid_loss valid_macro_f1 valid_accuracy"); return 0;
+    case O_PATIENCE: o->patience = app_int(state, "patience", arg, 0, 1000000); return 0;
+    case O_CLIP: o->clip = app_real(state, "clip-norm", arg, 1e-12, 1e12); return 0;
+    case O_EMA: o->ema = app_real(state, "ema-decay", arg, 1e-6, 0.9999999); return 0;
+    case O_SMOOTHING: o->smoothing = app_real(state, "label-smoothing", arg, 0, 0.999); return 0;
+    case O_DEVICE: o->device.device = arg; return 0;
+    case O_ISA: o->device.isa = arg; return 0;
+    case O_PRECISION: o->device.precision = arg; return 0;
+    case 't': o->device.threads = (int)app_int(state, "threads", arg, 1, 1024); return 0;
+    case O_LOADERS: o->loader_threads = (int)app_int(state, "loader-threads", arg, 1, 64); return 0;
+    case O_SEED: o->seed = (uint64_t)app_int(state, "seed", arg, 0, INT64_MAX); return 0;
+    case 'o': o->run_dir = arg; return 0;
+    case O_RESUME: o->resume = arg; return 0;
+    case O_EVERY: o->checkpoint_every = app_int(state, "checkpoint-every", arg, 1, INT64_C(1) << 40); return 0;
+    case O_MAX_STEPS: o->max_steps = app_int(state, "max-steps", arg, 1, INT64_C(1) << 40); return 0;
+    case O_DRY_RUN: o->dry_run = true; return 0;
+    case ARGP_KEY_ARG: argp_error(state, "unexpected argument \"%s\"", arg); return 0;
+    case ARGP_KEY_END:
+        if (!o->data == !(o->fake_dir || o->real_dir) || !o->fake_dir != !o->real_dir)
+            argp_error(state, "give --data DIR, or both --fake-dir and --real-dir");
+        return 0;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+}
+
+/* ------------------------------------------------------------------------ data */
+
+static void tell_verified(void *payload, int64_t done, int64_t all)
+{
+    (void)payload;
+    app_progress("checking images %lld/%lld", (long long)done, (long long)all);
+}
+
+static void print_data(const nn_dataset *d)
+{
+    for (int s = NN_SPLIT_TRAIN; s <= NN_SPLIT_VALID; s++)
+        app_say("%-5s: %lld fake, %lld real", nn_split_name(s), (long long)d->count[s][NN_LABEL_FAKE],
+                (long long)d->count[s][NN_LABEL_REAL]);
+    if (d->excluded)
+        app_say("excluded: %lld (%lld of them cannot be used)", (long long)d->excluded, (long long)d->bad);
+}
+
+static void print_problems(const nn_dataset *d)
+{
+    const int64_t most = 20;
+
+    for (int64_t i = 0; i < d->problems && i < most; i++)
+        app_say("  %s: %s: %s", d->problem[i].file, nn_problem_name(d->problem[i].kind), d->problem[i].text);
+    if (d->problems > most)
+        app_say("  ... and %lld more, see split.tsv", (long long)(d->problems - most));
+}
+
+static int read_data(const struct options *o, nn_dataset *d)
+{
+    nn_message why;
+    int64_t all = 0;
+    int rc = o->data ? nn_dataset_add(d, o->data, &why) : nn_dataset_add_pair(d, o->fake_dir, o->real_dir, &why);
+
+    for (int i = 0; !rc && i < o->extras; i++)
+        rc = nn_dataset_add_extra(d, o->extra[i], &why);
+    /* Test images have no label here and are not decoded. */
+    if (!rc)
+        rc = nn_dataset_verify(d, o->device.threads, tell_verified, NULL, &why);
+    if (!rc)
+        rc = nn_dataset_hash(d, o->device.threads, &why);
+    if (!rc)
+        rc = nn_dataset_deduplicate(d, &why);
+    if (!rc && o->split)
+        rc = nn_split_apply(d, o->split, &why);
+    else if (!rc && !d->count[NN_SPLIT_VALID][NN_LABEL_FAKE] && !d->count[NN_SPLIT_VALID][NN_LABEL_REAL])
+        rc = nn_dataset_split(d, o->valid_fraction, o->seed, &why);
+    app_progress_end();
+    print_problems(d);
+    if (!rc)
+        rc = nn_dataset_check(d, NN_SPLIT_TRAIN, &why);
+    if (!rc)
+        rc = nn_dataset_check(d, NN_SPLIT_VALID, &why);
+    if (rc)
+        return app_fail(rc == NN_EINVAL ? APP_DATA : app_exit_code(rc), "%s", why.text);
+    print_data(d);
+    for (int64_t i = 0; i < d->samples; i++)
+        all += d->sample[i].label != NN_LABEL_NONE;
+    if (d->bad * 100 > all)
+        return app_fail(APP_DATA, "%lld of %lld images cannot be used, more than 1 %%; mend or remove the files named above",
+                        (long long)d->bad, (long long)all);
+    return APP_OK;
+}
+
+/* ------------------------------------------------------------------ the training */
+
+struct training {
+    const struct options *o;
+    struct network net;
+    struct run run;
+    nn_dataset *data;
+    nn_loader *train, *valid;
+    nn_plan *full, *rest, *eval; /* rest: the last, smaller batch of an epoch */
+    nn_plan_opts plan_opts;
+    int64_t warmup, steps_per_epoch, planned;
+    int64_t skipped_before, skipped_in_row;
+    double began;
+    int64_t steps_here; /* updates made by this process */
+};
+
+static nn_optim optimizer(const struct options *o)
+{
+    nn_adam_opts adam = { .decay = o->decay };
+
+    if (!strcmp(o->optimizer, "adam"))
+        return nn_adam(adam);
+    if (!strcmp(o->optimizer, "radam"))
+        return nn_radam(adam);
+    if (!strcmp(o->optimizer, "sgd"))
+        return nn_sgd((nn_sgd_opts){ .momentum = 0.9, .decay = o->decay });
+    return nn_adamw(adam);
+}
+
+static double rate(const struct training *t, int64_t k)
+{
+    const struct options *o = t->o;
+    double lr = o->lr;
+
+    if (!strcmp(o->schedule, "cosine"))
+        lr = nn_cosine(k, lr, 0, t->planned);
+    else if (!strcmp(o->schedule, "step"))
+        lr = nn_step_decay(k, lr, o->step_factor, o->step_every * t->steps_per_epoch);
+    else if (!strcmp(o->schedule, "plateau") && t->run.state.plateau.started)
+        lr *= t->run.state.plateau.scale;
+    return nn_warmup(k, lr, t->warmup);
+}
+
+static int64_t step_of(const struct training *t) { return (int64_t)nn_get(t->full, NN_STEP); }
+
+/* Two plans train one model: the counters of one are those of both. */
+static void copy_counters(nn_plan *to, const nn_plan *from)
+{
+    static const nn_setting all[] = { NN_STEP, NN_SAMPLE, NN_APPLIED, NN_SKIPPED };
+
+    for (size_t i = 0; to != from && i < sizeof all / sizeof *all; i++)
+        (void)nn_set(to, all[i], nn_get(from, all[i]));
+}
+
+static int save(struct training *t)
+{
+    int rc = run_save(&t->run, &t->net, t->full);
+
+    if (rc)
+        app_say("training goes on; the previous checkpoint is intact and the next one is tried later");
+    return rc;
+}
+
+/* Runs the validation split; logits [n,2] and the samples they belong to are the caller's. */
+static int validate(struct training *t, double **logits, int64_t **sample, nn_metrics *m)
+{
+    int64_t n = nn_loader_samples(t->valid), at = 0, b = t->o->batch;
+    int32_t *label = calloc((size_t)n, sizeof *label);
+    int rc = APP_OK;
+
+    *logits = calloc((size_t)(n + b) * 2, sizeof **logits);
+    *sample = calloc((size_t)n, sizeof **sample);
+    if (!label || !*logits || !*sample) {
+        free(label);
+        return app_fail(APP_DEVICE, "out of memory");
+    }
+    if (t->o->ema > 0)
+        (void)nn_rebind(t->eval, NN_BASE_PARAM, NN_BASE_EMA);
+    (void)nn_loader_start(t->valid, 0, 0);
+    for (;;) {
+        nn_batch batch;
+        size_t bytes;
+
+        if (nn_loader_next(t->valid, &batch) || !batch.count)
+            break;
+        for (int64_t i = 0; !rc && i < batch.count; i++)
+            if (batch.status[i])
+                rc = app_fail(APP_DATA, "%s (it could be read when the run began)", batch.why[i]);
+        if (rc)
+            break;
+        /* Rows beyond the batch keep older pixels; samples do not influence each other in evaluation. */
+        memcpy(nn_host(t->eval, "image", &bytes), batch.rgb, (size_t)batch.count * (bytes / (size_t)b));
+        if (nn_run(t->eval, NN_FORWARD) || nn_read(t->eval, "logits", NN_F64, *logits + 2 * at, 2 * b)) {
+            rc = app_fail(APP_DEVICE, "%s", nn_plan_error(t->eval));
+            break;
+        }
+        memcpy(label + at, batch.label, (size_t)batch.count * sizeof *label);
+        memcpy(*sample + at, batch.sample, (size_t)batch.count * sizeof **sample);
+        at += batch.count;
+        app_progress("validating %lld/%lld", (long long)at, (long long)n);
+        if (app_interrupted)
+            break;
+    }
+    if (!rc && !app_interrupted && nn_metrics_binary(m, *logits, label, n, 0.5))
+        rc = app_fail(APP_DEVICE, "metrics: out of memory");
+    free(label);
+    return rc;
+}
+
+static double monitored(const struct training *t, const nn_metrics *m)
+{
+    if (!strcmp(t->o->monitor, "valid_macro_f1"))
+        return m->macro_f1;
+    return strcmp(t->o->monitor, "valid_accuracy") ? m->loss : m->accuracy;
+}
+
+/* End of an epoch, or of the run within one: validation, records, best weights. */
+static int finish_epoch(struct training *t, bool whole)
+{
+    struct run_state *s = &t->run.state;
+    struct run_row row = { .epoch = s->epoch, .step = step_of(t) };
+    double *logits = NULL, value;
+    int64_t *sample = NULL;
+    int rc = validate(t, &logits, &sample, &row.valid);
+
+    if (rc || app_interrupted) {
+        free(logits);
+        free(sample);
+        return rc;
+    }
+    row.train_loss = s->position ? s->loss_sum / (double)s->position : (double)NAN;
+    row.learning_rate = rate(t, row.step ? row.step - 1 : 0);
+    row.images_per_second = s->seconds > 0 ? (double)s->position / s->seconds : (double)NAN;
+    row.wait_for_data = s->waited;
+    value = monitored(t, &row.valid);
+    if (nn_early_stop_update(&s->stop, value)) {
+        rc = run_save_best(&t->run, &t->net, t->o->ema > 0 ? NN_BASE_EMA : NN_BASE_PARAM, 0.5);
+        if (!rc)
+            rc = run_write_predictions(&t->run, t->data, sample, logits, row.valid.samples);
+    }
+    if (whole)
+        (void)nn_plateau_next(&s->plateau, value);
+    if (!rc)
+        rc = run_add_row(&t->run, &row);
+    app_progress_end();
+    app_say("epoch %lld  step %lld  train loss %.4f  valid loss %.4f  accuracy %.4f  macro F1 %.4f  %.1f images/s%s",
+            (long long)row.epoch + 1, (long long)row.step, row.train_loss, row.valid.loss, row.valid.accuracy,
+            row.valid.macro_f1, row.images_per_second, s->stop.bad_epochs ? "" : "  (best)");
+    run_event(&t->run, json_pack("{s:s, s:I, s:I, s:f, s:f, s:f}", "event", "epoch", "epoch", (json_int_t)row.epoch,
+                                 "step", (json_int_t)row.step, "train_loss",
+                                 isfinite(row.train_loss) ? row.train_loss : 0.0, "valid_loss",
+                                 isfinite(row.valid.loss) ? row.valid.loss : 0.0, "valid_macro_f1", row.valid.macro_f1));
+    free(logits);
+    free(sample);
+    return rc;
+}
+
+static int one_step(struct training *t, const nn_batch *batch)
+{
+    nn_plan *p = batch->count == t->o->batch ? t->full : t->rest;
+    struct run_state *s = &t->run.state;
+    nn_plan *other = p == t->full ? t->rest : t->full;
+    size_t bytes;
+    double loss;
+
+    for (int64_t i = 0; i < batch->count; i++)
+        if (batch->status[i])
+            return app_fail(APP_DATA, "%s (it could be read when the run began)", batch->why[i]);
+    memcpy(nn_host(p, "image", &bytes), batch->rgb, bytes);
+    memcpy(nn_host(p, "target", &bytes), batch->label, bytes);
+    (void)nn_set(p, NN_LEARNING_RATE, rate(t, step_of(t)));
+    if (nn_run(p, NN_GRADIENTS | NN_UPDATE))
+        return app_fail(APP_DEVICE, "%s", nn_plan_error(p));
+    if (other)
+        copy_counters(other, p);
+    loss = nn_loss(p);
+    t->skipped_in_row = nn_get(p, NN_SKIPPED) > (double)t->skipped_before ? t->skipped_in_row + 1 : 0;
+    t->skipped_before = (int64_t)nn_get(p, NN_SKIPPED);
+    s->loss_sum += loss * (double)batch->count;
+    s->position += batch->count;
+    if (t->skipped_in_row >= MOST_SKIPPED)
+        return app_fail(APP_NO, "training diverged: the gradients of the last %d updates were not finite; none of them was "
+                                "applied. Try a lower --lr or --clip-norm 1",
+                        MOST_SKIPPED);
+    return APP_OK;
+}
+
+static void show(const struct training *t, double loss)
+{
+    const struct run_state *s = &t->run.state;
+    int64_t n = nn_loader_samples(t->train);
+    double per_second = s->seconds > 0 ? (double)s->position / s->seconds : 0;
+    char left[32];
+
+    app_progress("epoch %lld/%lld  %lld/%lld  step %lld  loss %.4f  %.1f images/s  waiting for data %.0f%%  left %s",
+                 (long long)s->epoch + 1, (long long)t->o->epochs, (long long)s->position, (long long)n,
+                 (long long)step_of(t), loss, per_second, s->seconds > 0 ? 100 * s->waited / s->seconds : 0.0,
+                 app_duration(per_second > 0 ? (double)(n - s->position) / per_second : 0, left));
+}
+
+/* Trains from the current position to the end of the epoch. *ended: --max-steps was reached. */
+static int train_epoch(struct training *t, bool *ended)
+{
+    struct run_state *s = &t->run.state;
+    int rc = nn_loader_start(t->train, s->epoch, s->position);
+
+    if (rc)
+        return app_fail(app_exit_code(rc), "the loader cannot start: %s", nn_strerror(rc));
+    s->seconds = s->waited = 0;
+    for (;;) {
+        double start = app_seconds();
+        nn_batch batch;
+
+        if (t->o->max_steps && step_of(t) >= t->o->max_steps) {
+            *ended = true;
+            return APP_OK;
+        }
+        if (nn_loader_next(t->train, &batch))
+            return app_fail(APP_DEVICE, "the loader failed");
+        if (!batch.count)
+            return APP_OK;
+        if (batch.count < t->o->batch && !t->rest) {
+            s->position += batch.count; /* left out, as was said */
+            continue;
+        }
+        rc = one_step(t, &batch);
+        if (rc)
+            return rc;
+        s->seconds += app_seconds() - start;
+        s->waited += batch.waited;
+        if (!t->steps_here++)
+            app_say("first step after %.1f s, peak memory %.0f MB", app_seconds() - t->began, app_peak_bytes() / 1e6);
+        show(t, nn_loss(batch.count == t->o->batch ? t->full : t->rest));
+        if (app_interrupted)
+            return APP_OK;
+        if (step_of(t) % t->o->checkpoint_every == 0)
+            (void)save(t);
+    }
+}
+
+static int interrupted(struct training *t)
+{
+    int number = app_interrupted, rc = save(t);
+
+    if (!rc) {
+        app_say("interrupted and saved after step %lld; go on with --resume auto --run-dir %s", (long long)step_of(t),
+                t->run.folder);
+        run_event(&t->run, json_pack("{s:s, s:I}", "event", "interrupted", "step", (json_int_t)step_of(t)));
+    }
+    return rc ? rc : 128 + number;
+}
+
+static int train(struct training *t)
+{
+    struct run_state *s = &t->run.state;
+    int rc = APP_OK;
+    bool ended = false;
+
+    while (!rc && !ended && s->epoch < t->o->epochs && !(s->epoch && nn_early_stop_done(&s->stop))) {
+        rc = train_epoch(t, &ended);
+        if (rc)
+            break;
+        if (app_interrupted)
+            return interrupted(t);
+        if (ended) {
+            /* The checkpoint is of the moment before: a longer run does not know that this one validated here. */
+            rc = save(t);
+            if (!rc)
+                rc = finish_epoch(t, false);
+            break;
+        }
+        rc = finish_epoch(t, true);
+        if (app_interrupted)
+            return interrupted(t);
+        s->epoch++;
+        s->position = 0;
+        s->loss_sum = 0;
+        if (!rc && (s->epoch >= t->o->epochs || nn_early_stop_done(&s->stop)))
+            s->finished = 1;
+        if (!rc)
+            rc = save(t);
+    }
+    if (rc)
+        return rc;
+    if (s->finished && s->epoch < t->o->epochs)
+        app_say("stopped early: %lld epochs without improvement", (long long)s->stop.bad_epochs);
+    if (nn_get(t->full, NN_SKIPPED) > 0)
+        app_say("updates skipped because a gradient was not finite: %.0f", nn_get(t->full, NN_SKIPPED));
+    run_event(&t->run, json_pack("{s:s, s:I}", "event", "end", "step", (json_int_t)step_of(t)));
+    app_say("best %s %.6g in epoch %lld; peak memory %.0f MB", t->o->monitor, s->stop.best,
+            (long long)s->stop.best_epoch + 1, app_peak_bytes() / 1e6);
+    printf("%s/best.safetensors\n", t->run.folder);
+    return APP_OK;
+}
+
+/* ----------------------------------------------------------------- preparation */
+
+/* All that decides the result; what only decides where and how fast it is computed stays out. */
+static json_t *configuration(const struct training *t)
+{
+    const struct options *o = t->o;
+    json_t *sources = json_array();
+    json_t *j = json_pack("{s:s, s:I, s:I, s:s, s:f, s:f, s:I, s:s, s:I, s:f, s:s, s:I, s:f, s:f, s:f, s:s}", "model", o->model,
+                          "image_size", (json_int_t)o->image_size, "batch_size", (json_int_t)o->batch, "optimizer",
+                          o->optimizer, "lr", o->lr, "weight_decay", o->decay, "warmup_steps", (json_int_t)t->warmup,
+                          "schedule", o->schedule, "step_every", (json_int_t)o->step_every, "step_factor",
+                          o->step_factor, "augment", o->augment, "seed", (json_int_t)o->seed, "clip_norm", o->clip,
+                          "ema_decay", o->ema, "label_smoothing", o->smoothing, "monitor", o->monitor);
+
+    if (!strcmp(o->schedule, "cosine"))
+        (void)json_object_set_new(j, "planned_steps", json_integer((json_int_t)t->planned));
+    (void)json_object_set_new(j, "isa", json_string(nn_device_isa(t->net.device)));
+    (void)json_object_set_new(j, "precision", json_string("fp32"));
+    for (int32_t i = 0; i < t->data->sources; i++) {
+        char hex[65];
+
+        if (!nn_dataset_digest(t->data, i, hex))
+            (void)json_array_append_new(sources, json_string(hex));
+    }
+    (void)json_object_set_new(j, "data_sha256", sources);
+    return j;
+}
+
+static int write_config(const struct training *t)
+{
+    const struct options *o = t->o;
+    json_t *j = json_deep_copy(t->run.config), *data = json_object(), *roots = json_array();
+    char *path = app_join(t->run.folder, "config.json"), *text;
+    int rc;
+
+    for (int s = NN_SPLIT_TRAIN; s <= NN_SPLIT_VALID; s++)
+        (void)json_object_set_new(data, nn_split_name(s),
+                                  json_pack("{s:I, s:I}", "fake", (json_int_t)t->data->count[s][NN_LABEL_FAKE], "real",
+                                            (json_int_t)t->data->count[s][NN_LABEL_REAL]));
+    (void)json_object_set_new(data, "excluded", json_integer((json_int_t)t->data->excluded));
+    for (int32_t i = 0; i < t->data->sources; i++) {
+        json_t *root = json_string(t->data->source[i].root);
+
+        (void)json_array_append_new(roots, root ? root : json_string("(name is no valid UTF-8)"));
+    }
+    (void)json_object_set_new(data, "sources", roots);
+    (void)json_object_set_new(j, "data", data);
+    (void)json_object_set_new(j, "libnn", json_string(nn_version()));
+    (void)json_object_set_new(j, "epochs", json_integer((json_int_t)o->epochs));
+    (void)json_object_set_new(j, "patience", json_integer((json_int_t)o->patience));
+    (void)json_object_set_new(j, "max_steps", json_integer((json_int_t)o->max_steps));
+    (void)json_object_set_new(j, "threads", json_integer(nn_device_threads(t->net.device)));
+    (void)json_object_set_new(j, "classes", json_pack("[s, s]", "real", "fake"));
+    text = json_dumps(j, JSON_INDENT(2));
+    rc = text ? app_write_file(path, text) : app_fail(APP_DEVICE, "out of memory");
+    free(text);
+    free(path);
+    json_decref(j);
+    return rc;
+}
+
+static bool folder_has_files(const char *path)
+{
+    DIR *d = opendir(path);
+    const struct dirent *e;
+    bool any = false;
+
+    while (d && !any && (e = readdir(d)))
+        any = strcmp(e->d_name, ".") && strcmp(e->d_name, "..");
+    if (d)
+        (void)closedir(d);
+    return any;
+}
+
+/* Decides whether this is a fresh run or a resumed one; *file is the checkpoint or NULL. */
+static int choose_run(struct options *o, char **file)
+{
+    static char name[256];
+    char *last;
+
+    if (!o->run_dir) {
+        time_t now = time(NULL);
+        struct tm tm;
+        char stamp[32];
+
+        if (o->resume && !strcmp(o->resume, "auto"))
+            return app_fail(APP_USAGE, "--resume auto needs --run-dir");
+        (void)strftime(stamp, sizeof stamp, "%Y%m%d-%H%M%S", localtime_r(&now, &tm));
+        (void)snprintf(name, sizeof name, "runs/%s-%s", o->model, stamp);
+        o->run_dir = name;
+    }
+    last = app_join(o->run_dir, "last.safetensors");
+    if (o->resume && strcmp(o->resume, "auto"))
+        *file = strdup(o->resume);
+    else if (o->resume && app_exists(last))
+        *file = strdup(last);
+    free(last);
+    if (!o->resume && folder_has_files(o->run_dir))
+        return app_fail(APP_USAGE, "%s is not empty; choose another --run-dir, or go on with --resume auto", o->run_dir);
+    return APP_OK;
+}
+
+static int prepare_plans(struct training *t)
+{
+    int64_t n = nn_loader_samples(t->train), left = n % t->o->batch;
+    nn_plan_opts opts = { .optim = optimizer(t->o),
+                          .clip_norm = t->o->clip,
+                          .ema_decay = t->o->ema,
+                          .seed = t->o->seed };
+    int rc;
+
+    t->net.smoothing = t->o->smoothing;
+    rc = network_plan(&t->net, NN_TRAIN, t->o->batch, &opts, &t->full);
+    if (rc)
+        return rc;
+    network_print_summary(&t->net, t->full, "training plan");
+    if (left && left != t->o->batch && network_plan(&t->net, NN_TRAIN, left, &opts, &t->rest)) {
+        t->rest = NULL;
+        app_say("the last %lld images of each epoch are left out: they are too few for batch norm", (long long)left);
+    }
+    rc = network_plan(&t->net, NN_EVAL, t->o->batch, NULL, &t->eval);
+    return rc;
+}
+
+static int prepare(struct training *t, const struct options *o, json_t *stored)
+{
+    nn_preprocess p = nn_preprocess_default();
+    const char *names[] = { "real", "fake" };
+    nn_loader_opts l = { .data = t->data, .batch = o->batch, .seed = o->seed, .threads = o->loader_threads };
+    nn_message why;
+    int rc;
+
+    p.size = p.resize_height = p.resize_width = o->image_size;
+    rc = nn_preprocess_set_classes(&p, names, 2, &why);
+    if (rc)
+        return app_fail(app_exit_code(rc), "%s", why.text);
+    rc = network_new(&t->net, t->net.device, o->model, &p, o->seed);
+    nn_preprocess_free(&p);
+    if (rc)
+        return rc;
+    l.preprocess = &t->net.preprocess;
+    l.split = NN_SPLIT_VALID;
+    rc = nn_loader_new(&t->valid, &l, &why);
+    l.split = NN_SPLIT_TRAIN;
+    l.shuffle = 1;
+    l.flip = !strcmp(o->augment, "flip");
+    if (!rc)
+        rc = nn_loader_new(&t->train, &l, &why);
+    if (rc)
+        return app_fail(app_exit_code(rc), "%s", why.text);
+    t->steps_per_epoch = nn_loader_batches(t->train);
+    t->planned = o->epochs * t->steps_per_epoch;
+    if (o->max_steps && o->max_steps < t->planned)
+        t->planned = o->max_steps;
+    t->warmup = o->warmup != WARMUP_AUTO ? o->warmup : t->planned / 10 < 1500 ? t->planned / 10 : 1500;
+    if (stored && o->warmup == WARMUP_AUTO) /* what auto meant when the run began */
+        t->warmup = json_integer_value(json_object_get(stored, "warmup_steps"));
+    if (stored && json_object_get(stored, "planned_steps"))
+        t->planned = json_integer_value(json_object_get(stored, "planned_steps"));
+    t->run.config = configuration(t);
+    t->run.state.stop = (nn_early_stop){ .patience = o->patience, .maximize = strcmp(o->monitor, "valid_loss") != 0 };
+    t->run.state.plateau = (nn_plateau){ .factor = o->step_factor, .patience = 3 };
+    return prepare_plans(t);
+}
+
+static int begin(struct training *t, const char *file)
+{
+    const struct options *o = t->o;
+    char *split = app_join(t->run.folder, "split.tsv");
+    nn_message why;
+    int rc = app_make_folder(t->run.folder);
+
+    if (!rc)
+        rc = write_config(t);
+    if (!rc && nn_split_write(t->data, split, &why))
+        rc = app_fail(APP_IO, "%s", why.text);
+    free(split);
+    if (rc)
+        return rc;
+    if (file) {
+        if (t->rest)
+            copy_counters(t->rest, t->full);
+        app_say("resuming %s: epoch %lld, %lld images into it, step %lld", file, (long long)t->run.state.epoch + 1,
+                (long long)t->run.state.position, (long long)step_of(t));
+        t->skipped_before = (int64_t)nn_get(t->full, NN_SKIPPED);
+    }
+    app_say("run folder %s; batch %lld, %s, lr %g, warm-up %lld steps, %lld steps an epoch", t->run.folder,
+            (long long)o->batch, o->optimizer, o->lr, (long long)t->warmup, (long long)t->steps_per_epoch);
+    run_event(&t->run, json_pack("{s:s, s:I, s:s, s:i}", "event", file ? "resume" : "start", "step",
+                                 (json_int_t)step_of(t), "isa", nn_device_isa(t->net.device), "threads",
+                                 nn_device_threads(t->net.device)));
+    return train(t);
+}
+
+static int run_all(struct options *o, struct training *t)
+{
+    char *file = NULL;
+    json_t *stored = NULL;
+    int rc = choose_run(o, &file);
+
+    t->run.folder = o->run_dir;
+    if (!rc && file && !(stored = run_stored_config(file)))
+        rc = APP_DATA;
+    if (!rc)
+        rc = app_open(&t->net.device, &o->device);
+    if (!rc)
+        app_say("libnn %s, cpu %s, %d threads, seed %llu", nn_version(), nn_device_isa(t->net.device),
+                nn_device_threads(t->net.device), (unsigned long long)o->seed);
+    if (!rc && nn_dataset_new(&t->data))
+        rc = app_fail(APP_DEVICE, "out of memory");
+    if (!rc)
+        rc = read_data(o, t->data);
+    if (!rc)
+        rc = prepare(t, o, stored);
+    if (!rc && file)
+        rc = run_resume(&t->run, &t->net, t->full, file);
+    else if (!rc && o->weights)
+        rc = network_start_from(&t->net, o->weights);
+    if (!rc && o->dry_run)
+        app_say("dry run: nothing was trained or written");
+    else if (!rc && file && t->run.state.finished)
+        app_say("%s is finished: nothing to do", o->run_dir);
+    else if (!rc)
+        rc = begin(t, file);
+    json_decref(stored);
+    free(file);
+    return rc;
+}
+
+int main(int argc, char **argv)
+{
+    struct options o = { .model = "efficientnet_b6", .optimizer = "adamw", .schedule = "constant", .augment = "flip",
+                         .monitor = "valid_loss", .image_size = 224, .epochs = 100, .batch = 32, .lr = 1e-4,
+                         .warmup = WARMUP_AUTO, .patience = 5, .checkpoint_every = 500, .seed = 42, .valid_fraction = 0.2,
+                         .step_every = 10, .step_factor = 0.1, .loader_threads = 1 };
+    const struct argp argp = { LIST, parse, NULL,
+                               "Trains a classifier of real and fake images.\n\n"
+                               "Examples:\n"
+                               "  fakereal_train --data faces --run-dir runs/faces\n"
+                               "  fakereal_train --data faces --model efficientnet_b0 --image-size 128 --epochs 10\n"
+                               "  fakereal_train --data faces --run-dir runs/faces --resume auto\v"
+                               "Exit codes: 0 done; 1 training diverged; 2 usage; 3 bad data or weights; 4 input or output; "
+                               "5 device or memory; 130, 143 interrupted and saved.",
+                               NULL, NULL, NULL };
+    struct training t = { .o = &o, .began = app_seconds() };
+    nn_device *device;
+    int rc;
+
+    app_parse(&argp, argc, argv, &o);
+    if (!o.decay_given)
+        o.decay = strcmp(o.optimizer, "adamw") ? 0 : 0.01;
+    app_catch_interrupts();
+    rc = run_all(&o, &t);
+    device = t.net.device;
+    nn_loader_free(t.train);
+    nn_loader_free(t.valid);
+    network_free(&t.net);
+    nn_dataset_free(t.data);
+    json_decref(t.run.config);
+    nn_close(device);
+    app_progress_end();
+    return rc;
+}
