@@ -18,8 +18,8 @@
 enum { X, WEIGHT, BIAS, MEAN, SCALE, BETA, GATE };
 enum { COST_COPY = 4, COST_GATE = 5, COST_ACT = 30 }; /* cycles for a vector of a prologue, roughly */
 
-static int64_t rows_of(const nn_step *s) { return nni_rows(s->out[0].shape); }
-static int64_t outputs(const nn_step *s) { return nni_channels(s->out[0].shape); }
+static int64_t rows_of(const nn_step *s) { return nni_rows(s->in[X].shape); }
+static int64_t outputs(const nn_step *s) { return s->in[WEIGHT].shape.dim[0]; }
 static int64_t inputs(const nn_step *s) { return nni_channels(s->in[X].shape); }
 static int64_t image_rows(const nn_step *s) { return nn_has(&s->in[GATE]) ? rows_of(s) / s->in[X].shape.dim[0] : rows_of(s); }
 static int has_prologue(const nn_step *s) { return nn_has(&s->in[MEAN]) || nn_has(&s->in[GATE]); }

@@ -30,8 +30,7 @@ static struct group group_of(const nn_step *s, int64_t index)
 {
     struct group v = { .s = s, .index = index };
 
-    v.g = nni_conv_of(s->attrs, s->in[X].shape.rank ? s->in[X].shape : s->din[X].shape,
-                      s->in[WEIGHT].shape.rank ? s->in[WEIGHT].shape : s->din[WEIGHT].shape);
+    v.g = nni_conv_of(s->attrs, s->in[X].shape, s->in[WEIGHT].shape);
     v.ci = v.g.c / v.g.groups;
     v.co = v.g.o / v.g.groups;
     v.taps = v.g.kh * v.g.kw;

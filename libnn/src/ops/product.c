@@ -10,7 +10,7 @@ enum { MERGE_COLS = 64, BIAS_ROWS = 128, BIAS_GROUP = 16 };
 
 struct nni_output nni_output_of(const nn_step *s, void *scratch, int64_t tiles, int64_t tile_rows)
 {
-    struct nni_output o = { .s = s, .rows = tile_rows, .channels = nni_channels(s->out[0].shape) };
+    struct nni_output o = { .s = s, .rows = tile_rows, .channels = nni_channels(nni_output_shape(s)) };
 
     if (nni_wants_moments(s)) {
         o.mean = scratch;
@@ -35,7 +35,7 @@ void nni_output_store(const void *context, int64_t row0, int64_t rows, int64_t c
 
 int64_t nni_output_merge_tiles(const nn_step *s)
 {
-    return nni_wants_moments(s) ? (nni_channels(s->out[0].shape) + MERGE_COLS - 1) / MERGE_COLS : 0;
+    return nni_wants_moments(s) ? (nni_channels(nni_output_shape(s)) + MERGE_COLS - 1) / MERGE_COLS : 0;
 }
 
 void nni_output_merge(const struct nni_output *o, int64_t tile)
@@ -54,9 +54,9 @@ void nni_output_merge(const struct nni_output *o, int64_t tile)
 void nni_total_gradient(const nn_step *s, int64_t row0, int64_t rows, int64_t col0, int64_t cols, nn_real *dst,
                         int64_t ld)
 {
-    int64_t channels = nni_channels(s->out[0].shape), at = row0 * channels + col0;
+    int64_t channels = nni_channels(nni_output_shape(s)), at = row0 * channels + col0;
     const nn_real *dy = nni_real_at(&s->dout[0]), *dmean = nni_real_at(&s->dout[1]), *dvar = nni_real_at(&s->dout[2]);
-    struct nni_moment_grad m = { .rows = nni_rows(s->out[0].shape) };
+    struct nni_moment_grad m = { .rows = nni_rows(nni_output_shape(s)) };
 
     if (dmean)
         m.dmean = dmean + col0;
@@ -72,17 +72,17 @@ int64_t nni_bias_tiles(const nn_step *s)
 {
     int64_t size;
 
-    return nn_has(&s->din[2]) ? nni_tiles(nni_rows(s->out[0].shape), BIAS_ROWS, 32, &size) : 0;
+    return nn_has(&s->din[2]) ? nni_tiles(nni_rows(nni_output_shape(s)), BIAS_ROWS, 32, &size) : 0;
 }
 
 size_t nni_bias_lane_bytes(const nn_step *s)
 {
-    return nn_has(&s->din[2]) ? BIAS_GROUP * (size_t)nni_channels(s->out[0].shape) * sizeof(nn_real) : 0;
+    return nn_has(&s->din[2]) ? BIAS_GROUP * (size_t)nni_channels(nni_output_shape(s)) * sizeof(nn_real) : 0;
 }
 
 void nni_bias_tile(const nn_step *s, nn_real *partial, int64_t tile, void *lane)
 {
-    int64_t channels = nni_channels(s->out[0].shape), all = nni_rows(s->out[0].shape), size;
+    int64_t channels = nni_channels(nni_output_shape(s)), all = nni_rows(nni_output_shape(s)), size;
 
     (void)nni_tiles(all, BIAS_ROWS, 32, &size);
     for (int64_t r = tile * size; r < nni_min64(all, (tile + 1) * size); r += BIAS_GROUP) {
@@ -96,7 +96,7 @@ void nni_bias_tile(const nn_step *s, nn_real *partial, int64_t tile, void *lane)
 
 void nni_bias_merge(const nn_step *s, const nn_real *partial)
 {
-    int64_t channels = nni_channels(s->out[0].shape);
+    int64_t channels = nni_channels(nni_output_shape(s));
 
     nni_gemm_kernels_of(s)->column_sums(s->din[2].at, partial, channels, nni_bias_tiles(s), channels, NULL,
                                         nni_adds(s, 2));

@@ -17,6 +17,12 @@ static inline int nni_adds(const nn_step *s, int i) { return (int)(s->accumulate
 /* Bytes so that what follows them in scratch is aligned. */
 static inline size_t nni_padded(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
 
+/* Shape of out[0]: in backward that is only there with statistics, and dout[0] only if it has a gradient. */
+static inline nn_shape nni_output_shape(const nn_step *s)
+{
+    return nn_has(&s->out[0]) ? s->out[0].shape : s->dout[0].shape;
+}
+
 /* ---- forward: out[0] = product + bias (in[2]); out[1], out[2] = its mean and variance ---- */
 
 static inline int nni_wants_moments(const nn_step *s) { return nn_has(&s->out[1]) || nn_has(&s->out[2]); }
@@ -30,7 +36,7 @@ struct nni_output {
 /* Scratch for the statistics of `tiles` row tiles; 0 without. */
 static inline size_t nni_output_bytes(const nn_step *s, int64_t tiles)
 {
-    return nni_wants_moments(s) ? 2 * (size_t)(tiles * nni_channels(s->out[0].shape)) * sizeof(nn_real) : 0;
+    return nni_wants_moments(s) ? 2 * (size_t)(tiles * nni_channels(nni_output_shape(s))) * sizeof(nn_real) : 0;
 }
 struct nni_output nni_output_of(const nn_step *s, void *scratch, int64_t tiles, int64_t tile_rows);
 /* An nni_gemm_store with its struct nni_output as its context. */
@@ -55,7 +61,7 @@ void nni_total_gradient(const nn_step *s, int64_t row0, int64_t rows, int64_t co
 int64_t nni_bias_tiles(const nn_step *s); /* 0: not wanted */
 static inline size_t nni_bias_bytes(const nn_step *s)
 {
-    return (size_t)(nni_bias_tiles(s) * nni_channels(s->out[0].shape)) * sizeof(nn_real);
+    return (size_t)(nni_bias_tiles(s) * nni_channels(nni_output_shape(s))) * sizeof(nn_real);
 }
 size_t nni_bias_lane_bytes(const nn_step *s);
 void nni_bias_tile(const nn_step *s, nn_real *partial, int64_t tile, void *lane);
