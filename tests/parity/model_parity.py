@@ -1,0 +1,164 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Compares EfficientNets with PyTorch in double precision, given the same weights, images and masks.
+
+usage: model_parity.py [BUILD] [--only NAME]
+
+Evaluation: the logits. Training: loss, every parameter's gradient, and the running statistics after three
+batches, of the optimised plan and of the debug plan. Rounding alone moves these, so the measure is PyTorch's
+own float32: libnn may be at most twice as far from float64 as that is (or 1e-6).
+"""
+import argparse
+
+import numpy as np
+import timm
+import torch
+import torchvision
+
+from parity import distance, finish, nn_parity, report
+
+EVAL_TOLERANCE, FLOOR = 2e-5, 1e-6
+EVAL = [("efficientnet_b0", 224), ("efficientnet_b4", 224), ("efficientnet_b4", 380), ("efficientnet_b6", 224),
+        ("efficientnet_b6", 528), ("efficientnet_lite0", 224)]
+TRAIN = [("efficientnet_b0", 4, 224), ("efficientnet_b6", 4, 96)]
+
+
+def ours_of_lite(name):
+    """timm's name of an entry of tf_efficientnet_lite -> ours."""
+    part = name.split(".")
+    if part[0] != "blocks":
+        where = {"conv_stem": "features.0.0", "bn1": "features.0.1", "conv_head": "features.8.0", "bn2": "features.8.1",
+                 "classifier": "classifier.1"}
+        return where[part[0]] + "." + part[1]
+    slot = {"conv_pw": "0.0", "bn1": "0.1", "conv_dw": "1.0", "bn2": "1.1", "conv_pwl": "2.0", "bn3": "2.1"}
+    if part[1] == "0":
+        slot = {"conv_dw": "0.0", "bn1": "0.1", "conv_pw": "1.0", "bn2": "1.1"}
+    return f"features.{int(part[1]) + 1}.{part[2]}.block.{slot[part[3]]}.{part[4]}"
+
+
+def build_network(name):
+    """The framework's network with random weights and running statistics near those of random images: far from
+    them the activations of 45 blocks grow until float32 itself is wrong."""
+    torch.manual_seed(1)
+    lite = "lite" in name
+    net = timm.create_model("tf_" + name) if lite else torchvision.models.get_model(name, weights=None)
+    norms = [m for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    for m in norms:
+        torch.nn.init.uniform_(m.weight, 0.7, 1.3)
+        torch.nn.init.uniform_(m.bias, -0.3, 0.3)
+        m.saved, m.momentum = m.momentum, None
+    with torch.no_grad():
+        net.train()(torch.randn(4, 3, 160, 160))
+    for m in norms:
+        m.momentum = m.saved
+        m.running_mean += 0.02 * torch.randn_like(m.running_mean) * m.running_var.sqrt()
+        m.running_var *= torch.empty_like(m.running_var).uniform_(0.9, 1.1)
+        m.num_batches_tracked.zero_()
+    rename = ours_of_lite if lite else str
+    weights = {rename(k): v.numpy().copy() for k, v in net.state_dict().items()}
+    return net, weights
+
+
+def compare_eval(build, name, size, net, weights):
+    image = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        want = net.double().eval()(image.double()).numpy()
+        single = net.float()(image).numpy()
+    got = nn_parity(build, "eval", name, weights, {"image": image.permute(0, 2, 3, 1).contiguous().numpy()})
+    d = distance(got["logits"], want)
+    report(d <= EVAL_TOLERANCE and np.std(want) > 1e-3,
+           f"{name} at {size}: logits {d:.2e} from float64 (PyTorch float32 {distance(single, want):.2e})")
+
+
+class Masked(torch.nn.Module):
+    """Stands in for dropout and stochastic depth, and multiplies with what it is given."""
+
+    def forward(self, x):
+        return x * self.mask.to(x.dtype).reshape(self.mask.shape + (1,) * (x.dim() - self.mask.dim()))
+
+
+def run_torch(net, weights, images, target, masks, dtype):
+    net.load_state_dict({k: torch.from_numpy(v) for k, v in weights.items()})
+    net.to(dtype).train()
+    losses, grads = [], None
+    for k, image in enumerate(images):
+        for path, module in net.named_modules():
+            if isinstance(module, Masked):
+                module.mask = torch.from_numpy(masks[f"mask.{k}.{path}"])
+        net.zero_grad()
+        with torch.set_grad_enabled(k == 0):
+            loss = torch.nn.functional.cross_entropy(net(image.to(dtype)), target)
+        losses.append(loss.item())
+        if k == 0:
+            loss.backward()
+            grads = {n: p.grad.double().numpy().copy() for n, p in net.named_parameters()}
+    state = {n: b.double().numpy().copy() for n, b in net.named_buffers()}
+    return np.array(losses), grads, state
+
+
+def compare_train(build, name, batch, size, net, weights):
+    generator = torch.Generator().manual_seed(3)
+    images = [torch.randn(batch, 3, size, size, generator=generator) for _ in range(3)]
+    target = torch.randint(0, 1000, (batch,), generator=generator)
+    tensors = {f"image.{k}": x.permute(0, 2, 3, 1).contiguous().numpy() for k, x in enumerate(images)}
+    tensors["target"] = target.numpy().astype("int32")
+    plans = {"debug plan": nn_parity(build, "train", name, weights, tensors, "debug"),
+             "plan": nn_parity(build, "train", name, weights, tensors)}
+
+    masks = plans["debug plan"]
+    net = net.float()
+    for path, module in list(net.named_modules()):
+        if f"mask.0.{path}" in masks:
+            parent, _, leaf = path.rpartition(".")
+            setattr(net.get_submodule(parent), leaf, Masked())
+    drawn = sum(k.startswith("mask.0.") for k in masks)
+    expected = sum(isinstance(m, Masked) for m in net.modules())
+    zeros = np.mean([np.mean(v == 0) for k, v in masks.items() if k.startswith("mask.")])
+    left = [p for p, m in net.named_modules() if isinstance(m, (torch.nn.Dropout, torchvision.ops.StochasticDepth)) and m.p]
+    used = [p for p in left if not p.endswith("stochastic_depth") or net.get_submodule(p.rpartition(".")[0]).use_res_connect]
+    report(drawn == expected > 1 and not used, f"{name}: {drawn} masks ({100 * zeros:.0f} % dropped) injected, {len(used)} not drawn")
+
+    right = run_torch(net, weights, images, target, masks, torch.float64)
+    single = run_torch(net, weights, images, target, masks, torch.float32)
+    for plan, got in plans.items():
+        what = f"{name}, batch {batch} at {size}, {plan}:"
+        loss = np.array([got[f"loss.{k}"] for k in range(3)])
+        near, allowed = distance(loss, right[0]), max(FLOOR, 2 * distance(single[0], right[0]))
+        report(near <= allowed, f"{what} losses {near:.2e} from float64 (allowed {allowed:.2e})")
+        for kind, a, b in (("grad", right[1], single[1]), ("state", right[2], single[2])):
+            ratios, worst = [], 0
+            for n in a:
+                d = distance(got[f"{kind}.{n}"], a[n])
+                t = distance(b[n], a[n])
+                ratios.append((d / max(t, FLOOR / 2), n, d, t))
+                worst = max(worst, d)
+            ratios.sort(reverse=True)
+            ratio, n, d, t = ratios[0]
+            report(ratio <= 2, f"{what} {len(a)} {kind}s at most {worst:.2e} from float64; the worst against PyTorch float32, "
+                               f"{n}, {d:.2e} to {t:.2e}; median ratio {ratios[len(ratios) // 2][0]:.2f}")
+            for r in ratios[1:6]:
+                if r[0] > 2:
+                    print("     and %s, %.2e to %.2e" % r[1:])
+            if ratio > 2:
+                print(f"     {sum(r[0] > 2 for r in ratios)} of {len(ratios)} are too far")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("build", nargs="?", default="build")
+    parser.add_argument("--only", default="", help="networks whose name contains this")
+    options = parser.parse_args()
+    for name in dict.fromkeys(n for n, _ in EVAL):
+        if options.only not in name:
+            continue
+        net, weights = build_network(name)
+        for other, size in EVAL:
+            if other == name:
+                compare_eval(options.build, name, size, net, weights)
+        for other, batch, size in TRAIN:
+            if other == name:
+                compare_train(options.build, name, batch, size, net, weights)
+    finish()
+
+
+main()

@@ -1,0 +1,46 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# Compares libnn with the frameworks it claims to agree with, on this machine's CPU: builds every
+# driver (tests/parity/*.c) and runs every script (tests/parity/*.py, or those named as arguments),
+# each of which prints lines that begin with PASS or FAIL and exits non-zero if anything failed.
+#
+# The frameworks go into build/parity-venv; NN_PARITY_VENV names a virtual environment that has them.
+set -eu
+cd "$(dirname "$0")/../.."
+
+make=${MAKE:-make}
+venv=${NN_PARITY_VENV:-build/parity-venv}
+if [ ! -x "$venv/bin/python" ]; then
+    "${PYTHON:-python3}" -m venv "$venv"
+fi
+if ! "$venv/bin/python" -c 'import torch, torchvision, timm, numpy, PIL, safetensors, sklearn, cv2' 2>/dev/null; then
+    "$venv/bin/python" -m pip install --quiet torch torchvision --index-url https://download.pytorch.org/whl/cpu ||
+        "$venv/bin/python" -m pip install --quiet torch torchvision
+    "$venv/bin/python" -m pip install --quiet timm numpy pillow safetensors scikit-learn opencv-python-headless
+fi
+
+targets=
+doubles=
+for c in tests/parity/*.c; do
+    [ -e "$c" ] || continue
+    targets="$targets build/${c%.c}"
+done
+for c in tests/parity/nn_parity.c; do
+    doubles="$doubles build/double/${c%.c}"
+done
+"$make" -s $targets
+"$make" -s REAL=double $doubles
+
+if [ $# -eq 0 ]; then
+    set -- tests/parity/*.py
+fi
+failed=0
+for script; do
+    case $script in
+    */parity.py) continue ;; # what the others import
+    esac
+    echo "== $script"
+    "$venv/bin/python" "$script" build || failed=1
+done
+exit $failed
