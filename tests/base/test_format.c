@@ -22,7 +22,8 @@ static const struct kind kinds[] = {
 
 static double value(const struct kind *k, unsigned x)
 {
-    int bias = (1 << (k->exponent_bits - 1)) - 1, e = (int)(x >> k->mantissa_bits) & ((1 << k->exponent_bits) - 1);
+    int bias = (1 << (k->exponent_bits - 1)) - 1,
+        e = (int)(x >> k->mantissa_bits) & ((1 << k->exponent_bits) - 1);
     unsigned m = x & ((1u << k->mantissa_bits) - 1u);
     double sign = x & 0x8000u ? -1 : 1;
 
@@ -60,11 +61,12 @@ START_TEST(every_value)
         if (isnan(expected)) {
             ck_assert_msg(isnan(got), "%s %04x is not NaN", k->name, x);
             ck_assert_msg(isnan(k->widen(k->narrow(got))), "%s: NaN %04x did not survive", k->name, x);
-            ck_assert_msg((k->narrow(got) & 0x8000u) == (x & 0x8000u), "%s: NaN %04x lost its sign", k->name, x);
+            ck_assert_msg((k->narrow(got) & 0x8000u) == (x & 0x8000u), "%s: NaN %04x lost its sign", k->name,
+                          x);
             continue;
         }
-        ck_assert_msg((double)got == expected && !signbit(got) == !(x & 0x8000u), "%s %04x is %a, expected %a", k->name,
-                      x, (double)got, expected);
+        ck_assert_msg((double)got == expected && !signbit(got) == !(x & 0x8000u),
+                      "%s %04x is %a, expected %a", k->name, x, (double)got, expected);
         ck_assert_msg(k->narrow(got) == x, "%s %04x comes back as %04x", k->name, x, k->narrow(got));
     }
 }
@@ -88,10 +90,10 @@ START_TEST(every_boundary)
             ck_assert_msg(k->narrow(float_of(u)) == (even | sign), "%s: %a became %04x, not %04x", k->name,
                           (double)float_of(u), k->narrow(float_of(u)), even | sign);
             if (u & 0x7fffffffu)
-                ck_assert_msg(k->narrow(float_of(u - 1)) == (x | sign), "%s: %a became %04x, not %04x", k->name,
-                              (double)float_of(u - 1), k->narrow(float_of(u - 1)), x | sign);
-            ck_assert_msg(k->narrow(float_of(u + 1)) == ((x + 1) | sign), "%s: %a became %04x, not %04x", k->name,
-                          (double)float_of(u + 1), k->narrow(float_of(u + 1)), (x + 1) | sign);
+                ck_assert_msg(k->narrow(float_of(u - 1)) == (x | sign), "%s: %a became %04x, not %04x",
+                              k->name, (double)float_of(u - 1), k->narrow(float_of(u - 1)), x | sign);
+            ck_assert_msg(k->narrow(float_of(u + 1)) == ((x + 1) | sign), "%s: %a became %04x, not %04x",
+                          k->name, (double)float_of(u + 1), k->narrow(float_of(u + 1)), (x + 1) | sign);
         }
 }
 END_TEST
@@ -129,8 +131,8 @@ START_TEST(nearest)
         } else {
             low += a - value(k, low) >= (value(k, low) - value(k, low - 1)) / 2;
         }
-        ck_assert_msg(k->narrow(x) == (low | (signbit(x) ? 0x8000u : 0u)), "%s: %a became %04x, not %04x", k->name,
-                      (double)x, k->narrow(x), low);
+        ck_assert_msg(k->narrow(x) == (low | (signbit(x) ? 0x8000u : 0u)), "%s: %a became %04x, not %04x",
+                      k->name, (double)x, k->narrow(x), low);
     }
 }
 END_TEST

@@ -56,7 +56,8 @@ START_TEST(each_tile_once)
         for (int round = 1; round <= 3; round++)
             nni_pool_run(p, sizes[k], count, &j);
         for (int64_t i = 0; i < TILES; i++)
-            wrong += atomic_load(&j.runs[i]) != (i < sizes[k] ? 3 : 0) || j.plain[i] != (i < sizes[k] ? 3 * (i + 1) : 0);
+            wrong += atomic_load(&j.runs[i]) != (i < sizes[k] ? 3 : 0) ||
+                     j.plain[i] != (i < sizes[k] ? 3 * (i + 1) : 0);
         ck_assert_int_eq(wrong, 0);
         ck_assert_int_eq(atomic_load(&j.wrong_lane), 0);
         ck_assert_int_eq(atomic_load(&j.clash), 0);

@@ -34,7 +34,8 @@ END_TEST
 
 START_TEST(streams)
 {
-    nni_stream a = nni_stream_of(1, 2), again = nni_stream_of(1, 2), b = nni_stream_of(1, 3), c = nni_stream_of(2, 2);
+    nni_stream a = nni_stream_of(1, 2), again = nni_stream_of(1, 2), b = nni_stream_of(1, 3),
+               c = nni_stream_of(2, 2);
     nni_stream high = nni_stream_of(UINT64_C(1) << 32 | 1, 2), swapped = nni_stream_of(2, 1);
     uint32_t base[4], word[4];
 

@@ -229,12 +229,12 @@ START_TEST(old_or_new)
         rc = replace(&why);
         fail_at = -1;
         /* Only the last call, closing the folder, cannot matter. */
-        ck_assert_msg(rc != NN_OK || k == total - 1, "call %lld of %lld failed and nobody noticed", (long long)k,
-                      (long long)total);
-        ck_assert_msg(holds(old_text, sizeof old_text) || holds(new_text, sizeof new_text), "after call %lld of %lld",
+        ck_assert_msg(rc != NN_OK || k == total - 1, "call %lld of %lld failed and nobody noticed",
                       (long long)k, (long long)total);
-        ck_assert_msg(rc == NN_OK || strstr(why.text, path), "call %lld: \"%s\" does not name the file", (long long)k,
-                      why.text);
+        ck_assert_msg(holds(old_text, sizeof old_text) || holds(new_text, sizeof new_text),
+                      "after call %lld of %lld", (long long)k, (long long)total);
+        ck_assert_msg(rc == NN_OK || strstr(why.text, path), "call %lld: \"%s\" does not name the file",
+                      (long long)k, why.text);
         old_left += holds(old_text, sizeof old_text);
         ck_assert_msg(files() == 1, "a temporary file was left after call %lld", (long long)k);
         ck_assert_int_eq(live, 0);

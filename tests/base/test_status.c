@@ -10,8 +10,8 @@
 
 START_TEST(codes_have_texts)
 {
-#define X(name, value, text)                                                                 \
-    ck_assert_str_eq(nn_strerror(name), text);                                               \
+#define X(name, value, text)                                                                                 \
+    ck_assert_str_eq(nn_strerror(name), text);                                                               \
     ck_assert_int_eq(name, value);
     NN_STATUS_LIST(X)
 #undef X

@@ -60,10 +60,11 @@ static int compiles(const char *compiler, const char *language, const char *stan
     char command[2048];
     int status;
 
-    (void)snprintf(command, sizeof command,
-                   "printf '#include <nn/%s>\\n#include <nn/%s>\\nextern int nn_here;\\n' | %s -x %s -std=%s %s -I'%s' "
-                   "-fsyntax-only - 1>&2",
-                   name, name, compiler, language, standard, warnings, include_folder);
+    (void)snprintf(
+        command, sizeof command,
+        "printf '#include <nn/%s>\\n#include <nn/%s>\\nextern int nn_here;\\n' | %s -x %s -std=%s %s -I'%s' "
+        "-fsyntax-only - 1>&2",
+        name, name, compiler, language, standard, warnings, include_folder);
     status = system(command);
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
@@ -99,8 +100,8 @@ START_TEST(alone_in_c)
 {
     const char *compiler = compiler_of("CC", "cc");
 
-    ck_assert_msg(!compiler || compiles(compiler, "c", "c11", header[_i]) == 0, "nn/%s does not compile alone as C11",
-                  header[_i]);
+    ck_assert_msg(!compiler || compiles(compiler, "c", "c11", header[_i]) == 0,
+                  "nn/%s does not compile alone as C11", header[_i]);
 }
 END_TEST
 
@@ -129,7 +130,8 @@ START_TEST(umbrella)
     text[n] = 0;
     for (int i = 0; i < headers; i++) {
         (void)snprintf(line, sizeof line, "#include <nn/%.63s>", header[i]);
-        ck_assert_msg(!strcmp(header[i], "nn.h") || strstr(text, line), "nn.h does not include nn/%s", header[i]);
+        ck_assert_msg(!strcmp(header[i], "nn.h") || strstr(text, line), "nn.h does not include nn/%s",
+                      header[i]);
     }
 }
 END_TEST

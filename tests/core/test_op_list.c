@@ -54,7 +54,8 @@ START_TEST(is_complete)
     for (int k = 0; k < NN_SLOTS; k++)
         ck_assert_msg(op->slot[k] < NN_MAX_IN, "%s: slot %d is out of range", op->name, k);
     if (op->slot[NN_SLOT_AFFINE])
-        ck_assert_msg(op->optional & NN_IN(op->slot[NN_SLOT_AFFINE]), "%s: a slot's inputs are optional", op->name);
+        ck_assert_msg(op->optional & NN_IN(op->slot[NN_SLOT_AFFINE]), "%s: a slot's inputs are optional",
+                      op->name);
 }
 END_TEST
 

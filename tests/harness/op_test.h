@@ -11,7 +11,8 @@
  *     operands and their gradients are then planned memory that may be aliased), with each single
  *     gradient not wanted, with a single output seeded, and with parameters as parameters, run
  *     twice with NN_ACCUMULATE;
- *   - two runs, and one and three threads, equal to the bit; inputs unchanged; guard zones intact.
+ *   - two runs, and one and three threads, equal to the bit; inputs unchanged; guard zones intact;
+ *     memory that nobody has written is NaN.
  *
  * Run with --bench a test program prints times instead of testing (--isa X, --threads N).
  *
@@ -26,7 +27,7 @@
  *             out[0][i] = in[0][i] / (1 + exp(-in[0][i]));
  *     }
  *     static const op_case cases[] = {
- *         { .name = "small", .in = { { .shape = { { 2, 3, 3, 5 }, 4 } } }, .build = record, .oracle = oracle },
+ *         { .name = "small", .in = { { .shape = { { 2, 3, 5 }, 3 } } }, .build = record, .oracle = oracle },
  *         { .name = "b6", .in = { { .shape = { { 8, 112, 112, 56 }, 4 } } }, .build = record, .bench = 1 },
  *     };
  *     int main(int argc, char **argv)
@@ -43,8 +44,8 @@
 
 typedef struct op_input {
     nn_shape shape;
-    nn_dtype type;        /* zero (NN_F32): NN_REAL */
-    double low, high;     /* uniform in [low,high); integers in [low,high]. Both 0: [-1,1), U8 0..255, I32 0..9 */
+    nn_dtype type;    /* zero (NN_F32): NN_REAL */
+    double low, high; /* uniform in [low,high); integers in [low,high]. Both 0: [-1,1), U8 0..255, I32 0..9 */
     const double *values; /* instead of random numbers: all elements */
     int simplex;          /* rows (last dimension) are positive and sum to 1 */
     int absent;           /* NULL is passed */
@@ -70,7 +71,7 @@ struct op_case {
     nn_mode mode;
     double tolerance; /* factor on all bounds; 0: 1 */
     int no_backward;  /* the op has no derivative */
-    int probes;       /* elements per input compared with central differences; 0: 40 */
+    int probes;       /* elements per input compared with central differences; 0: 40, 16 of large ones */
     int bench;        /* only run by --bench (large shapes) */
     int fails;        /* the status with which recording must fail ... */
     const char *says; /* ... and a part of the message */

@@ -38,7 +38,7 @@ static void oracle(const op_case *c, const double *const *in, double *const *out
     for (int64_t i = 0; i < nn_shape_count(c->in[0].shape); i++) {
         double x = in[0][i];
 
-        out[0][i] = to->type == NN_BF16 ? rounded((double)(float)x, 8)
+        out[0][i] = to->type == NN_BF16  ? rounded((double)(float)x, 8)
                     : to->type == NN_F16 ? rounded((double)(float)x, 11)
                     : to->type == NN_F32 ? (double)(float)x
                                          : x;
@@ -49,16 +49,65 @@ static const struct to real = { NN_REAL, 0 }, bf16 = { NN_BF16, 0 }, f16 = { NN_
 static const struct to through_bf16 = { NN_BF16, 1 }, through_f16 = { NN_F16, 1 };
 
 static const op_case cases[] = {
-    { .name = "bytes", .in = { { .shape = { { 2, 5, 7, 3 }, 4 }, .type = NN_U8 } }, .build = record, .oracle = oracle, .extra = &real, .no_backward = 1 },
-    { .name = "many bytes", .in = { { .shape = { { 3, 9001 }, 2 }, .type = NN_U8 } }, .build = record, .oracle = oracle, .extra = &real, .no_backward = 1 },
-    { .name = "to bfloat16", .in = { { .shape = { { 9000 }, 1 } } }, .build = record, .oracle = oracle, .extra = &bf16, .no_backward = 1 },
-    { .name = "to half", .in = { { .shape = { { 9000 }, 1 }, .low = 0.001, .high = 60000 } }, .build = record, .oracle = oracle, .extra = &f16, .no_backward = 1 },
-    { .name = "from bfloat16", .in = { { .shape = { { 77 }, 1 }, .type = NN_BF16 } }, .build = record, .oracle = oracle, .extra = &real, .no_backward = 1 },
-    { .name = "from half", .in = { { .shape = { { 77 }, 1 }, .type = NN_F16 } }, .build = record, .oracle = oracle, .extra = &real, .no_backward = 1 },
-    { .name = "bytes to bfloat16", .in = { { .shape = { { 300 }, 1 }, .type = NN_U8 } }, .build = record, .oracle = oracle, .extra = &bf16, .no_backward = 1 },
-    { .name = "from integers", .in = { { .shape = { { 3 }, 1 }, .type = NN_I32 } }, .build = record, .extra = &real, .fails = NN_ESHAPE, .says = "I32" },
-    { .name = "bench bytes", .in = { { .shape = { { 32, 224, 224, 3 }, 4 }, .type = NN_U8 } }, .build = record, .extra = &real, .no_backward = 1, .bench = 1 },
-    { .name = "bench bfloat16", .in = { { .shape = { { 8, 112, 112, 32 }, 4 } } }, .build = record, .extra = &through_bf16, .bench = 1 },
+    { .name = "bytes",
+      .in = { { .shape = { { 2, 5, 7, 3 }, 4 }, .type = NN_U8 } },
+      .build = record,
+      .oracle = oracle,
+      .extra = &real,
+      .no_backward = 1 },
+    { .name = "many bytes",
+      .in = { { .shape = { { 3, 9001 }, 2 }, .type = NN_U8 } },
+      .build = record,
+      .oracle = oracle,
+      .extra = &real,
+      .no_backward = 1 },
+    { .name = "to bfloat16",
+      .in = { { .shape = { { 9000 }, 1 } } },
+      .build = record,
+      .oracle = oracle,
+      .extra = &bf16,
+      .no_backward = 1 },
+    { .name = "to half",
+      .in = { { .shape = { { 9000 }, 1 }, .low = 0.001, .high = 60000 } },
+      .build = record,
+      .oracle = oracle,
+      .extra = &f16,
+      .no_backward = 1 },
+    { .name = "from bfloat16",
+      .in = { { .shape = { { 77 }, 1 }, .type = NN_BF16 } },
+      .build = record,
+      .oracle = oracle,
+      .extra = &real,
+      .no_backward = 1 },
+    { .name = "from half",
+      .in = { { .shape = { { 77 }, 1 }, .type = NN_F16 } },
+      .build = record,
+      .oracle = oracle,
+      .extra = &real,
+      .no_backward = 1 },
+    { .name = "bytes to bfloat16",
+      .in = { { .shape = { { 300 }, 1 }, .type = NN_U8 } },
+      .build = record,
+      .oracle = oracle,
+      .extra = &bf16,
+      .no_backward = 1 },
+    { .name = "from integers",
+      .in = { { .shape = { { 3 }, 1 }, .type = NN_I32 } },
+      .build = record,
+      .extra = &real,
+      .fails = NN_ESHAPE,
+      .says = "I32" },
+    { .name = "bench bytes",
+      .in = { { .shape = { { 32, 224, 224, 3 }, 4 }, .type = NN_U8 } },
+      .build = record,
+      .extra = &real,
+      .no_backward = 1,
+      .bench = 1 },
+    { .name = "bench bfloat16",
+      .in = { { .shape = { { 8, 112, 112, 32 }, 4 } } },
+      .build = record,
+      .extra = &through_bf16,
+      .bench = 1 },
 };
 
 /* The difference quotient of a rounding says nothing; its derivative here is 1 by definition. What
@@ -78,8 +127,10 @@ static void straight_through(const struct to *to, int bits)
     x = nn_input(g, "x", NN_REAL, NN_SHAPE1(N));
     in[0] = x;
     (void)record(g, &c, in, y);
-    ck_assert_msg(nn_compile(&p, g, (nn_plan_opts){ .inputs = &x, .input_count = 1, .seeds = y, .seed_count = 1 }) == NN_OK,
-                  "%s", nn_graph_error(g));
+    ck_assert_msg(
+        nn_compile(&p, g, (nn_plan_opts){ .inputs = &x, .input_count = 1, .seeds = y, .seed_count = 1 }) ==
+            NN_OK,
+        "%s", nn_graph_error(g));
     for (int i = 0; i < N; i++) {
         data[i] = (nn_real)op_test_uniform(1, i, 0.5, 3);
         seed[i] = (nn_real)(float)op_test_uniform(2, i, 0.5, 3);

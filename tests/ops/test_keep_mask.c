@@ -24,7 +24,8 @@ static nn_tensor *record(nn_graph *g, const op_case *c, nn_tensor *const *in, nn
     if (d->kind == 0)
         return out[0] = nn_keep_mask(g, nn_shape_get(in[0]), d->p);
     /* Something must follow: an output that is the input itself has no backward segment. */
-    return out[0] = nn_scale(g, d->kind == 1 ? nn_dropout(g, in[0], d->p) : nn_drop_path(g, in[0], d->p), 1, 0);
+    return out[0] =
+               nn_scale(g, d->kind == 1 ? nn_dropout(g, in[0], d->p) : nn_drop_path(g, in[0], d->p), 1, 0);
 }
 
 static void identity(const op_case *c, const double *const *in, double *const *out)
@@ -35,16 +36,51 @@ static void identity(const op_case *c, const double *const *in, double *const *o
 static const struct drop minus = { -0.1, 0 }, one = { 1, 0 }, dropout_one = { 1, 1 }, path_nan = { NAN, 2 };
 static const struct drop half_path = { 0.5, 2 }, half = { 0.5, 1 }, zero = { 0, 1 }, zero_path = { 0, 2 };
 
-#define SMALL { { .shape = { { 2, 3, 4 }, 3 } } }
+#define SMALL                                                                                                \
+    {                                                                                                        \
+        {                                                                                                    \
+            .shape = { { 2, 3, 4 }, 3 }                                                                      \
+        }                                                                                                    \
+    }
 static const op_case cases[] = {
-    { .name = "dropout in evaluation", .in = SMALL, .build = record, .oracle = identity, .extra = &half, .mode = NN_EVAL },
-    { .name = "stochastic depth in evaluation", .in = SMALL, .build = record, .oracle = identity, .extra = &half_path, .mode = NN_EVAL },
-    { .name = "dropout of nothing", .in = SMALL, .build = record, .oracle = identity, .extra = &zero, .mode = NN_TRAIN },
-    { .name = "stochastic depth of nothing", .in = SMALL, .build = record, .oracle = identity, .extra = &zero_path, .mode = NN_TRAIN },
+    { .name = "dropout in evaluation",
+      .in = SMALL,
+      .build = record,
+      .oracle = identity,
+      .extra = &half,
+      .mode = NN_EVAL },
+    { .name = "stochastic depth in evaluation",
+      .in = SMALL,
+      .build = record,
+      .oracle = identity,
+      .extra = &half_path,
+      .mode = NN_EVAL },
+    { .name = "dropout of nothing",
+      .in = SMALL,
+      .build = record,
+      .oracle = identity,
+      .extra = &zero,
+      .mode = NN_TRAIN },
+    { .name = "stochastic depth of nothing",
+      .in = SMALL,
+      .build = record,
+      .oracle = identity,
+      .extra = &zero_path,
+      .mode = NN_TRAIN },
     { .name = "negative", .in = SMALL, .build = record, .extra = &minus, .fails = NN_ESHAPE, .says = "-0.1" },
     { .name = "all", .in = SMALL, .build = record, .extra = &one, .fails = NN_ESHAPE, .says = "[0,1)" },
-    { .name = "dropout of all", .in = SMALL, .build = record, .extra = &dropout_one, .fails = NN_EINVAL, .says = "dropout" },
-    { .name = "stochastic depth of NaN", .in = SMALL, .build = record, .extra = &path_nan, .fails = NN_EINVAL, .says = "drop_path" },
+    { .name = "dropout of all",
+      .in = SMALL,
+      .build = record,
+      .extra = &dropout_one,
+      .fails = NN_EINVAL,
+      .says = "dropout" },
+    { .name = "stochastic depth of NaN",
+      .in = SMALL,
+      .build = record,
+      .extra = &path_nan,
+      .fails = NN_EINVAL,
+      .says = "drop_path" },
 };
 
 static nn_tensor *one_mask(nn_graph *g, nn_shape shape, double p, const char *name)
@@ -64,14 +100,21 @@ static nn_plan *plan_of(nn_device *device, nn_shape shape, struct drop d, uint64
     ck_assert_int_eq(nn_graph_new(&g, device, NULL, NN_TRAIN), NN_OK);
     nn_push(g, "block");
     x = nn_input(g, "x", NN_REAL, shape);
-    y = d.kind == 0 ? nn_keep_mask(g, shape, d.p) : d.kind == 1 ? nn_dropout(g, x, d.p) : nn_drop_path(g, x, d.p);
+    y = d.kind == 0   ? nn_keep_mask(g, shape, d.p)
+        : d.kind == 1 ? nn_dropout(g, x, d.p)
+                      : nn_drop_path(g, x, d.p);
     ck_assert_msg(y != NULL, "%s", nn_graph_error(g));
     (void)nn_observe(g, "y", y);
     for (int64_t i = 0; key && i < g->nodes; i++)
         if (g->node[i]->op == &nn_op_keep_mask)
             *key = g->node[i]->key;
-    ck_assert_msg(nn_compile(&p, g, (nn_plan_opts){ .seed = seed, .inputs = &x, .input_count = 1, .seeds = &y,
-                                                    .seed_count = d.kind != 0, .flags = NN_PLAN_DEBUG }) == NN_OK,
+    ck_assert_msg(nn_compile(&p, g,
+                             (nn_plan_opts){ .seed = seed,
+                                             .inputs = &x,
+                                             .input_count = 1,
+                                             .seeds = &y,
+                                             .seed_count = d.kind != 0,
+                                             .flags = NN_PLAN_DEBUG }) == NN_OK,
                   "%s", nn_graph_error(g));
     at = nn_host(p, "x", NULL);
     for (int64_t i = 0; i < n && at; i++)
@@ -88,7 +131,9 @@ static void values(nn_plan *p, nn_real *y, int64_t n)
 
 START_TEST(numbers_of_the_stream)
 {
-    static const nn_shape shapes[] = { { { 3, 5, 7 }, 3 }, { { 4, 1, 1, 1 }, 4 }, { { 9 }, 1 }, { { 2, 10001 }, 2 }, { { 3000, 2 }, 2 } };
+    static const nn_shape shapes[] = {
+        { { 3, 5, 7 }, 3 }, { { 4, 1, 1, 1 }, 4 }, { { 9 }, 1 }, { { 2, 10001 }, 2 }, { { 3000, 2 }, 2 }
+    };
     static nn_real y[20002];
 
     for (int k = 0; k < OP_COUNT(shapes); k++)
@@ -110,8 +155,8 @@ START_TEST(numbers_of_the_stream)
 
                     nni_stream_at(&s, (uint64_t)(1000 + r), 17, (uint32_t)(e / 4), word);
                     expected = nni_uniform(word[e % 4]) >= 0.3 ? (nn_real)(1 / 0.7) : 0;
-                    ck_assert_msg(y[r * width + e] == expected, "shape %d, row %lld, element %lld", k, (long long)r,
-                                  (long long)e);
+                    ck_assert_msg(y[r * width + e] == expected, "shape %d, row %lld, element %lld", k,
+                                  (long long)r, (long long)e);
                 }
             nn_plan_free(p);
             nn_close(device);

@@ -31,21 +31,51 @@ static void oracle(const op_case *c, const double *const *in, double *const *out
 }
 
 static const int64_t all[4] = { 1, 2, 3, 4 }, top[4] = { 2, 0, 0, 0 }, bottom[4] = { 0, 1, 0, 0 };
-static const int64_t left[4] = { 0, 0, 1, 0 }, right[4] = { 0, 0, 0, 5 }, none[4] = { 0 }, minus[4] = { 0, -1, 0, 0 };
+static const int64_t left[4] = { 0, 0, 1, 0 }, right[4] = { 0, 0, 0, 5 }, none[4] = { 0 },
+                     minus[4] = { 0, -1, 0, 0 };
 
-#define SMALL { { .shape = { { 2, 3, 4, 5 }, 4 } } }
+#define SMALL                                                                                                \
+    {                                                                                                        \
+        {                                                                                                    \
+            .shape = { { 2, 3, 4, 5 }, 4 }                                                                   \
+        }                                                                                                    \
+    }
 static const op_case cases[] = {
-    { .name = "all sides", .in = SMALL, .build = record, .oracle = oracle, .extra = all, .expect = { { { 2, 6, 11, 5 }, 4 } } },
+    { .name = "all sides",
+      .in = SMALL,
+      .build = record,
+      .oracle = oracle,
+      .extra = all,
+      .expect = { { { 2, 6, 11, 5 }, 4 } } },
     { .name = "top", .in = SMALL, .build = record, .oracle = oracle, .extra = top },
     { .name = "bottom", .in = SMALL, .build = record, .oracle = oracle, .extra = bottom },
     { .name = "left", .in = SMALL, .build = record, .oracle = oracle, .extra = left },
     { .name = "right", .in = SMALL, .build = record, .oracle = oracle, .extra = right },
     { .name = "nothing", .in = SMALL, .build = record, .oracle = oracle, .extra = none },
-    { .name = "several tiles", .in = { { .shape = { { 2, 33, 40, 16 }, 4 } } }, .build = record, .oracle = oracle, .extra = all, .probes = 20 },
-    { .name = "bytes", .in = { { .shape = { { 2, 3, 4, 3 }, 4 }, .type = NN_U8 } }, .build = record, .oracle = oracle, .extra = all, .no_backward = 1 },
+    { .name = "several tiles",
+      .in = { { .shape = { { 2, 33, 40, 16 }, 4 } } },
+      .build = record,
+      .oracle = oracle,
+      .extra = all,
+      .probes = 20 },
+    { .name = "bytes",
+      .in = { { .shape = { { 2, 3, 4, 3 }, 4 }, .type = NN_U8 } },
+      .build = record,
+      .oracle = oracle,
+      .extra = all,
+      .no_backward = 1 },
     { .name = "negative", .in = SMALL, .build = record, .extra = minus, .fails = NN_ESHAPE, .says = "-1" },
-    { .name = "a matrix", .in = { { .shape = { { 3, 4 }, 2 } } }, .build = record, .extra = all, .fails = NN_ESHAPE, .says = "[3,4]" },
-    { .name = "bench", .in = { { .shape = { { 8, 112, 112, 32 }, 4 } } }, .build = record, .extra = all, .bench = 1 },
+    { .name = "a matrix",
+      .in = { { .shape = { { 3, 4 }, 2 } } },
+      .build = record,
+      .extra = all,
+      .fails = NN_ESHAPE,
+      .says = "[3,4]" },
+    { .name = "bench",
+      .in = { { .shape = { { 8, 112, 112, 32 }, 4 } } },
+      .build = record,
+      .extra = all,
+      .bench = 1 },
 };
 
 int main(int argc, char **argv)

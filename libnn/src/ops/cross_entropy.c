@@ -35,7 +35,10 @@ static int64_t class_of(const nn_operand *target, int64_t r, int64_t classes)
     return y >= 0 && y < classes ? y : -1;
 }
 
-static double weight_of(const nn_operand *w, int64_t c) { return nn_has(w) ? (double)((const nn_real *)w->at)[c] : 1; }
+static double weight_of(const nn_operand *w, int64_t c)
+{
+    return nn_has(w) ? (double)((const nn_real *)w->at)[c] : 1;
+}
 
 /* q[r,c] of the comment above. */
 static double share(const nn_step *s, int64_t r, int64_t c, int64_t y, int64_t classes)
@@ -163,7 +166,8 @@ static int infer(nn_node *node)
     if (nn_type_get(node->in[0]) != NN_REAL || z.rank != 2 || z.dim[1] < 1)
         return nn_infer_fail(node, "the logits are %s %s; [N,C] %s wanted", nni_shape_text(z, &one),
                              nn_dtype_name(nn_type_get(node->in[0])), nn_dtype_name(NN_REAL));
-    if (!(type == NN_I32 && nn_shape_equal(t, NN_SHAPE1(z.dim[0]))) && !(type == NN_REAL && nn_shape_equal(t, z)))
+    if (!(type == NN_I32 && nn_shape_equal(t, NN_SHAPE1(z.dim[0]))) &&
+        !(type == NN_REAL && nn_shape_equal(t, z)))
         return nn_infer_fail(node, "the target is %s %s for logits %s; [N] I32 or [N,C] %s wanted",
                              nni_shape_text(t, &one), nn_dtype_name(type), nni_shape_text(z, &two),
                              nn_dtype_name(NN_REAL));

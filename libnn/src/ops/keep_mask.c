@@ -28,7 +28,8 @@ static void mask_tile(const nn_step *s, int64_t tile, void *lane)
     const struct attrs *a = s->attrs;
     int64_t rows = s->out[0].shape.dim[0], width = nn_shape_count(s->out[0].shape) / rows;
     int64_t row = tile / s->choice[0] * s->choice[1], at = tile % s->choice[0] * PART;
-    int64_t last = row + s->choice[1] < rows ? row + s->choice[1] : rows, end = at + PART < width ? at + PART : width;
+    int64_t last = row + s->choice[1] < rows ? row + s->choice[1] : rows,
+            end = at + PART < width ? at + PART : width;
     nni_stream stream = nni_stream_of(s->now->seed, s->key);
     nn_real kept = (nn_real)(1 / (1 - a->p)), *y = s->out[0].at;
 
@@ -37,7 +38,8 @@ static void mask_tile(const nn_step *s, int64_t tile, void *lane)
         for (int64_t e = at; e < end; e += 4) {
             uint32_t word[4];
 
-            nni_stream_at(&stream, (uint64_t)(s->now->sample + r), (uint32_t)s->now->step, (uint32_t)(e / 4), word);
+            nni_stream_at(&stream, (uint64_t)(s->now->sample + r), (uint32_t)s->now->step, (uint32_t)(e / 4),
+                          word);
             for (int64_t k = 0; k < 4 && e + k < end; k++)
                 y[r * width + e + k] = nni_uniform(word[k]) >= a->p ? kept : 0;
         }

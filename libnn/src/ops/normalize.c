@@ -19,7 +19,10 @@ struct attrs {
 /* Pixels of a tile. */
 enum { TILE = 4096 };
 
-static double value(const struct attrs *a, double x, int c) { return (x / a->maximum - a->mean[c]) / a->std[c]; }
+static double value(const struct attrs *a, double x, int c)
+{
+    return (x / a->maximum - a->mean[c]) / a->std[c];
+}
 
 static void table_run(const nn_step *s, int64_t tile, void *lane)
 {
@@ -109,7 +112,8 @@ static int infer(nn_node *node)
     nni_text text;
 
     if (type != NN_U8 && type != NN_REAL)
-        return nn_infer_fail(node, "pixels are %s; U8 or %s wanted", nn_dtype_name(type), nn_dtype_name(NN_REAL));
+        return nn_infer_fail(node, "pixels are %s; U8 or %s wanted", nn_dtype_name(type),
+                             nn_dtype_name(NN_REAL));
     if (shape.rank != 4 || shape.dim[3] != 3)
         return nn_infer_fail(node, "pixels are %s; [N,H,W,3] wanted", nni_shape_text(shape, &text));
     if (!(a->maximum > 0) || !isfinite(a->maximum))
@@ -133,7 +137,9 @@ const nn_op nn_op_normalize = {
 
 nn_tensor *nn_normalize(nn_graph *g, nn_tensor *x, const double mean[3], const double std[3], double maximum)
 {
-    struct attrs a = { .mean = { mean[0], mean[1], mean[2] }, .std = { std[0], std[1], std[2] }, .maximum = maximum };
+    struct attrs a = { .mean = { mean[0], mean[1], mean[2] },
+                       .std = { std[0], std[1], std[2] },
+                       .maximum = maximum };
 
     return nn_apply(g, &nn_op_normalize, &a, &x, 1);
 }

@@ -21,8 +21,10 @@ static void pad_tile(const nn_step *s, int64_t tile, void *lane)
     const struct attrs *a = s->attrs;
     const nn_shape *x = &s->in[0].shape, *y = &s->out[0].shape;
     size_t size = nn_dtype_size(s->in[0].type), pixel = (size_t)x->dim[3] * size;
-    size_t left = (size_t)a->left * pixel, inside = (size_t)x->dim[2] * pixel, right = (size_t)a->right * pixel;
-    int64_t rows = y->dim[0] * y->dim[1], end = (tile + 1) * s->choice[0] < rows ? (tile + 1) * s->choice[0] : rows;
+    size_t left = (size_t)a->left * pixel, inside = (size_t)x->dim[2] * pixel,
+           right = (size_t)a->right * pixel;
+    int64_t rows = y->dim[0] * y->dim[1],
+            end = (tile + 1) * s->choice[0] < rows ? (tile + 1) * s->choice[0] : rows;
 
     (void)lane;
     for (int64_t r = tile * s->choice[0]; r < end; r++) {
@@ -43,7 +45,8 @@ static void crop_tile(const nn_step *s, int64_t tile, void *lane)
 {
     const struct attrs *a = s->attrs;
     const nn_shape *x = &s->din[0].shape, *y = &s->dout[0].shape;
-    int64_t rows = x->dim[0] * x->dim[1], end = (tile + 1) * s->choice[0] < rows ? (tile + 1) * s->choice[0] : rows;
+    int64_t rows = x->dim[0] * x->dim[1],
+            end = (tile + 1) * s->choice[0] < rows ? (tile + 1) * s->choice[0] : rows;
     int64_t inside = x->dim[2] * x->dim[3];
     const nn_real *dy = s->dout[0].at;
     nn_real *dx = s->din[0].at;

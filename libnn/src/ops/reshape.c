@@ -26,7 +26,8 @@ static void copy(const nn_operand *from, const nn_operand *to, int64_t tile)
     int64_t count = nn_shape_count(to->shape), at = tile * TILE, n = count - at < TILE ? count - at : TILE;
 
     if (from->at != to->at && n > 0)
-        memcpy((char *)to->at + (size_t)at * size, (const char *)from->at + (size_t)at * size, (size_t)n * size);
+        memcpy((char *)to->at + (size_t)at * size, (const char *)from->at + (size_t)at * size,
+               (size_t)n * size);
 }
 
 static void copy_tile(const nn_step *s, int64_t tile, void *lane)

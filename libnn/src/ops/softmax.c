@@ -45,7 +45,8 @@ static void back_tile(const nn_step *s, int64_t tile, void *lane)
 
     (void)lane;
     for (int64_t r = tile * s->choice[0]; r < end; r++) {
-        const nn_real *y = (const nn_real *)s->out[0].at + r * n, *dy = (const nn_real *)s->dout[0].at + r * n;
+        const nn_real *y = (const nn_real *)s->out[0].at + r * n,
+                      *dy = (const nn_real *)s->dout[0].at + r * n;
         nn_real *dx = (nn_real *)s->din[0].at + r * n;
         double dot = 0;
 
@@ -83,8 +84,9 @@ static int infer(nn_node *node)
     nni_text text;
 
     if (nn_type_get(node->in[0]) != NN_REAL || shape.rank < 1 || shape.dim[shape.rank - 1] < 1)
-        return nn_infer_fail(node, "the input is %s %s; %s with a last dimension wanted", nni_shape_text(shape, &text),
-                             nn_dtype_name(nn_type_get(node->in[0])), nn_dtype_name(NN_REAL));
+        return nn_infer_fail(node, "the input is %s %s; %s with a last dimension wanted",
+                             nni_shape_text(shape, &text), nn_dtype_name(nn_type_get(node->in[0])),
+                             nn_dtype_name(NN_REAL));
     return nn_infer_out(node, 0, NN_REAL, shape);
 }
 
