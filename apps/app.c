@@ -18,7 +18,8 @@
 #include <time.h>
 #include <unistd.h>
 
-const char *argp_program_version = "libnn " NN_VERSION;
+/* Visible, or the C library keeps its own empty one. */
+NN_API const char *argp_program_version = "libnn " NN_VERSION;
 
 int app_exit_code(int status)
 {

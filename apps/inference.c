@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See inference.h.
+ */
+#include "inference.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { OPT_DEVICE = 1024, OPT_ISA, OPT_PRECISION, MOST_NOTES = 20 };
+
+static const struct argp_option LIST[] = {
+    { NULL, 0, NULL, 0, "Speed and device:", 8 },
+    { "batch-size", 'b', "N", 0, "images the network sees at once (16)", 8 },
+    { "threads", 't', "N", 0, "threads (one for each processor)", 8 },
+    { "device", OPT_DEVICE, "NAME", 0, "cpu (default)", 8 },
+    { "isa", OPT_ISA, "NAME", 0, "portable, avx2 or avx512 (the best there is)", 8 },
+    { "precision", OPT_PRECISION, "P", 0, "fp32", 8 },
+    { 0 }
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct inference *o = state->input;
+
+    switch (key) {
+    case 'b': o->batch = app_int(state, "batch-size", arg, 1, 4096); return 0;
+    case 't': o->device.threads = (int)app_int(state, "threads", arg, 1, 1024); return 0;
+    case OPT_DEVICE: o->device.device = arg; return 0;
+    case OPT_ISA: o->device.isa = arg; return 0;
+    case OPT_PRECISION: o->device.precision = arg; return 0;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+}
+
+const struct argp inference_argp = { LIST, parse, NULL, NULL, NULL, NULL, NULL };
+
+int inference_open(struct network *n, nn_device *device, const char *checkpoint, double *threshold)
+{
+    static const char *const names[2] = { "real", "fake" };
+    int rc = network_open(n, device, checkpoint, threshold);
+
+    if (rc)
+        return rc;
+    if (n->config.classes != 2)
+        return app_fail(APP_DATA, "%s: tells %lld classes apart; a classifier of real and fake is needed", checkpoint,
+                        (long long)n->config.classes);
+    for (int i = 0; i < 2 && n->preprocess.classes == 2; i++)
+        if (strcmp(n->preprocess.class_names[i], names[i]) != 0)
+            return app_fail(APP_DATA, "%s: its output %d is called \"%s\" where \"%s\" is needed", checkpoint, i,
+                            n->preprocess.class_names[i], names[i]);
+    if (!isfinite(*threshold))
+        return app_fail(APP_DATA, "%s: its threshold is not a number", checkpoint);
+    return APP_OK;
+}
+
+static bool takes_part(const nn_sample *s, int split) { return s->split == split && !s->excluded; }
+
+static void tell_progress(const char *title, int64_t done, int64_t all, double start)
+{
+    double seconds = app_seconds() - start, rate = seconds > 0 ? (double)done / seconds : 0;
+    char left[32];
+
+    app_progress("%s %lld/%lld  %.1f images/s  %s left", title, (long long)done, (long long)all, rate,
+                 app_duration(rate > 0 ? (double)(all - done) / rate : 0, left));
+}
+
+/* Runs one batch. Images that did not decode are zero in it and stay without logits. */
+static int run_batch(nn_plan *plan, const nn_batch *b, int64_t batch, double *logits, struct outcome *out)
+{
+    int64_t good = 0;
+    size_t bytes;
+    uint8_t *image = nn_host(plan, "image", &bytes);
+    int rc;
+
+    for (int64_t k = 0; k < b->count; k++)
+        good += !b->status[k];
+    if (good) {
+        memcpy(image, b->rgb, bytes / (size_t)batch * (size_t)b->count);
+        rc = nn_run(plan, NN_FORWARD);
+        if (!rc)
+            rc = nn_read(plan, "logits", NN_F64, logits, 2 * batch);
+        if (rc)
+            return app_fail(app_exit_code(rc), "%s", nn_plan_error(plan));
+    }
+    for (int64_t k = 0; k < b->count; k++) {
+        struct outcome *o = &out[b->sample[k]];
+
+        if (b->status[k]) {
+            if (!o->why)
+                o->why = strdup(b->why[k][0] ? b->why[k] : nn_strerror(b->status[k]));
+            if (!o->why)
+                return app_fail(APP_DEVICE, "out of memory");
+            continue;
+        }
+        o->logits[0] = logits[2 * k];
+        o->logits[1] = logits[2 * k + 1];
+        o->done = true;
+    }
+    return APP_OK;
+}
+
+int inference_run(struct network *n, const nn_dataset *d, int split, const struct inference *o,
+                  const char *title, struct outcome *out)
+{
+    nn_loader_opts lo = { .data = d, .split = split, .preprocess = &n->preprocess, .threads = o->device.threads };
+    double *logits = NULL, start = app_seconds();
+    nn_loader *loader = NULL;
+    nn_plan *plan;
+    nn_message why;
+    nn_batch b;
+    int64_t all = 0, done = 0;
+    int rc;
+
+    for (int64_t i = 0; i < d->samples; i++)
+        all += takes_part(&d->sample[i], split);
+    if (!all)
+        return APP_OK;
+    lo.batch = all < o->batch ? all : o->batch;
+    rc = network_plan(n, NN_EVAL, lo.batch, NULL, &plan);
+    if (rc)
+        return rc;
+    logits = calloc(2 * (size_t)lo.batch, sizeof *logits);
+    if (!logits)
+        return app_fail(APP_DEVICE, "out of memory");
+    rc = nn_loader_new(&loader, &lo, &why);
+    if (rc) {
+        free(logits);
+        return app_fail(app_exit_code(rc), "%s", why.text);
+    }
+    rc = nn_loader_start(loader, 0, 0);
+    if (rc)
+        rc = app_fail(app_exit_code(rc), "%s", nn_strerror(rc));
+    while (!rc && !app_interrupted) {
+        rc = nn_loader_next(loader, &b);
+        if (rc)
+            rc = app_fail(app_exit_code(rc), "%s", nn_strerror(rc));
+        if (rc || !b.count)
+            break;
+        rc = run_batch(plan, &b, lo.batch, logits, out);
+        done += b.count;
+        tell_progress(title, done, all, start);
+    }
+    app_progress_end();
+    nn_loader_free(loader);
+    free(logits);
+    return rc;
+}
+
+void inference_free(struct outcome *out, int64_t n)
+{
+    for (int64_t i = 0; out && i < n; i++)
+        free(out[i].why);
+    free(out);
+}
+
+/* ------------------------------------------------------------------------ files */
+
+const char *inference_reason(const char *file, const char *text)
+{
+    size_t n = strlen(file);
+
+    return !strncmp(text, file, n) && !strncmp(text + n, ": ", 2) ? text + n + 2 : text;
+}
+
+/* A file name may hold line ends and terminal commands. */
+static void print_visible(const char *text)
+{
+    for (; *text; text++) {
+        unsigned char c = (unsigned char)*text;
+
+        if (c == '\n')
+            (void)fputs("\\n", stderr);
+        else if (c < 0x20 || c == 0x7f)
+            (void)fprintf(stderr, "\\x%02x", c);
+        else
+            (void)fputc(c, stderr);
+    }
+}
+
+void inference_name(const char *file, const char *reason)
+{
+    app_progress_end();
+    print_visible(file);
+    (void)fputs(": ", stderr);
+    print_visible(inference_reason(file, reason));
+    (void)fputc('\n', stderr);
+}
+
+int64_t inference_problems(const nn_dataset *d, int64_t from)
+{
+    int64_t bad = 0, notes = 0;
+
+    for (int64_t i = from; i < d->problems; i++) {
+        const nn_problem *p = &d->problem[i];
+        bool is_bad = p->kind == NN_PROBLEM_UNREADABLE || p->kind == NN_PROBLEM_EXCLUDED;
+        char text[4096];
+
+        bad += is_bad;
+        if (!is_bad && ++notes > MOST_NOTES)
+            continue;
+        (void)snprintf(text, sizeof text, "%s: %s", nn_problem_name(p->kind), inference_reason(p->file, p->text));
+        inference_name(p->file, text);
+    }
+    if (notes > MOST_NOTES)
+        app_say("... and %lld more", (long long)notes - MOST_NOTES);
+    return bad;
+}
+
+int inference_can_write(const char *path)
+{
+    size_t size = strlen(path) + 32;
+    char *temporary = malloc(size);
+    struct stat st;
+    int fd, rc = APP_OK;
+
+    if (!temporary)
+        return app_fail(APP_DEVICE, "out of memory");
+    (void)snprintf(temporary, size, "%s.try.%ld", path, (long)getpid());
+    if (!stat(path, &st) && !S_ISREG(st.st_mode)) {
+        rc = app_fail(APP_IO, "%s: exists and is no regular file", path);
+    } else {
+        fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL, 0666);
+        if (fd < 0)
+            rc = app_fail(APP_IO, "%s: cannot be written: %s", path, strerror(errno));
+        else
+            (void)close(fd);
+        if (fd >= 0)
+            (void)unlink(temporary);
+    }
+    free(temporary);
+    return rc;
+}
