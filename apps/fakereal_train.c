@@ -302,6 +302,7 @@ static int validate(struct training *t, double **logits, int64_t **sample, nn_me
     for (;;) {
         nn_batch batch;
         size_t bytes;
+        void *image;
 
         if (nn_loader_next(t->valid, &batch) || !batch.count)
             break;
@@ -311,7 +312,8 @@ static int validate(struct training *t, double **logits, int64_t **sample, nn_me
         if (rc)
             break;
         /* Rows beyond the batch keep older pixels; samples do not influence each other in evaluation. */
-        memcpy(nn_host(t->eval, "image", &bytes), batch.rgb, (size_t)batch.count * (bytes / (size_t)b));
+        image = nn_host(t->eval, "image", &bytes);
+        memcpy(image, batch.rgb, (size_t)batch.count * (bytes / (size_t)b));
         if (nn_run(t->eval, NN_FORWARD) || nn_read(t->eval, "logits", NN_F64, *logits + 2 * at, 2 * b)) {
             rc = app_fail(APP_DEVICE, "%s", nn_plan_error(t->eval));
             break;
@@ -382,14 +384,17 @@ static int one_step(struct training *t, const nn_batch *batch)
     nn_plan *p = batch->count == t->o->batch ? t->full : t->rest;
     struct run_state *s = &t->run.state;
     nn_plan *other = p == t->full ? t->rest : t->full;
+    void *image, *target;
     size_t bytes;
     double loss;
 
     for (int64_t i = 0; i < batch->count; i++)
         if (batch->status[i])
             return app_fail(APP_DATA, "%s (it could be read when the run began)", batch->why[i]);
-    memcpy(nn_host(p, "image", &bytes), batch->rgb, bytes);
-    memcpy(nn_host(p, "target", &bytes), batch->label, bytes);
+    image = nn_host(p, "image", &bytes);
+    memcpy(image, batch->rgb, bytes);
+    target = nn_host(p, "target", &bytes);
+    memcpy(target, batch->label, bytes);
     (void)nn_set(p, NN_LEARNING_RATE, rate(t, step_of(t)));
     if (nn_run(p, NN_GRADIENTS | NN_UPDATE))
         return app_fail(APP_DEVICE, "%s", nn_plan_error(p));

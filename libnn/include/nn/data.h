@@ -109,7 +109,7 @@ NN_API int nn_dataset_add_extra(nn_dataset *d, const char *folder, nn_message *w
  */
 NN_API int nn_dataset_add_images(nn_dataset *d, const char *path, nn_message *why);
 
-/* SHA-256 of every sample that takes part and has none yet, by `threads` threads. Files that cannot be
+/* SHA-256 of every sample that takes part and has none yet, by `threads` threads (0: one a processor). Files that cannot be
  * read are excluded. NN_ENOMEM. */
 NN_API int nn_dataset_hash(nn_dataset *d, int threads, nn_message *why);
 /* SHA-256 over the labelled samples of one source: relative path, content, label and split of each.

@@ -88,7 +88,7 @@ int nni_dataset_hash(nn_dataset *d, nni_pool *pool, nn_message *why)
 int nn_dataset_hash(nn_dataset *d, int threads, nn_message *why)
 {
     nni_pool *pool;
-    int rc = nni_pool_new(&pool, threads);
+    int rc = nni_pool_new(&pool, threads > 0 ? threads : nni_processors());
 
     if (rc)
         return nni_fail(why, rc, "cannot start %d threads to hash images", threads);
