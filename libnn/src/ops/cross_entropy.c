@@ -35,20 +35,34 @@ static int64_t class_of(const nn_operand *target, int64_t r, int64_t classes)
     return y >= 0 && y < classes ? y : -1;
 }
 
-static double weight_of(const nn_operand *w, int64_t c)
+/* What q is made of, looked up once for a row. */
+struct row {
+    const nn_real *chance, *weight; /* NULL: classes by index; no weights */
+    int64_t y;
+    double kept, even; /* 1-s and s/C */
+};
+
+static struct row row_of(const nn_step *s, int64_t r, int64_t classes)
 {
-    return nn_has(w) ? (double)((const nn_real *)w->at)[c] : 1;
+    double smoothing = ((const struct attrs *)s->attrs)->smoothing;
+    struct row row = { .y = -1, .kept = 1 - smoothing, .even = smoothing / (double)classes };
+
+    if (s->in[1].type == NN_I32)
+        row.y = class_of(&s->in[1], r, classes);
+    else
+        row.chance = (const nn_real *)s->in[1].at + r * classes;
+    if (nn_has(&s->in[2]))
+        row.weight = s->in[2].at;
+    return row;
 }
 
 /* q[r,c] of the comment above. */
-static double share(const nn_step *s, int64_t r, int64_t c, int64_t y, int64_t classes)
+static inline double share(const struct row *row, int64_t c)
 {
-    double smoothing = ((const struct attrs *)s->attrs)->smoothing, even = smoothing / (double)classes;
-    double w = weight_of(&s->in[2], c);
+    double target = row->chance ? (double)row->chance[c] : (double)(c == row->y);
+    double q = row->kept * target + row->even;
 
-    if (s->in[1].type == NN_I32)
-        return w * (c == y ? 1 - smoothing + even : even);
-    return w * ((1 - smoothing) * (double)((const nn_real *)s->in[1].at)[r * classes + c] + even);
+    return row->weight ? q * (double)row->weight[c] : q;
 }
 
 /* A tile is choice[0] rows. */
@@ -63,8 +77,8 @@ static void rows_tile(const nn_step *s, int64_t tile, void *lane)
     for (int64_t r = tile * s->choice[0]; r < end; r++) {
         const nn_real *z = (const nn_real *)s->in[0].at + r * classes;
         nn_real most = z[0];
+        struct row row = row_of(s, r, classes);
         double total = 0, offset;
-        int64_t y = indices ? class_of(&s->in[1], r, classes) : -1;
 
         for (int64_t c = 1; c < classes; c++)
             most = z[c] > most ? z[c] : most;
@@ -72,7 +86,7 @@ static void rows_tile(const nn_step *s, int64_t tile, void *lane)
             total += exp((double)z[c] - (double)most);
         offset = (double)most + log(total);
         for (int64_t c = 0; c < classes; c++) {
-            double l = (double)z[c] - offset, q = share(s, r, c, y, classes);
+            double l = (double)z[c] - offset, q = share(&row, c);
 
             /* An infinite logit of a class that has no share is no loss when classes are given by index. */
             if (q != 0 || !indices || isnan(l))
@@ -80,7 +94,7 @@ static void rows_tile(const nn_step *s, int64_t tile, void *lane)
             if (nn_has(&s->save[0]))
                 ((nn_real *)s->save[0].at)[r * classes + c] = (nn_real)l;
         }
-        sum.divisor += !indices ? 1 : y < 0 ? NAN : weight_of(&s->in[2], y);
+        sum.divisor += !indices ? 1 : row.y < 0 ? NAN : row.weight ? (double)row.weight[row.y] : 1;
     }
     *part = sum;
 }
@@ -107,25 +121,25 @@ static void back_tile(const nn_step *s, int64_t tile, void *lane)
     int64_t rows = from->shape.dim[0], classes = from->shape.dim[1];
     int64_t end = (tile + 1) * s->choice[0] < rows ? (tile + 1) * s->choice[0] : rows;
     double factor = (double)*(const nn_real *)s->dout[0].at / (double)*(const nn_real *)s->save[1].at;
-    double kept = 1 - ((const struct attrs *)s->attrs)->smoothing;
     nn_real *dz = nn_has(&s->din[0]) ? s->din[0].at : NULL, *dt = nn_has(&s->din[1]) ? s->din[1].at : NULL;
 
     (void)lane;
     for (int64_t r = tile * s->choice[0]; r < end; r++) {
         const nn_real *l = (const nn_real *)s->save[0].at + r * classes;
-        int64_t y = s->in[1].type == NN_I32 ? class_of(&s->in[1], r, classes) : -1;
+        struct row row = row_of(s, r, classes);
         double total = 0;
 
         for (int64_t c = 0; dz && c < classes; c++)
-            total += share(s, r, c, y, classes);
+            total += share(&row, c);
         for (int64_t c = 0; dz && c < classes; c++) {
-            nn_real d = (nn_real)(factor * (exp((double)l[c]) * total - share(s, r, c, y, classes)));
+            nn_real d = (nn_real)(factor * (exp((double)l[c]) * total - share(&row, c)));
             nn_real *to = dz + r * classes + c;
 
             *to = s->accumulate & 1u ? *to + d : d;
         }
         for (int64_t c = 0; dt && c < classes; c++) {
-            nn_real d = (nn_real)(-factor * kept * weight_of(&s->in[2], c) * (double)l[c]);
+            nn_real d =
+                (nn_real)(-factor * row.kept * (row.weight ? (double)row.weight[c] : 1) * (double)l[c]);
             nn_real *to = dt + r * classes + c;
 
             *to = s->accumulate & 2u ? *to + d : d;
