@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * The decoder against files of every kind it promises, and against damage of every kind a file can have. PNG files
- * are written here, so each colour type, depth, filter and interlacing has an expectation computed apart from
- * the decoder; JPEG files come from Pillow (jpegs.h). Every allocation is counted: nothing may leak, whatever fails.
+ * The decoder against files of every kind it promises, and against damage of every kind a file can have. PNG
+ * files are written here, so each colour type, depth, filter and interlacing has an expectation computed
+ * apart from the decoder; JPEG files come from Pillow (jpegs.h). Every allocation is counted: nothing may
+ * leak, whatever fails.
  */
 #include "base/base.h"
 
@@ -130,9 +131,11 @@ static uint8_t paeth(int a, int b, int c)
 }
 
 /* One (sub)image, its rows with the five filters in turn. */
-static void put_rows(struct bytes *out, const struct spec *s, uint32_t x0, uint32_t y0, uint32_t dx, uint32_t dy)
+static void put_rows(struct bytes *out, const struct spec *s, uint32_t x0, uint32_t y0, uint32_t dx,
+                     uint32_t dy)
 {
-    uint32_t w = s->width > x0 ? (s->width - x0 + dx - 1) / dx : 0, h = s->height > y0 ? (s->height - y0 + dy - 1) / dy : 0;
+    uint32_t w = s->width > x0 ? (s->width - x0 + dx - 1) / dx : 0,
+             h = s->height > y0 ? (s->height - y0 + dy - 1) / dy : 0;
     int channels = channels_of(s->colour), bits = channels * s->depth;
     size_t n = ((size_t)w * (size_t)bits + 7) / 8, step = bits < 8 ? 1 : (size_t)bits / 8;
     uint8_t *row = calloc(n + 1, 1), *above = calloc(n + 1, 1);
@@ -324,8 +327,9 @@ static void insert_bytes(struct bytes *b, size_t at, const void *data, size_t n)
 
 START_TEST(png_every_kind)
 {
-    static const int kinds[][2] = { { 0, 1 }, { 0, 2 }, { 0, 4 }, { 0, 8 }, { 0, 16 }, { 2, 8 },  { 2, 16 }, { 3, 1 },
-                                    { 3, 2 }, { 3, 4 }, { 3, 8 }, { 4, 8 }, { 4, 16 }, { 6, 8 }, { 6, 16 } };
+    static const int kinds[][2] = { { 0, 1 }, { 0, 2 },  { 0, 4 },  { 0, 8 }, { 0, 16 },
+                                    { 2, 8 }, { 2, 16 }, { 3, 1 },  { 3, 2 }, { 3, 4 },
+                                    { 3, 8 }, { 4, 8 },  { 4, 16 }, { 6, 8 }, { 6, 16 } };
     static const uint32_t sizes[][2] = { { 1, 1 }, { 3, 2 }, { 17, 11 }, { 64, 9 }, { 5, 33 } };
 
     for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++)
@@ -346,8 +350,10 @@ START_TEST(png_every_kind)
                         uint8_t want[3], *got = image.rgb + y * image.stride + 3 * x;
 
                         expected(&s, x, y, want);
-                        ck_assert_msg(memcmp(got, want, 3) == 0, "colour %d depth %d interlaced %d at %u,%u: %d %d %d, want %d %d %d",
-                                      s.colour, s.depth, interlaced, x, y, got[0], got[1], got[2], want[0], want[1], want[2]);
+                        ck_assert_msg(memcmp(got, want, 3) == 0,
+                                      "colour %d depth %d interlaced %d at %u,%u: %d %d %d, want %d %d %d",
+                                      s.colour, s.depth, interlaced, x, y, got[0], got[1], got[2], want[0],
+                                      want[1], want[2]);
                     }
                 ck_assert_int_eq(nn_image_probe(&info, b.at, b.size, &why), NN_OK);
                 ck_assert(info.format == NN_IMAGE_PNG && info.width == s.width && info.height == s.height);
@@ -505,7 +511,8 @@ END_TEST
 
 START_TEST(png_bombs)
 {
-    struct spec one = { 1, 1, 8, 2, 0, 0 }, huge = { 60000, 60000, 1, 0, 0, 0 }, large = { 16000, 16000, 8, 2, 0, 0 };
+    struct spec one = { 1, 1, 8, 2, 0, 0 }, huge = { 60000, 60000, 1, 0, 0, 0 },
+                large = { 16000, 16000, 8, 2, 0, 0 };
     struct spec lying = { 7000, 7000, 8, 2, 0, 0 };
     struct bytes packed = { 0 }, b;
     z_stream z = { 0 };
@@ -548,7 +555,8 @@ START_TEST(png_bombs)
 }
 END_TEST
 
-/* ---------------------------------------------------------------------------------------------------- JPEG */
+/* ---------------------------------------------------------------------------------------------------- JPEG
+ */
 
 START_TEST(jpeg_like_pillow)
 {
@@ -564,12 +572,14 @@ START_TEST(jpeg_like_pillow)
         for (int x = 0; x < W * 3; x++) {
             int got = image.rgb[(size_t)y * image.stride + (size_t)x], want = jpegs[i].rgb[y * W * 3 + x];
 
-            ck_assert_msg(abs(got - want) <= jpegs[i].tolerance, "%s: %d,%d: %d, want %d", jpegs[i].name, x / 3, y, got, want);
+            ck_assert_msg(abs(got - want) <= jpegs[i].tolerance, "%s: %d,%d: %d, want %d", jpegs[i].name,
+                          x / 3, y, got, want);
         }
     nn_image_free(&image);
     ck_assert_int_eq(nn_image_probe(&info, b.at, b.size, &why), NN_OK);
     ck_assert(info.format == NN_IMAGE_JPEG && info.width == W && info.height == H && info.bit_depth == 8);
-    ck_assert(info.channels == jpegs[i].channels && info.progressive == jpegs[i].progressive && info.orientation == 1);
+    ck_assert(info.channels == jpegs[i].channels && info.progressive == jpegs[i].progressive &&
+              info.orientation == 1);
     put(&b, "trailing garbage", 16);
     ck_assert_int_eq(decode(&image, &b, &why), NN_OK);
     nn_image_free(&image);
@@ -577,8 +587,8 @@ START_TEST(jpeg_like_pillow)
 }
 END_TEST
 
-/* Where pixel (x,y) of the upright image lies in the stored one, from the words of the EXIF standard: which side of the
- * picture row 0 and column 0 are. */
+/* Where pixel (x,y) of the upright image lies in the stored one, from the words of the EXIF standard: which
+ * side of the picture row 0 and column 0 are. */
 static void stored_at(int orientation, int64_t x, int64_t y, int64_t w, int64_t h, int64_t *sx, int64_t *sy)
 {
     switch (orientation) {
@@ -641,9 +651,9 @@ END_TEST
 
 START_TEST(orientation_little_endian_and_damaged)
 {
-    uint8_t exif[] = { 0xFF, 0xE1, 0, 46, 'E', 'x', 'i', 'f', 0, 0, 'I', 'I', 42, 0, 8, 0, 0, 0, 2, 0,
-                       0,    1,    4, 0,  1,   0,   0,   0,   9, 9, 9,   9, /* another tag */
-                       0x12, 1,    3, 0,  1,   0,   0,   0,   6, 0, 0,   0, 0, 0, 0, 0 };
+    uint8_t exif[] = { 0xFF, 0xE1, 0, 46, 'E', 'x', 'i', 'f', 0, 0, 'I', 'I', 42, 0, 8, 0,
+                       0,    0,    2, 0,  0,   1,   4,   0,   1, 0, 0,   0,   9,  9, 9, 9, /* another tag */
+                       0x12, 1,    3, 0,  1,   0,   0,   0,   6, 0, 0,   0,   0,  0, 0, 0 };
     struct bytes b = jpeg(3);
     nn_image_info info;
 
@@ -703,8 +713,8 @@ START_TEST(jpeg_flavours)
     static const struct {
         uint8_t sof;
         const char *text;
-    } kinds[] = { { 0xC3, "lossless" }, { 0xC5, "hierarchical" }, { 0xC7, "hierarchical" }, { 0xC9, "arithmetic" },
-                  { 0xCA, "arithmetic" }, { 0xCB, "arithmetic" } };
+    } kinds[] = { { 0xC3, "lossless" },   { 0xC5, "hierarchical" }, { 0xC7, "hierarchical" },
+                  { 0xC9, "arithmetic" }, { 0xCA, "arithmetic" },   { 0xCB, "arithmetic" } };
     struct bytes b = jpeg(0);
     size_t sof = marker(&b, 0xC0, 0);
     nn_image image;
@@ -844,7 +854,8 @@ START_TEST(jpeg_scans)
 }
 END_TEST
 
-/* -------------------------------------------------------------------------------------------------- damage */
+/* -------------------------------------------------------------------------------------------------- damage
+ */
 
 static struct bytes victim(int i)
 {
@@ -922,7 +933,8 @@ START_TEST(mutations_never_crash)
 }
 END_TEST
 
-/* What the entropy pass is for: single flipped bits inside the pixel data. stb_image alone accepts nearly all. */
+/* What the entropy pass is for: single flipped bits inside the pixel data. stb_image alone accepts nearly
+ * all. */
 START_TEST(flipped_bits_are_found)
 {
     struct bytes b = jpeg(_i);
@@ -970,7 +982,8 @@ START_TEST(no_memory)
 }
 END_TEST
 
-/* -------------------------------------------------------------------------------------------------- others */
+/* -------------------------------------------------------------------------------------------------- others
+ */
 
 START_TEST(other_formats_have_names)
 {
@@ -989,8 +1002,12 @@ START_TEST(other_formats_have_names)
         { "BM\x46\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0\2\0\0\0\2\0\0\0", 26, NN_EUNSUPPORTED, "BMP" },
         { "II*\0\x08\0\0\0", 8, NN_EUNSUPPORTED, "TIFF" },
         { "MM\0*\0\0\0\x08", 8, NN_EUNSUPPORTED, "TIFF" },
-        { "\0\0\0\x18" "ftypheic", 12, NN_EUNSUPPORTED, "HEIC" },
-        { "\0\0\0\x1c" "ftypavif", 12, NN_EUNSUPPORTED, "AVIF" },
+        { "\0\0\0\x18"
+          "ftypheic",
+          12, NN_EUNSUPPORTED, "HEIC" },
+        { "\0\0\0\x1c"
+          "ftypavif",
+          12, NN_EUNSUPPORTED, "AVIF" },
         { "\n <!DOCTYPE html><html>", 23, NN_EUNSUPPORTED, "HTML" },
         { "<html><body>404", 15, NN_EUNSUPPORTED, "HTML" },
         { "version https://git-lfs.github.com/spec/v1\n", 43, NN_EUNSUPPORTED, "git-lfs" },
@@ -1049,7 +1066,8 @@ START_TEST(files)
 
     ck_assert_int_eq(nn_image_load(&image, path, &(nn_decode_opts){ .max_bytes = 1000 }, &why), NN_EFORMAT);
     ck_assert_ptr_nonnull(strstr(why.text, path));
-    ck_assert_int_eq(nn_image_load(&image, path, &(nn_decode_opts){ .max_pixels = W * H - 1 }, &why), NN_EFORMAT);
+    ck_assert_int_eq(nn_image_load(&image, path, &(nn_decode_opts){ .max_pixels = W * H - 1 }, &why),
+                     NN_EFORMAT);
     ck_assert_ptr_nonnull(strstr(why.text, path));
     ck_assert_ptr_nonnull(strstr(why.text, "max_pixels"));
     ck_assert_int_eq(nn_image_load(&image, path, &(nn_decode_opts){ .max_pixels = W * H }, &why), NN_OK);

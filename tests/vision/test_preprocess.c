@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The preprocessing record: what it does to pixels, and that its text is read back bit for bit or refused by name.
+ * The preprocessing record: what it does to pixels, and that its text is read back bit for bit or refused by
+ * name.
  */
 #include "base/base.h"
 
@@ -91,13 +92,16 @@ END_TEST
 /* torchvision's Resize(16) + CenterCrop(12). */
 START_TEST(shorter_side_and_crop)
 {
-    static const int64_t sizes[][4] = { { 60, 41, 23, 16 }, { 41, 60, 16, 23 }, { 50, 50, 16, 16 }, { 5, 9, 16, 28 } };
+    static const int64_t sizes[][4] = {
+        { 60, 41, 23, 16 }, { 41, 60, 16, 23 }, { 50, 50, 16, 16 }, { 5, 9, 16, 28 }
+    };
     nn_vision_scratch scratch = { .size = { 0 } };
     uint8_t got[12 * 12 * 3], with_scratch[12 * 12 * 3];
 
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         nn_preprocess r = nn_preprocess_default();
-        nn_image in = gradient(sizes[i][0], sizes[i][1]), middle = { .width = sizes[i][2], .height = sizes[i][3] };
+        nn_image in = gradient(sizes[i][0], sizes[i][1]),
+                 middle = { .width = sizes[i][2], .height = sizes[i][3] };
         nn_image want = { .width = 12, .height = 12 };
 
         r.kernel = NN_RESIZE_PILLOW_BICUBIC;

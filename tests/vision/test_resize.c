@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Resize, crop and flip. The sums are CRC-32 of what OpenCV and Pillow themselves made of the same noise (printed by
- * tests/parity/vision.py --goldens resize), so bit-equality is proven here without Python.
+ * Resize, crop and flip. The sums are CRC-32 of what OpenCV and Pillow themselves made of the same noise
+ * (printed by tests/parity/vision.py --goldens resize), so bit-equality is proven here without Python.
  */
 #include "base/base.h"
 
@@ -100,10 +100,12 @@ START_TEST(bytes_of_the_originals)
         nn_message why = { .text = "" };
         uint32_t sum;
 
-        ck_assert_msg(nn_image_resize(&out, &in, (nn_resize_kernel)k, &scratch, &why) == NN_OK, "%s", why.text);
+        ck_assert_msg(nn_image_resize(&out, &in, (nn_resize_kernel)k, &scratch, &why) == NN_OK, "%s",
+                      why.text);
         sum = (uint32_t)crc32(0, out.rgb, (uInt)(out.width * out.height * 3));
-        ck_assert_msg(sum == goldens[_i].sum[k], "%s %lldx%lld -> %lldx%lld", nn_resize_name((nn_resize_kernel)k),
-                      (long long)in.width, (long long)in.height, (long long)out.width, (long long)out.height);
+        ck_assert_msg(sum == goldens[_i].sum[k], "%s %lldx%lld -> %lldx%lld",
+                      nn_resize_name((nn_resize_kernel)k), (long long)in.width, (long long)in.height,
+                      (long long)out.width, (long long)out.height);
         nn_image_free(&out);
     }
     nn_vision_scratch_free(&scratch);
@@ -281,9 +283,10 @@ END_TEST
 
 START_TEST(crop)
 {
-    static const int64_t windows[][4] = { { 0, 0, 7, 5 },  { 2, 1, 3, 3 },    { -2, -1, 4, 4 },   { 5, 3, 9, 9 },
-                                          { -3, 0, 3, 5 }, { 7, 0, 2, 2 },    { -9, -9, 30, 30 }, { 0, 5, 7, 1 },
-                                          { 3, 2, 1, 1 },  { INT64_MIN, 0, 2, 2 }, { 0, INT64_MAX, 2, 2 } };
+    static const int64_t windows[][4] = { { 0, 0, 7, 5 },         { 2, 1, 3, 3 },        { -2, -1, 4, 4 },
+                                          { 5, 3, 9, 9 },         { -3, 0, 3, 5 },       { 7, 0, 2, 2 },
+                                          { -9, -9, 30, 30 },     { 0, 5, 7, 1 },        { 3, 2, 1, 1 },
+                                          { INT64_MIN, 0, 2, 2 }, { 0, INT64_MAX, 2, 2 } };
     nn_image in = noise(7, 5);
 
     for (size_t i = 0; i < sizeof windows / sizeof windows[0]; i++) {
@@ -294,9 +297,11 @@ START_TEST(crop)
         for (int64_t y = 0; y < out.height; y++)
             for (int64_t x = 0; x < out.width; x++) {
                 static const uint8_t black[3];
-                bool inside = left > -100 && left < 100 && top < 100 && left + x >= 0 && left + x < 7 && top + y >= 0 && top + y < 5;
+                bool inside = left > -100 && left < 100 && top < 100 && left + x >= 0 && left + x < 7 &&
+                              top + y >= 0 && top + y < 5;
 
-                ck_assert_mem_eq(out.rgb + (y * out.width + x) * 3, inside ? in.rgb + ((top + y) * 7 + left + x) * 3 : black, 3);
+                ck_assert_mem_eq(out.rgb + (y * out.width + x) * 3,
+                                 inside ? in.rgb + ((top + y) * 7 + left + x) * 3 : black, 3);
             }
         nn_image_free(&out);
     }

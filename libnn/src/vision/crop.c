@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Cutting a window out of an image. Windows may reach beyond it: an image smaller than the crop is padded with
- * black rather than refused, as torchvision does, since one small file must not end a run.
+ * Cutting a window out of an image. Windows may reach beyond it: an image smaller than the crop is padded
+ * with black rather than refused, as torchvision does, since one small file must not end a run.
  */
 #include "vision.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * From a file to pixels. Folders of images hold web pages, half downloads and formats with the wrong ending, so
- * the first bytes decide what a file is, and what is not supported is called by its name. The work itself is
- * check (jpeg.c, png.c), decode (stb.c), turn upright.
+ * From a file to pixels. Folders of images hold web pages, half downloads and formats with the wrong ending,
+ * so the first bytes decide what a file is, and what is not supported is called by its name. The work itself
+ * is check (jpeg.c, png.c), decode (stb.c), turn upright.
  */
 #include "vision.h"
 
@@ -95,26 +95,31 @@ static int check(const uint8_t *data, size_t size, nn_image_info *info, const nn
     if (size == 0)
         return nni_fail(why, NN_EFORMAT, "the file is empty; get it again");
     if ((size < sizeof jpeg && !memcmp(data, jpeg, size)) || (size < sizeof png && !memcmp(data, png, size)))
-        return nni_fail(why, NN_EFORMAT, "truncated: the file ends at byte %zu, inside its signature; get it again", size);
+        return nni_fail(why, NN_EFORMAT,
+                        "truncated: the file ends at byte %zu, inside its signature; get it again", size);
     name = foreign(data, size);
     if (name)
         return nni_fail(why, NN_EUNSUPPORTED, "this is %s; only JPEG and PNG are supported", name);
     while (zeros < size && data[zeros] == 0)
         zeros++;
     if (zeros == size)
-        return nni_fail(why, NN_EFORMAT, "the file holds %zu zero bytes and nothing else; get it again", size);
-    return nni_fail(why, NN_EUNSUPPORTED, "not an image this library knows (it begins %02x %02x %02x %02x); only JPEG and PNG "
-                                          "are supported", data[0], size > 1 ? data[1] : 0u, size > 2 ? data[2] : 0u,
-                    size > 3 ? data[3] : 0u);
+        return nni_fail(why, NN_EFORMAT, "the file holds %zu zero bytes and nothing else; get it again",
+                        size);
+    return nni_fail(why, NN_EUNSUPPORTED,
+                    "not an image this library knows (it begins %02x %02x %02x %02x); only JPEG and PNG "
+                    "are supported",
+                    data[0], size > 1 ? data[1] : 0u, size > 2 ? data[2] : 0u, size > 3 ? data[3] : 0u);
 }
 
 int nni_image_limits(const nn_image_info *info, const nn_decode_opts *limit, nn_message *why)
 {
     if (info->width > NNI_IMAGE_SIDE || info->height > NNI_IMAGE_SIDE)
-        return nni_fail(why, NN_EFORMAT, "the header declares %lld x %lld pixels; at most %d on a side are decoded",
+        return nni_fail(why, NN_EFORMAT,
+                        "the header declares %lld x %lld pixels; at most %d on a side are decoded",
                         (long long)info->width, (long long)info->height, NNI_IMAGE_SIDE);
     if (info->width * info->height > limit->max_pixels)
-        return nni_fail(why, NN_EFORMAT, "the header declares %lld x %lld pixels, more than the limit of %lld (max_pixels)",
+        return nni_fail(why, NN_EFORMAT,
+                        "the header declares %lld x %lld pixels, more than the limit of %lld (max_pixels)",
                         (long long)info->width, (long long)info->height, (long long)limit->max_pixels);
     return NN_OK;
 }
@@ -122,7 +127,8 @@ int nni_image_limits(const nn_image_info *info, const nn_decode_opts *limit, nn_
 /* ----------------------------------------------------------------------------------------------- decode */
 
 /* Copies row-wise while turning: steps in the stored image for one step right and one step down. */
-static int upright(nn_image *out, const uint8_t *rgb, const nn_image_info *info, int orientation, nn_message *why)
+static int upright(nn_image *out, const uint8_t *rgb, const nn_image_info *info, int orientation,
+                   nn_message *why)
 {
     int64_t w = info->width, h = info->height, right = 3, down = 3 * w, start = 0;
     bool swap = orientation >= 5;
@@ -158,7 +164,8 @@ static int upright(nn_image *out, const uint8_t *rgb, const nn_image_info *info,
     return NN_OK;
 }
 
-int nn_image_decode(nn_image *out, const void *bytes, size_t size, const nn_decode_opts *opts, nn_message *why)
+int nn_image_decode(nn_image *out, const void *bytes, size_t size, const nn_decode_opts *opts,
+                    nn_message *why)
 {
     nn_decode_opts limit = opts ? *opts : defaults;
     struct nni_clean clean = { .bytes = NULL };
@@ -179,7 +186,8 @@ int nn_image_decode(nn_image *out, const void *bytes, size_t size, const nn_deco
     if (limit.max_bytes > INT32_MAX / 2)
         limit.max_bytes = INT32_MAX / 2;
     if (size > limit.max_bytes)
-        return nni_fail(why, NN_EFORMAT, "%zu bytes, more than the limit of %zu (max_bytes)", size, limit.max_bytes);
+        return nni_fail(why, NN_EFORMAT, "%zu bytes, more than the limit of %zu (max_bytes)", size,
+                        limit.max_bytes);
     rc = check(bytes, size, &info, &limit, &clean, why);
     if (!rc)
         rc = nni_stb_decode(&stb, &clean, &info, &rgb, why);
@@ -195,7 +203,8 @@ static int named(int rc, const char *path, const nn_message *reason, nn_message 
 {
     size_t n = strlen(path), most = 280;
 
-    return nni_fail(why, rc, "%s%s: %s", n > most ? "..." : "", n > most ? path + n - most : path, reason->text);
+    return nni_fail(why, rc, "%s%s: %s", n > most ? "..." : "", n > most ? path + n - most : path,
+                    reason->text);
 }
 
 int nn_image_load(nn_image *out, const char *path, const nn_decode_opts *opts, nn_message *why)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The one EXIF tag that changes pixels. Cameras store what the sensor saw and note how it was held; a network that
- * is shown the stored pixels sees faces lying on their side. A damaged EXIF block says nothing about the pixels, so
- * it is ignored, not an error.
+ * The one EXIF tag that changes pixels. Cameras store what the sensor saw and note how it was held; a network
+ * that is shown the stored pixels sees faces lying on their side. A damaged EXIF block says nothing about the
+ * pixels, so it is ignored, not an error.
  */
 #include "vision.h"
 

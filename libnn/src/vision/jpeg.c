@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * Is this JPEG whole? The format has no checksum and stb_image reports success on almost any damage, so this file
- * walks the markers and runs the entropy decoder of every scan once (Huffman codes only: no inverse DCT, no colour, which
- * is why it costs a fraction of the decode). A flipped bit nearly always makes the decoder lose step, and then the
- * scan ends too early, too late, in an undefined code or outside the value range. Progressive refinement needs
- * to know which coefficients are not zero: one bit each is kept for that.
+ * Is this JPEG whole? The format has no checksum and stb_image reports success on almost any damage, so this
+ * file walks the markers and runs the entropy decoder of every scan once (Huffman codes only: no inverse DCT,
+ * no colour, which is why it costs a fraction of the decode). A flipped bit nearly always makes the decoder
+ * lose step, and then the scan ends too early, too late, in an undefined code or outside the value range.
+ * Progressive refinement needs to know which coefficients are not zero: one bit each is kept for that.
  *
  * Source: ITU-T T.81, annexes B (markers), F (sequential) and G (progressive).
  */
@@ -39,8 +39,8 @@ enum {
     COMPONENTS = 4,
     FAST = 9,
     SCANS = 256, /* more only appear in files made to waste time */
-    /* An 8-bit image has no coefficient beyond 1024; what rounding adds to that is allowed for apart. Some encoders overshoot
-     * on purpose, to hide ringing. */
+    /* An 8-bit image has no coefficient beyond 1024; what rounding adds to that is allowed for apart. Some
+     * encoders overshoot on purpose, to hide ringing. */
     MEAN = 1280,
     DETAIL = 2048,
 };
@@ -55,8 +55,8 @@ struct huffman {
 
 struct component {
     int id, h, v, quant;
-    int64_t across, down;   /* blocks that hold pixels */
-    int8_t level[64];       /* successive approximation: -1 nothing seen, else the bit position reached */
+    int64_t across, down; /* blocks that hold pixels */
+    int8_t level[64];     /* successive approximation: -1 nothing seen, else the bit position reached */
     int dc;
     const struct huffman *dc_table, *ac_table;
     uint64_t *nonzero; /* per block, progressive only */
@@ -300,11 +300,12 @@ static bool block(struct walk *w, const struct scan *s, struct component *c, str
 
 static int damaged(struct walk *w, const uint8_t *at, const char *what)
 {
-    return nni_fail(w->why, NN_EFORMAT, "JPEG: damaged: scan %d, near byte %zu: %s; get the file again", w->scans,
-                    (size_t)(at - w->data), what);
+    return nni_fail(w->why, NN_EFORMAT, "JPEG: damaged: scan %d, near byte %zu: %s; get the file again",
+                    w->scans, (size_t)(at - w->data), what);
 }
 
-/* The data before a marker must be used up to the last byte; zero bytes are padding that some cameras write. */
+/* The data before a marker must be used up to the last byte; zero bytes are padding that some cameras write.
+ */
 static int scan_end(struct walk *w, const struct bits *b)
 {
     int valid = b->count - b->invented;
@@ -340,7 +341,8 @@ static int scan_data(struct walk *w, const struct scan *s)
 {
     struct bits b = { .at = w->data + w->at, .end = w->data + w->size };
     struct component *only = s->count == 1 ? s->component[0] : NULL;
-    int64_t total = only ? only->across * only->down : w->mcu_across * w->mcu_down, left = w->interval, restarts = 0;
+    int64_t total = only ? only->across * only->down : w->mcu_across * w->mcu_down, left = w->interval,
+            restarts = 0;
     int rc;
 
     w->eob_run = 0;
@@ -384,7 +386,8 @@ static int bad_segment(struct walk *w, size_t at, const char *what)
 
 static int truncated(struct walk *w)
 {
-    return nni_fail(w->why, NN_EFORMAT, "JPEG: truncated: the file ends at byte %zu before its end marker; get it again",
+    return nni_fail(w->why, NN_EFORMAT,
+                    "JPEG: truncated: the file ends at byte %zu before its end marker; get it again",
                     w->size);
 }
 
@@ -457,10 +460,10 @@ static int unsupported(struct walk *w, int marker, int precision)
                                                        : NULL;
 
     if (what)
-        return nni_fail(w->why, NN_EUNSUPPORTED, "JPEG with %s is not supported; convert it to baseline JPEG or PNG",
-                        what);
-    return nni_fail(w->why, NN_EUNSUPPORTED, "JPEG with %d-bit samples is not supported; convert it to 8 bits or PNG",
-                    precision);
+        return nni_fail(w->why, NN_EUNSUPPORTED,
+                        "JPEG with %s is not supported; convert it to baseline JPEG or PNG", what);
+    return nni_fail(w->why, NN_EUNSUPPORTED,
+                    "JPEG with %d-bit samples is not supported; convert it to 8 bits or PNG", precision);
 }
 
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -483,13 +486,14 @@ static int frame(struct walk *w, int marker, const uint8_t *p, size_t size, size
     info->bit_depth = 8;
     info->progressive = marker == SOF2;
     if (info->height == 0)
-        return nni_fail(w->why, NN_EUNSUPPORTED, "JPEG with its height behind the pixels (DNL) is not supported; "
-                                                 "convert it");
+        return nni_fail(w->why, NN_EUNSUPPORTED,
+                        "JPEG with its height behind the pixels (DNL) is not supported; "
+                        "convert it");
     if (info->width == 0)
         return bad_segment(w, at, "a frame header with width 0");
     if (w->count != 1 && w->count != 3 && w->count != 4)
-        return nni_fail(w->why, NN_EUNSUPPORTED, "JPEG with %d components is not supported; convert it to RGB",
-                        w->count);
+        return nni_fail(w->why, NN_EUNSUPPORTED,
+                        "JPEG with %d components is not supported; convert it to RGB", w->count);
     for (int i = 0; i < w->count; i++) {
         struct component *c = &w->component[i];
         const uint8_t *q = p + 6 + 3 * i;
@@ -508,7 +512,8 @@ static int frame(struct walk *w, int marker, const uint8_t *p, size_t size, size
         struct component *c = &w->component[i];
 
         if (h_max % c->h || v_max % c->v)
-            return nni_fail(w->why, NN_EUNSUPPORTED, "JPEG with fractional chroma sampling is not supported; convert it");
+            return nni_fail(w->why, NN_EUNSUPPORTED,
+                            "JPEG with fractional chroma sampling is not supported; convert it");
         c->across = ceil_div(ceil_div(info->width * c->h, h_max), 8);
         c->down = ceil_div(ceil_div(info->height * c->v, v_max), 8);
     }
@@ -517,8 +522,8 @@ static int frame(struct walk *w, int marker, const uint8_t *p, size_t size, size
     return NN_OK;
 }
 
-/* Progressive scans must first announce every coefficient, then refine it bit by bit. This is also what bounds
- * the work a small file can ask for. */
+/* Progressive scans must first announce every coefficient, then refine it bit by bit. This is also what
+ * bounds the work a small file can ask for. */
 static int script(struct walk *w, const struct scan *s, size_t at)
 {
     for (int i = 0; i < s->count; i++) {
@@ -576,7 +581,8 @@ static int scan_header(struct walk *w, struct scan *s, const uint8_t *p, size_t 
         blocks += c->h * c->v;
         if (!w->quant_defined[c->quant])
             return bad_segment(w, at, "a scan without its quantisation table");
-        if ((s->first == 0 && s->high == 0 && !c->dc_table->defined) || (s->last > 0 && !c->ac_table->defined))
+        if ((s->first == 0 && s->high == 0 && !c->dc_table->defined) ||
+            (s->last > 0 && !c->ac_table->defined))
             return bad_segment(w, at, "a scan without its Huffman table");
         if (s->first > 0 && !c->nonzero) {
             c->nonzero = nni_alloc_array((size_t)(c->across * c->down), sizeof *c->nonzero);
@@ -641,7 +647,8 @@ static int segment(struct walk *w, int marker, const uint8_t *p, size_t size, si
         if (size >= 12 && !memcmp(p, "Adobe", 5))
             w->adobe = true;
     } else if (!(marker >= APP0 && marker <= APP15) && marker != COM) {
-        return nni_fail(w->why, NN_EFORMAT, "JPEG: damaged: unexpected marker %02X at byte %zu; get the file again",
+        return nni_fail(w->why, NN_EFORMAT,
+                        "JPEG: damaged: unexpected marker %02X at byte %zu; get the file again",
                         (unsigned)marker, at);
     }
     return NN_OK;

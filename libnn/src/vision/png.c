@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * Is this PNG whole, and does it inflate to what it declares? PNG carries a CRC per chunk and an Adler-32 over the
- * pixels, stb_image checks neither, and it lets 600 KB inflate to 600 MB before it looks at the size. So
- * the chunks are walked here, and zlib inflates the pixel data once through a small window, counting.
+ * Is this PNG whole, and does it inflate to what it declares? PNG carries a CRC per chunk and an Adler-32
+ * over the pixels, stb_image checks neither, and it lets 600 KB inflate to 600 MB before it looks at the
+ * size. So the chunks are walked here, and zlib inflates the pixel data once through a small window,
+ * counting.
  *
  * The copy for the decoder holds the four chunks that make pixels. Its palette is filled up to 256
  * entries with black, which settles what an index beyond the palette means.
@@ -54,8 +55,10 @@ static int next_chunk(struct png *p, struct chunk *c, bool headers)
             return NN_OK;
     }
     if (p->size - p->at < AROUND || c->length > p->size - p->at - AROUND)
-        return nni_fail(p->why, NN_EFORMAT, "PNG: truncated: the file ends at byte %zu inside a chunk that begins at "
-                                            "byte %zu; get it again", p->size, c->at);
+        return nni_fail(p->why, NN_EFORMAT,
+                        "PNG: truncated: the file ends at byte %zu inside a chunk that begins at "
+                        "byte %zu; get it again",
+                        p->size, c->at);
     if (crc32(crc32(0, NULL, 0), c->type, (uInt)c->length + 4) != nni_be32(c->data + c->length))
         return damaged(p, c->at, "a chunk with a wrong checksum");
     for (int i = 0; i < 4; i++)
@@ -81,7 +84,8 @@ static int header(struct png *p)
     int rc;
 
     if (p->size - p->at >= 8 && !memcmp(p->data + p->at + 4, "CgBI", 4))
-        return nni_fail(p->why, NN_EUNSUPPORTED, "PNG in Apple's private CgBI flavour is not supported; convert it");
+        return nni_fail(p->why, NN_EUNSUPPORTED,
+                        "PNG in Apple's private CgBI flavour is not supported; convert it");
     if ((rc = next_chunk(p, &c, false)))
         return rc;
     if (!is(&c, "IHDR") || c.length != 13)
@@ -91,8 +95,8 @@ static int header(struct png *p)
     info->bit_depth = c.data[8];
     p->colour = c.data[9];
     info->progressive = c.data[12] == 1;
-    if (info->width < 1 || info->height < 1 || info->width > INT32_MAX || info->height > INT32_MAX || c.data[10] ||
-        c.data[11] || c.data[12] > 1)
+    if (info->width < 1 || info->height < 1 || info->width > INT32_MAX || info->height > INT32_MAX ||
+        c.data[10] || c.data[11] || c.data[12] > 1)
         return damaged(p, c.at, "an impossible header");
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         if (kinds[i].colour == p->colour && info->bit_depth <= 16 && kinds[i].depths >> info->bit_depth & 1)
@@ -134,7 +138,8 @@ static int chunks(struct png *p, bool headers)
             if (!pixels_over)
                 p->info->orientation = nni_exif_orientation(c.data, c.length);
         } else if (!(c.type[0] & 32)) {
-            return nni_fail(p->why, NN_EUNSUPPORTED, "PNG: the critical chunk \"%.4s\" at byte %zu is not known; convert it",
+            return nni_fail(p->why, NN_EUNSUPPORTED,
+                            "PNG: the critical chunk \"%.4s\" at byte %zu is not known; convert it",
                             (const char *)c.type, c.at);
         }
     }
@@ -190,18 +195,21 @@ static int count_pixels(struct png *p, z_stream *z, uint8_t *window)
         state = inflate(z, Z_NO_FLUSH);
         got += WINDOW - z->avail_out;
         if (got > want)
-            return nni_fail(p->why, NN_EFORMAT, "PNG: the pixel data at byte %zu inflate to more than the declared "
-                                                "%lld x %lld pixels; refused", p->first_pixels,
-                            (long long)p->info->width, (long long)p->info->height);
+            return nni_fail(p->why, NN_EFORMAT,
+                            "PNG: the pixel data at byte %zu inflate to more than the declared "
+                            "%lld x %lld pixels; refused",
+                            p->first_pixels, (long long)p->info->width, (long long)p->info->height);
     }
     if (state == Z_MEM_ERROR)
         return nni_fail(p->why, NN_ENOMEM, "PNG: no memory to verify it");
     if (state == Z_BUF_ERROR || (state == Z_STREAM_END && got < want))
-        return nni_fail(p->why, NN_EFORMAT, "PNG: truncated: the pixel data at byte %zu inflate to %llu of %llu bytes; "
-                                            "get the file again", p->first_pixels, (unsigned long long)got,
-                        (unsigned long long)want);
+        return nni_fail(p->why, NN_EFORMAT,
+                        "PNG: truncated: the pixel data at byte %zu inflate to %llu of %llu bytes; "
+                        "get the file again",
+                        p->first_pixels, (unsigned long long)got, (unsigned long long)want);
     if (state != Z_STREAM_END)
-        return nni_fail(p->why, NN_EFORMAT, "PNG: damaged: the pixel data at byte %zu do not inflate (%s); get the file again",
+        return nni_fail(p->why, NN_EFORMAT,
+                        "PNG: damaged: the pixel data at byte %zu do not inflate (%s); get the file again",
                         p->first_pixels, z->msg ? z->msg : "bad stream");
     return NN_OK;
 }
@@ -214,9 +222,10 @@ static int verify_pixels(struct png *p)
 
     /* Deflate cannot do better than 1032:1, so a lying header needs no inflating to be found out. */
     if (inflated_size(p->info) / 1032 > p->pixel_bytes)
-        return nni_fail(p->why, NN_EFORMAT, "PNG: truncated: %zu bytes of pixel data cannot hold %lld x %lld pixels; "
-                                            "get the file again", p->pixel_bytes, (long long)p->info->width,
-                        (long long)p->info->height);
+        return nni_fail(p->why, NN_EFORMAT,
+                        "PNG: truncated: %zu bytes of pixel data cannot hold %lld x %lld pixels; "
+                        "get the file again",
+                        p->pixel_bytes, (long long)p->info->width, (long long)p->info->height);
     window = nni_alloc(WINDOW);
     rc = window ? inflateInit(&z) : Z_MEM_ERROR;
     if (rc) {

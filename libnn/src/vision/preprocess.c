@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The preprocessing record. Half of all "the weights do not work" reports are weights fed with other pixels than
- * they were trained on, so the record travels with the weights and is read strictly: what this version does not
- * understand it refuses instead of guessing.
+ * The preprocessing record. Half of all "the weights do not work" reports are weights fed with other pixels
+ * than they were trained on, so the record travels with the weights and is read strictly: what this version
+ * does not understand it refuses instead of guessing.
  *
  * JSON by jansson, whose small objects come from its own allocator, not from the seam.
  */
@@ -84,10 +84,12 @@ int nn_preprocess_check(const nn_preprocess *r, nn_message *why)
     if (!side(r->size))
         return nni_fail(why, NN_EINVAL, "size: %lld is outside 1..%d", (long long)r->size, NNI_RESIZE_SIDE);
     if (squash && (!side(r->resize_height) || !side(r->resize_width)))
-        return nni_fail(why, NN_EINVAL, "resize_height and resize_width: %lld x %lld; both are 0 or both 1..%d",
+        return nni_fail(why, NN_EINVAL,
+                        "resize_height and resize_width: %lld x %lld; both are 0 or both 1..%d",
                         (long long)r->resize_height, (long long)r->resize_width, NNI_RESIZE_SIDE);
     if (r->resize_shorter && (squash || !side(r->resize_shorter)))
-        return nni_fail(why, NN_EINVAL, "resize_shorter: %lld; it is 0, or 1..%d without resize_height and resize_width",
+        return nni_fail(why, NN_EINVAL,
+                        "resize_shorter: %lld; it is 0, or 1..%d without resize_height and resize_width",
                         (long long)r->resize_shorter, NNI_RESIZE_SIDE);
     if (r->crop != 0 && r->crop != 1)
         return nni_fail(why, NN_EINVAL, "crop: %d; it is 0 or 1", r->crop);
@@ -118,8 +120,8 @@ static void keep_proportions(nn_image *to, const nn_image *in, int64_t shorter)
     to->height = tall ? longer : shorter;
 }
 
-int nn_preprocess_apply(const nn_preprocess *record, const nn_image *in, uint8_t *rgb, nn_vision_scratch *scratch,
-                        nn_message *why)
+int nn_preprocess_apply(const nn_preprocess *record, const nn_image *in, uint8_t *rgb,
+                        nn_vision_scratch *scratch, nn_message *why)
 {
     nn_image out = { .rgb = rgb }, resized = { .rgb = NULL };
     int rc = nn_preprocess_check(record, why);
@@ -143,8 +145,8 @@ int nn_preprocess_apply(const nn_preprocess *record, const nn_image *in, uint8_t
         size_t bytes;
 
         if (!side(resized.width) || !side(resized.height))
-            return nni_fail(why, NN_EINVAL, "%lld x %lld pixels are too long and thin to resize", (long long)in->width,
-                            (long long)in->height);
+            return nni_fail(why, NN_EINVAL, "%lld x %lld pixels are too long and thin to resize",
+                            (long long)in->width, (long long)in->height);
         bytes = (size_t)resized.width * (size_t)resized.height * 3;
         resized.rgb = nni_scratch(scratch, 2, bytes);
         if (!resized.rgb)
@@ -179,13 +181,15 @@ int nn_preprocess_write(const nn_preprocess *record, char *text, size_t size, si
     for (int64_t i = 0; i < record->classes; i++)
         if (json_array_append_new(names, json_string(record->class_names[i]))) {
             json_decref(names);
-            return nni_fail(why, NN_EINVAL, "class_names: name %lld is not UTF-8, or there is no memory", (long long)i);
+            return nni_fail(why, NN_EINVAL, "class_names: name %lld is not UTF-8, or there is no memory",
+                            (long long)i);
         }
-    object = json_pack("{s:s, s:I, s:I, s:I, s:b, s:I, s:o, s:o, s:f, s:o}", "kernel", nn_resize_name(record->kernel),
-                       "resize_height", (json_int_t)record->resize_height, "resize_width",
-                       (json_int_t)record->resize_width, "resize_shorter", (json_int_t)record->resize_shorter, "crop",
-                       record->crop, "size", (json_int_t)record->size, "mean", triple(record->mean), "std",
-                       triple(record->std), "maximum", record->maximum, "class_names", names);
+    object = json_pack("{s:s, s:I, s:I, s:I, s:b, s:I, s:o, s:o, s:f, s:o}", "kernel",
+                       nn_resize_name(record->kernel), "resize_height", (json_int_t)record->resize_height,
+                       "resize_width", (json_int_t)record->resize_width, "resize_shorter",
+                       (json_int_t)record->resize_shorter, "crop", record->crop, "size",
+                       (json_int_t)record->size, "mean", triple(record->mean), "std", triple(record->std),
+                       "maximum", record->maximum, "class_names", names);
     if (!object)
         return nni_fail(why, NN_ENOMEM, "no memory to write the preprocessing record");
     need = json_dumpb(object, NULL, 0, JSON_COMPACT | JSON_REAL_PRECISION(17));
@@ -198,7 +202,8 @@ int nn_preprocess_write(const nn_preprocess *record, char *text, size_t size, si
         return nni_fail(why, NN_ENOMEM, "no memory to write the preprocessing record");
     *length = need;
     if (need >= size)
-        return nni_fail(why, NN_EINVAL, "the preprocessing record needs %zu bytes, there are %zu", need + 1, size);
+        return nni_fail(why, NN_EINVAL, "the preprocessing record needs %zu bytes, there are %zu", need + 1,
+                        size);
     return NN_OK;
 }
 
@@ -208,8 +213,10 @@ struct reader {
     int rc;
 };
 
-static const char *const keys[] = { "kernel", "resize_height", "resize_width", "resize_shorter", "crop",
-                                    "size",   "mean",          "std",          "maximum",        "class_names" };
+static const char *const keys[] = {
+    "kernel", "resize_height", "resize_width", "resize_shorter", "crop",
+    "size",   "mean",          "std",          "maximum",        "class_names"
+};
 
 static void refuse(struct reader *r, const char *key, const char *what)
 {
@@ -292,8 +299,10 @@ static void only_known_keys(struct reader *r)
         for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
             known |= strcmp(key, keys[i]) == 0;
         if (!known && !r->rc)
-            r->rc = nni_fail(r->why, NN_EFORMAT, "preprocessing record: key \"%.64s\" is not known; it was written by a newer "
-                                                 "version", key);
+            r->rc = nni_fail(r->why, NN_EFORMAT,
+                             "preprocessing record: key \"%.64s\" is not known; it was written by a newer "
+                             "version",
+                             key);
     }
 }
 

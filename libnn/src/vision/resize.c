@@ -27,11 +27,13 @@ int nn_resize_named(nn_resize_kernel *kernel, const char *name, nn_message *why)
             return NN_OK;
         }
     }
-    return nni_fail(why, NN_ENOTFOUND, "no resize kernel \"%.64s\"; there are"
+    return nni_fail(why, NN_ENOTFOUND,
+                    "no resize kernel \"%.64s\"; there are"
 #define X(kernel, text) " " text
                     NN_RESIZE_LIST(X)
 #undef X
-                    , name);
+                        ,
+                    name);
 }
 
 void *nni_scratch(nn_vision_scratch *scratch, int slot, size_t size)
@@ -63,10 +65,12 @@ int nni_image_prepare(nn_image *out, const nn_image *in, bool *fresh, nn_message
 {
     *fresh = false;
     if (!out || !in || !in->rgb || !usable(in))
-        return nni_fail(why, NN_EINVAL, "no image, or one with sides outside 1..%d or a stride shorter than a row",
+        return nni_fail(why, NN_EINVAL,
+                        "no image, or one with sides outside 1..%d or a stride shorter than a row",
                         NNI_RESIZE_SIDE);
     if (!usable(out))
-        return nni_fail(why, NN_EINVAL, "cannot make an image of %lld x %lld with stride %zu: sides are 1..%d",
+        return nni_fail(why, NN_EINVAL,
+                        "cannot make an image of %lld x %lld with stride %zu: sides are 1..%d",
                         (long long)out->width, (long long)out->height, out->stride, NNI_RESIZE_SIDE);
     if (!out->rgb) {
         out->stride = (size_t)out->width * 3;
@@ -79,7 +83,8 @@ int nni_image_prepare(nn_image *out, const nn_image *in, bool *fresh, nn_message
     return NN_OK;
 }
 
-int nn_image_resize(nn_image *out, const nn_image *in, nn_resize_kernel kernel, nn_vision_scratch *scratch, nn_message *why)
+int nn_image_resize(nn_image *out, const nn_image *in, nn_resize_kernel kernel, nn_vision_scratch *scratch,
+                    nn_message *why)
 {
     nn_vision_scratch own = { .size = { 0 } };
     nn_vision_scratch *s = scratch ? scratch : &own;
@@ -105,7 +110,8 @@ int nn_image_resize(nn_image *out, const nn_image *in, nn_resize_kernel kernel, 
             nni_free(out->rgb);
             out->rgb = NULL;
         }
-        return nni_fail(why, rc, "no memory to resize to %lld x %lld", (long long)out->width, (long long)out->height);
+        return nni_fail(why, rc, "no memory to resize to %lld x %lld", (long long)out->width,
+                        (long long)out->height);
     }
     return NN_OK;
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * OpenCV's INTER_LINEAR for 8-bit images, bit for bit, because the networks we load were trained on it. Positions
- * are float, weights are rounded to 11 bits; a row is interpolated horizontally to 19 bits of which OpenCV's vertical
- * step uses the upper 15, and the two products are truncated before they are added. Weights are clamped at the left and
- * right border; at the top and bottom both weights stay and read the same row, which the truncation
- * can show. Shrinking by exactly two in both directions is a rounded 2x2 mean there.
+ * OpenCV's INTER_LINEAR for 8-bit images, bit for bit, because the networks we load were trained on it.
+ * Positions are float, weights are rounded to 11 bits; a row is interpolated horizontally to 19 bits of which
+ * OpenCV's vertical step uses the upper 15, and the two products are truncated before they are added. Weights
+ * are clamped at the left and right border; at the top and bottom both weights stay and read the same row,
+ * which the truncation can show. Shrinking by exactly two in both directions is a rounded 2x2 mean there.
  */
 #include "vision.h"
 
@@ -58,7 +58,8 @@ static void taps(struct tap *t, int64_t out, int64_t in, bool clamp_weights, int
     }
 }
 
-static void across(int16_t *restrict to, const uint8_t *restrict from, const struct tap *restrict t, int64_t width)
+static void across(int16_t *restrict to, const uint8_t *restrict from, const struct tap *restrict t,
+                   int64_t width)
 {
     for (int64_t x = 0; x < width; x++, to += 3) {
         const uint8_t *a = from + t[x].at[0], *b = from + t[x].at[1];
@@ -70,8 +71,8 @@ static void across(int16_t *restrict to, const uint8_t *restrict from, const str
     }
 }
 
-static void down(uint8_t *restrict to, const int16_t *restrict a, const int16_t *restrict b, int16_t wa, int16_t wb,
-                 int64_t n)
+static void down(uint8_t *restrict to, const int16_t *restrict a, const int16_t *restrict b, int16_t wa,
+                 int16_t wb, int64_t n)
 {
     for (int64_t i = 0; i < n; i++) {
         int16_t p = (int16_t)((a[i] * wa) >> 16), q = (int16_t)((b[i] * wb) >> 16);

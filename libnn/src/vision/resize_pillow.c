@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * Pillow's Image.resize with BILINEAR and BICUBIC, bit for bit: the filter is widened by the scale when shrinking
- * (antialiasing), weights are normalised in double and rounded to 22 bits, and the first pass is
- * rounded and clipped to 8 bits before the second. That makes the order of the passes visible, by one level for BILINEAR and
- * more where BICUBIC overshoots: the horizontal pass is first, except (since Pillow 13) when the height
- * shrinks by more than twice as many pixels as the width.
+ * Pillow's Image.resize with BILINEAR and BICUBIC, bit for bit: the filter is widened by the scale when
+ * shrinking (antialiasing), weights are normalised in double and rounded to 22 bits, and the first pass is
+ * rounded and clipped to 8 bits before the second. That makes the order of the passes visible, by one level
+ * for BILINEAR and more where BICUBIC overshoots: the horizontal pass is first, except (since Pillow 13) when
+ * the height shrinks by more than twice as many pixels as the width.
  */
 #include "vision.h"
 
@@ -100,7 +100,8 @@ static void across(uint8_t *restrict to, const uint8_t *restrict from, const str
 }
 
 /* Strips of a fixed width keep the sums in registers. */
-static void down(uint8_t *restrict to, const uint8_t *from, size_t stride, const int32_t *k, int32_t count, int64_t n)
+static void down(uint8_t *restrict to, const uint8_t *from, size_t stride, const int32_t *k, int32_t count,
+                 int64_t n)
 {
     int32_t sum[STRIP];
     int64_t i = 0;
@@ -126,7 +127,10 @@ static void down(uint8_t *restrict to, const uint8_t *from, size_t stride, const
     }
 }
 
-static size_t axis_bytes(int64_t out, int64_t most) { return (size_t)out * (2 + (size_t)most) * sizeof(int32_t); }
+static size_t axis_bytes(int64_t out, int64_t most)
+{
+    return (size_t)out * (2 + (size_t)most) * sizeof(int32_t);
+}
 
 static int32_t *lay_out(struct axis *axis, int32_t *at, int64_t out, int64_t most)
 {

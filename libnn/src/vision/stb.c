@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * stb_image, compiled once, behind walls. It was written for images one's own artists made: it allocates what a file
- * asks for, leaves parts of its output uninitialised on damaged data, and asserts. Here all its memory comes from
- * a per-decode list of zeroed blocks with a cap computed from the header, and an assertion unwinds to
- * nni_stb_decode, where the list is released as a whole. What it decodes was verified before (jpeg.c, png.c).
+ * stb_image, compiled once, behind walls. It was written for images one's own artists made: it allocates what
+ * a file asks for, leaves parts of its output uninitialised on damaged data, and asserts. Here all its memory
+ * comes from a per-decode list of zeroed blocks with a cap computed from the header, and an assertion unwinds
+ * to nni_stb_decode, where the list is released as a whole. What it decodes was verified before (jpeg.c,
+ * png.c).
  */
 #include "vision.h"
 
@@ -91,13 +92,13 @@ static _Noreturn void asserted(const char *text)
 #define STBI_MAX_DIMENSIONS 16384
 #define STB_IMAGE_STATIC
 #define STB_IMAGE_IMPLEMENTATION
-/* Static, so that a program can have its own stb_image; the header declares a few functions that this selection of
- * formats never defines, which gcc notes at the end of the file. */
+/* Static, so that a program can have its own stb_image; the header declares a few functions that this
+ * selection of formats never defines, which gcc notes at the end of the file. */
 #pragma GCC diagnostic ignored "-Wunused-function"
 #include <stb/stb_image.h>
 
-int nni_stb_decode(struct nni_stb **stb, const struct nni_clean *clean, const nn_image_info *info, const uint8_t **rgb,
-                   nn_message *why)
+int nni_stb_decode(struct nni_stb **stb, const struct nni_clean *clean, const nn_image_info *info,
+                   const uint8_t **rgb, nn_message *why)
 {
     struct nni_stb *s = nni_alloc_zero(sizeof *s);
     const char *format = info->format == NN_IMAGE_PNG ? "PNG" : "JPEG";
@@ -107,7 +108,8 @@ int nni_stb_decode(struct nni_stb **stb, const struct nni_clean *clean, const nn
     if (!s)
         return nni_fail(why, NN_ENOMEM, "%s: no memory to decode it", format);
     /* Most is a 16-bit interlaced RGBA image: 8 bytes per pixel inflated, in passes, and put together. */
-    s->limit = (size_t)(info->width + 64) * (size_t)(info->height + 64) * 32 + ((size_t)1 << 20) + 2 * clean->size;
+    s->limit =
+        (size_t)(info->width + 64) * (size_t)(info->height + 64) * 32 + ((size_t)1 << 20) + 2 * clean->size;
     current = s;
     if (setjmp(s->unwind))
         rc = nni_fail(why, NN_EFORMAT, "%s: damaged: the decoder refused it (%s)", format, s->assertion);
@@ -115,14 +117,14 @@ int nni_stb_decode(struct nni_stb **stb, const struct nni_clean *clean, const nn
         *rgb = stbi_load_from_memory(clean->bytes, (int)clean->size, &width, &height, &channels, 3);
     current = NULL;
     if (!rc && !*rgb && s->no_memory)
-        rc = nni_fail(why, NN_ENOMEM, "%s: no memory to decode %lld x %lld pixels", format, (long long)info->width,
-                      (long long)info->height);
+        rc = nni_fail(why, NN_ENOMEM, "%s: no memory to decode %lld x %lld pixels", format,
+                      (long long)info->width, (long long)info->height);
     else if (!rc && !*rgb)
         rc = nni_fail(why, NN_EFORMAT, "%s: damaged: the decoder says \"%s\"", format,
                       stbi_failure_reason() ? stbi_failure_reason() : "failed");
     else if (!rc && (width != info->width || height != info->height))
-        rc = nni_fail(why, NN_EFORMAT, "%s: damaged: decoded to %d x %d instead of %lld x %lld pixels", format, width,
-                      height, (long long)info->width, (long long)info->height);
+        rc = nni_fail(why, NN_EFORMAT, "%s: damaged: decoded to %d x %d instead of %lld x %lld pixels",
+                      format, width, height, (long long)info->width, (long long)info->height);
     if (rc) {
         nni_stb_release(s);
         *rgb = NULL;

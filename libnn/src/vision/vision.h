@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the files of this room share. The decoder is built as check-then-decode: jpeg.c and png.c verify a file
- * completely and copy what they verified into a clean file, and only that copy reaches stb_image, which is fast and
- * small but trusts its input.
+ * What the files of this room share. The decoder is built as check-then-decode: jpeg.c and png.c verify a
+ * file completely and copy what they verified into a clean file, and only that copy reaches stb_image, which
+ * is fast and small but trusts its input.
  */
 #ifndef NNI_VISION_H
 #define NNI_VISION_H
@@ -24,8 +24,8 @@ static inline uint32_t nni_be32(const uint8_t *p) { return (uint32_t)nni_be16(p)
 /* Orientation 1..8 from the TIFF structure inside EXIF; 1 when it is absent or makes no sense. */
 int nni_exif_orientation(const uint8_t *tiff, size_t size);
 
-/* Reads the headers into *info. `limit` non-NULL: goes on to verify the whole file within those limits and fills
- * *clean. Texts name the byte offset. */
+/* Reads the headers into *info. `limit` non-NULL: goes on to verify the whole file within those limits and
+ * fills *clean. Texts name the byte offset. */
 int nni_jpeg_check(const uint8_t *data, size_t size, nn_image_info *info, const nn_decode_opts *limit,
                    struct nni_clean *clean, nn_message *why);
 int nni_png_check(const uint8_t *data, size_t size, nn_image_info *info, const nn_decode_opts *limit,
@@ -35,8 +35,8 @@ int nni_image_limits(const nn_image_info *info, const nn_decode_opts *limit, nn_
 
 /* stb_image on a clean file. On success *rgb is [height,width,3], valid until nni_stb_release. */
 struct nni_stb;
-int nni_stb_decode(struct nni_stb **stb, const struct nni_clean *clean, const nn_image_info *info, const uint8_t **rgb,
-                   nn_message *why);
+int nni_stb_decode(struct nni_stb **stb, const struct nni_clean *clean, const nn_image_info *info,
+                   const uint8_t **rgb, nn_message *why);
 void nni_stb_release(struct nni_stb *stb);
 
 /* Scratch memory number `slot` with room for `size` bytes, contents undefined; NULL when there is none. */
