@@ -60,7 +60,8 @@ size_t nni_depthwise_lane(const struct nni_depthwise *d, bool backward)
     count = vectors * (g->kh * g->kw + 4) + (vectors * d->x_rows + 1) * d->x_width + greater(g->w, g->ow);
     if (backward)
         count += vectors * (d->x_rows * g->w + d->y_rows * d->y_width);
-    return (size_t)(count * d->vec) * sizeof(nn_real) + 2 * (size_t)greater(g->kh, d->step) * sizeof(void *) + 8 * 64;
+    return (size_t)(count * d->vec) * sizeof(nn_real) + 4 * (size_t)greater(g->kh, d->step) * sizeof(void *) +
+           (size_t)(g->h + g->oh) * sizeof(int64_t) + 8 * 64;
 }
 
 static void describe(struct nni_depthwise *d, const nn_step *s, bool backward)
@@ -192,12 +193,21 @@ static void backward_tile(const nn_step *s, int64_t tile, void *lane)
     nni_cpu_of(s)->depthwise->backward(&d, tile, lane);
 }
 
-static void put(const nn_step *s, int i, int64_t at, double value)
+/* Writes or adds `count` values, `step` apart, to gradient i from `at` on, times -factor unless NULL. */
+static void put(const nn_step *s, int i, int64_t at, int64_t step, const double *value, const nn_real *factor,
+                int64_t count)
 {
-    nn_real *to = s->din[i].at;
+    bool add = s->accumulate >> i & 1;
+    nn_real *to;
 
-    if (nn_has(&s->din[i]))
-        to[at] = (nn_real)(s->accumulate >> i & 1 ? (double)to[at] + value : value);
+    if (!nn_has(&s->din[i]))
+        return;
+    to = (nn_real *)s->din[i].at + at;
+    for (int64_t c = 0; c < count; c++, to += step) {
+        double x = value[c] * (factor ? -(double)factor[c] : 1);
+
+        *to = (nn_real)(add ? (double)*to + x : x);
+    }
 }
 
 static void merge_sums(const nn_step *s, int64_t block, void *lane)
@@ -214,24 +224,18 @@ static void merge_sums(const nn_step *s, int64_t block, void *lane)
     for (int64_t i = 0; i < sums; i++) {
         double sum[BLOCK] = { 0 };
 
-        for (int64_t t = block; t < nni_depthwise_tiles(&d); t += d.blocks) {
-            const nn_real *from = (const nn_real *)s->scratch + (t * sums + i) * d.block;
-
-            for (int64_t c = 0; c < channels; c++)
-                sum[c] += (double)from[c];
+        nni_cpu_of(s)->pointwise->merge_sums(sum, (const nn_real *)s->scratch + (block * sums + i) * d.block,
+                                             d.g.n * d.bands, d.blocks * sums * d.block, channels);
+        if (i < kk) {
+            put(s, 1, first * kk + i, kk, sum, NULL, channels);
+        } else if (i == kk) {
+            put(s, 2, first, 1, sum, NULL, channels);
+        } else if (i == kk + 1) {
+            put(s, 5, first, 1, sum, NULL, channels);
+            put(s, 3, first, 1, sum, d.scale ? d.scale + first : NULL, channels);
+        } else {
+            put(s, 4, first, 1, sum, NULL, channels);
         }
-        for (int64_t c = 0; c < channels; c++)
-            if (i < kk) {
-                put(s, 1, (first + c) * kk + i, sum[c]);
-            } else if (i == kk) {
-                put(s, 2, first + c, sum[c]);
-            } else if (i == kk + 1) {
-                put(s, 5, first + c, sum[c]);
-                if (nn_has(&s->din[3]))
-                    put(s, 3, first + c, -(double)d.scale[first + c] * sum[c]);
-            } else {
-                put(s, 4, first + c, sum[c]);
-            }
     }
 }
 
@@ -263,12 +267,12 @@ static int infer(nn_node *node)
     nni_text text;
     int status;
 
+    if (x.rank == 4 && (w.rank != 4 || w.dim[0] != x.dim[3] || w.dim[1] != 1 || w.dim[2] != w.dim[3]))
+        return nn_infer_fail(node, "the weight must be [%lld,1,k,k], not %s", (long long)x.dim[3],
+                             nni_shape_text(w, &text));
     opts.groups = x.rank == 4 ? x.dim[3] : 1;
     if ((status = nni_conv_infer(node, &opts, x, w, &g)))
         return status;
-    if (w.dim[0] != x.dim[3] || w.dim[2] != w.dim[3])
-        return nn_infer_fail(node, "the weight must be [%lld,1,k,k], not %s", (long long)x.dim[3],
-                             nni_shape_text(w, &text));
     if (node->in[2] && !nn_shape_equal(nn_shape_get(node->in[2]), NN_SHAPE1(g.c)))
         return nn_infer_fail(node, "the bias must be [%lld], not %s", (long long)g.c,
                              nni_shape_text(nn_shape_get(node->in[2]), &text));

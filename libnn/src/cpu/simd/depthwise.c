@@ -23,7 +23,7 @@
 #endif
 
 /* Accumulators, gradients and one pixel of the weight gradient must fit the registers. */
-enum { PIXELS = 7, GRAD_PIXELS = VEC_BYTES == 64 ? 7 : 4, AHEAD = 1 };
+enum { PIXELS = 7, GRAD_PIXELS = VEC_BYTES == 64 ? 7 : 4 };
 
 static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
@@ -248,14 +248,31 @@ static grad_fn *grad_of(const nni_conv_geometry *g)
 
 /* ------------------------------------------------------------ rows of memory */
 
+/* What will be needed soon: the next row of the input, and the rows that the steps after this one
+ * read (`load`) and write (`store`). Filling the rings is the only part that waits for memory, and the
+ * activations leave room for it; with channels far apart the hardware's own prefetching is no help. */
+struct soon {
+    const nn_real *next, *load[2], *store;
+    int64_t step;
+};
+
+static inline void fetch(const struct soon *s, int64_t at)
+{
+    __builtin_prefetch(s->next + at);
+    __builtin_prefetch(s->load[0] + at);
+    __builtin_prefetch(s->load[1] + at);
+    __builtin_prefetch(s->store + at, 1);
+}
+
 /* n pixels of `step` elements to pixels of VEC, through the affine and the activation: values to
  * `a`, derivatives of the activation to `slope`. */
 INLINE void activate(int act, int grad, const nn_real *x, int64_t step, int64_t n, vec mean, vec scale, vec beta,
-                     nn_real *a, nn_real *slope)
+                     nn_real *a, nn_real *slope, const struct soon *soon)
 {
     for (int64_t i = 0; i < n; i++) {
         vec z = scale * (vload(x + i * step) - mean) + beta, v, g, s;
 
+        fetch(soon, i * soon->step);
         switch (act) {
         case NN_ACT_SILU:
             s = vsigmoid(z);
@@ -278,14 +295,14 @@ INLINE void activate(int act, int grad, const nn_real *x, int64_t step, int64_t 
 }
 
 static void activate_row(int act, const nn_real *x, int64_t step, int64_t n, vec mean, vec scale, vec beta,
-                         nn_real *a, nn_real *slope)
+                         nn_real *a, nn_real *slope, const struct soon *soon)
 {
 #define CASE(name)                                                                                            \
     case name:                                                                                                \
         if (slope)                                                                                            \
-            activate(name, 1, x, step, n, mean, scale, beta, a, slope);                                       \
+            activate(name, 1, x, step, n, mean, scale, beta, a, slope, soon);                                \
         else                                                                                                  \
-            activate(name, 0, x, step, n, mean, scale, beta, a, NULL);                                        \
+            activate(name, 0, x, step, n, mean, scale, beta, a, NULL, soon);                                 \
         break;
     switch (act) {
         CASE(NN_ACT_RELU)
@@ -298,11 +315,13 @@ static void activate_row(int act, const nn_real *x, int64_t step, int64_t n, vec
 }
 
 /* The first `lanes` elements of n pixels into pixels of VEC. */
-static void gather(const nn_real *x, int64_t step, int64_t n, int lanes, nn_real *out)
+static void gather(const nn_real *x, int64_t step, int64_t n, int lanes, nn_real *out, const struct soon *soon)
 {
     if (lanes == VEC)
-        for (int64_t i = 0; i < n; i++)
+        for (int64_t i = 0; i < n; i++) {
             vstore(out + i * VEC, vload(x + i * step));
+            fetch(soon, i * soon->step);
+        }
     else
         for (int64_t i = 0; i < n; i++)
             vstore(out + i * VEC, vload_part(x + i * step, lanes));
@@ -318,6 +337,7 @@ struct tile {
     nn_real *row, *spare;      /* one padded input row; one unpadded row */
     nn_real *sum;              /* [vectors][sums][VEC] */
     const nn_real **in, **wt;  /* lists of rows */
+    int64_t *x_slot, *y_slot;  /* where a row lies in its ring */
     int64_t next_x, next_y;    /* rows below are in the rings */
     int64_t sums;
 };
@@ -334,21 +354,21 @@ static inline nn_real *x_row(const struct tile *t, int64_t v, int64_t row)
 {
     const struct nni_depthwise *d = t->d;
 
-    return t->xs + (v * d->x_rows + row % d->x_rows) * d->x_width * VEC;
+    return t->xs + (v * d->x_rows + t->x_slot[row]) * d->x_width * VEC;
 }
 
 static inline nn_real *slope_row(const struct tile *t, int64_t v, int64_t row)
 {
     const struct nni_depthwise *d = t->d;
 
-    return t->slopes + (v * d->x_rows + row % d->x_rows) * d->g.w * VEC;
+    return t->slopes + (v * d->x_rows + t->x_slot[row]) * d->g.w * VEC;
 }
 
 static inline nn_real *y_row(const struct tile *t, int64_t v, int64_t row)
 {
     const struct nni_depthwise *d = t->d;
 
-    return t->ys + (v * d->y_rows + row % d->y_rows) * d->y_width * VEC;
+    return t->ys + (v * d->y_rows + t->y_slot[row]) * d->y_width * VEC;
 }
 
 static inline int lanes_of(const struct tile *t, int64_t v)
@@ -368,6 +388,15 @@ static inline int64_t y_offset(const struct tile *t, int64_t v, int64_t row)
     const nni_conv_geometry *g = &t->d->g;
 
     return ((t->image * g->oh + row) * g->ow) * g->c + t->channel + v * VEC;
+}
+
+/* Row r of a ring of `depth` rows lies at r modulo depth; divisions are too slow for where it is needed. */
+static void number_rows(int64_t *slot, int64_t rows, int64_t depth)
+{
+    for (int64_t r = 0, at = 0; r < rows; r++) {
+        slot[r] = at;
+        at = at + 1 < depth ? at + 1 : 0;
+    }
 }
 
 static void open_tile(struct tile *t, const struct nni_depthwise *d, int64_t number, char *lane, bool backward)
@@ -393,7 +422,12 @@ static void open_tile(struct tile *t, const struct nni_depthwise *d, int64_t num
         t->ys = take(&lane, vectors * d->y_rows * d->y_width * VEC);
     }
     t->in = (const nn_real **)(void *)lane;
-    t->wt = t->in + most(g->kh, d->step);
+    t->wt = t->in + 2 * most(g->kh, d->step);
+    t->x_slot = (int64_t *)(void *)(t->wt + 2 * most(g->kh, d->step));
+    t->y_slot = t->x_slot + g->h;
+    number_rows(t->x_slot, g->h, d->x_rows);
+    if (backward)
+        number_rows(t->y_slot, g->oh, d->y_rows);
     memset(t->sum, 0, (size_t)(vectors * t->sums * VEC) * sizeof(nn_real));
     t->next_x = t->next_y = 0;
 }
@@ -405,6 +439,28 @@ static void pad_ring(nn_real *ring, int64_t rows, int64_t width, int64_t left, i
         memset(ring, 0, (size_t)(left * VEC) * sizeof *ring);
         memset(ring + (left + inner) * VEC, 0, (size_t)((width - left - inner) * VEC) * sizeof *ring);
     }
+}
+
+static struct soon soon_after(const struct tile *t, int64_t v, int64_t row, const nn_real *x)
+{
+    const struct nni_depthwise *d = t->d;
+    const nni_conv_geometry *g = &d->g;
+    int64_t next = row + 1 < g->h ? g->w * g->c : 0;
+    struct soon s = { .next = x + next, .load = { x + next, x + next }, .store = x + next, .step = g->c };
+
+    if (d->dx)
+        s.store = d->dx + (x - d->x);
+    if (row % g->stride == 0 && row / g->stride < g->oh) {
+        int64_t same = y_offset(t, v, row / g->stride);
+
+        if (d->y)
+            s.store = d->y + same;
+        if (d->dy)
+            s.load[0] = d->dy + same;
+        if (d->dvar)
+            s.load[1] = d->y_value + same;
+    }
+    return s;
 }
 
 /* Brings input rows up to `end` into the ring; rows before `begin` are not needed. */
@@ -419,22 +475,21 @@ static void fill_x(struct tile *t, int64_t begin, int64_t end, bool slopes)
             nn_real *a = x_row(t, v, row) + d->g.pad_left * VEC;
             int lanes = lanes_of(t, v);
             int64_t step = c, at = t->channel + v * VEC;
+            struct soon soon = soon_after(t, v, row, x);
 
-            if (row + AHEAD < d->g.h)
-                for (int64_t i = 0; i < w; i++)
-                    __builtin_prefetch(x + (AHEAD * w + i) * c);
             if (!d->mean) {
-                gather(x, c, w, lanes, a);
+                gather(x, c, w, lanes, a, &soon);
                 continue;
             }
             if (lanes < VEC) {
-                gather(x, c, w, lanes, t->spare);
+                gather(x, c, w, lanes, t->spare, &soon);
+                soon = (struct soon){ .next = x, .load = { x, x }, .store = x };
                 x = t->spare;
                 step = VEC;
             }
             activate_row(d->act, x, step, w, load_lanes(d->mean + at, lanes), load_lanes(d->scale + at, lanes),
                          d->beta ? load_lanes(d->beta + at, lanes) : vzero(), a,
-                         slopes ? slope_row(t, v, row) : NULL);
+                         slopes ? slope_row(t, v, row) : NULL, &soon);
         }
     t->next_x = most(t->next_x, end);
 }
@@ -538,43 +593,52 @@ static void forward(const struct nni_depthwise *d, int64_t number, void *lane)
 
 /* --------------------------------------------------------------- backward */
 
-/* The total gradient of y: what came from behind, and the gradients of its statistics. Rows in
- * [own, own_end) count for the bias. */
+/* One row of the total gradient of y: what came from behind, and the gradients of its statistics. */
+INLINE void total(const nn_real *dy, const nn_real *y, int64_t step, int64_t n, int64_t ahead, int lanes, vec plus,
+                  vec factor, vec mean, nn_real *out)
+{
+    for (int64_t i = 0; i < n; i++) {
+        vec g = plus;
+
+        if (dy)
+            g += load_lanes(dy + i * step, lanes);
+        if (dy && lanes == VEC)
+            __builtin_prefetch(dy + i * step + ahead);
+        if (y && lanes == VEC)
+            __builtin_prefetch(y + i * step + ahead);
+        if (y)
+            g += factor * (load_lanes(y + i * step, lanes) - mean);
+        vstore(out + i * VEC, g);
+    }
+}
+
+/* Rows in [own, own_end) count for the bias. */
 static void fill_y(struct tile *t, int64_t begin, int64_t end, int64_t own, int64_t own_end)
 {
     const struct nni_depthwise *d = t->d;
     const nni_conv_geometry *g = &d->g;
     const nn_real rows = (nn_real)(g->n * g->oh * g->ow);
+    const nn_real *value = d->dvar ? d->y_value : NULL;
     int64_t row = most(most(begin, 0), t->next_y);
 
     for (end = least(end, g->oh); row < end; row++)
         for (int64_t v = 0; v < t->vectors; v++) {
-            int64_t from = y_offset(t, v, row), at = t->channel + v * VEC;
+            int64_t from = y_offset(t, v, row), at = t->channel + v * VEC, ahead = row + 1 < g->oh ? g->ow * g->c : 0;
+            const nn_real *dy = d->dy ? d->dy + from : NULL, *y = value ? value + from : NULL;
             nn_real *out = y_row(t, v, row) + d->y_left * VEC;
             int lanes = lanes_of(t, v);
+            vec plus = d->dmean ? load_lanes(d->dmean + at, lanes) / vset(rows) : vzero();
+            vec factor = y ? vset(2) * (load_lanes(d->dvar + at, lanes) / vset(rows)) : vzero();
+            vec mean = y ? load_lanes(d->y_mean + at, lanes) : vzero();
 
-            if (d->dy && row + AHEAD < g->oh)
-                for (int64_t i = 0; i < g->ow; i++)
-                    __builtin_prefetch(d->dy + from + (AHEAD * g->ow + i) * g->c);
-            if (d->dy)
-                gather(d->dy + from, g->c, g->ow, lanes, out);
+            if (lanes < VEC)
+                total(dy, y, g->c, g->ow, 0, lanes, plus, factor, mean, out);
+            else if (dy && y)
+                total(dy, y, g->c, g->ow, ahead, VEC, plus, factor, mean, out);
+            else if (dy)
+                total(dy, NULL, g->c, g->ow, ahead, VEC, plus, factor, mean, out);
             else
-                memset(out, 0, (size_t)(g->ow * VEC) * sizeof *out);
-            if (d->dmean || d->dvar) {
-                vec plus = d->dmean ? load_lanes(d->dmean + at, lanes) / vset(rows) : vzero();
-
-                if (d->dvar) {
-                    vec mean = load_lanes(d->y_mean + at, lanes);
-                    vec factor = vset(2) * (load_lanes(d->dvar + at, lanes) / vset(rows));
-
-                    for (int64_t i = 0; i < g->ow; i++)
-                        vstore(out + i * VEC, vload(out + i * VEC) + plus +
-                                                  factor * (load_lanes(d->y_value + from + i * g->c, lanes) - mean));
-                } else {
-                    for (int64_t i = 0; i < g->ow; i++)
-                        vstore(out + i * VEC, vload(out + i * VEC) + plus);
-                }
-            }
+                total(NULL, y, g->c, g->ow, ahead, VEC, plus, factor, mean, out);
             if (d->want_db && row >= own && row < own_end) {
                 nn_real *sum = t->sum + (v * t->sums + g->kh * g->kw) * VEC;
                 vec s = vzero();
@@ -616,36 +680,34 @@ static void weight_gradient(struct tile *t, int64_t v, int64_t begin, int64_t en
 static void data_row_fast(struct tile *t, int64_t v, int64_t row)
 {
     static const nn_real zero[VEC] __attribute__((aligned(64)));
+    static row_fn *const fast[] = { NULL, row_1_1, row_2_1, row_3_1, NULL, row_5_1 };
     const struct nni_depthwise *d = t->d;
     const nni_conv_geometry *g = &d->g;
     const nn_real *weight = d->weight + (t->channel + v * VEC) * g->kh * g->kw;
-    int64_t k = g->kw, s = g->stride, rows = 0, skip = 0;
+    int64_t k = g->kw, s = g->stride, rows = 0, first[2], taps[2], from[2];
     nn_real sum[VEC] __attribute__((aligned(64)));
 
-    memset(sum, 0, sizeof sum);
+    /* Columns first, first+s, ... meet taps q, q+s, ...; the last of them comes first. */
+    for (int64_t q = 0; q < s; q++) {
+        first[q] = (q + s * g->pad_left - g->pad_left) % s;
+        taps[q] = (k - q + s - 1) / s;
+        from[q] = ((first[q] + g->pad_left - q) / s - (taps[q] - 1) + d->y_left) * VEC;
+    }
     for (int64_t i = (row + g->pad_top) % s; i < k; i += s) {
         int64_t r = (row + g->pad_top - i) / s;
 
         if (row + g->pad_top < i || r >= g->oh)
             continue;
-        t->in[rows] = y_row(t, v, r);
-        t->wt[rows++] = weight + i * k * VEC;
-    }
-    for (int64_t q = 0; q < s; q++) {
-        /* Columns first, first+s, ... meet taps q, q+s, ...; the last of them comes first. */
-        int64_t first = (q + s - g->pad_left % s) % s, taps = (k - q + s - 1) / s;
-        int64_t from = (first + g->pad_left - q) / s - (taps - 1) + d->y_left;
-        const nn_real *in[5], *wt[5];
-        row_fn *fast = taps == 1 ? row_1_1 : taps == 2 ? row_2_1 : taps == 3 ? row_3_1 : row_5_1;
-
-        for (int64_t i = 0; i < rows; i++) {
-            in[i] = t->in[i] + from * VEC;
-            wt[i] = t->wt[i] + skip * VEC;
+        for (int64_t q = 0; q < s; q++) {
+            t->in[q * k + rows] = y_row(t, v, r) + from[q];
+            t->wt[q * k + rows] = weight + (i * k + q * taps[0]) * VEC;
         }
-        fast(in, wt, rows, first < g->w ? (g->w - first + s - 1) / s : 0, zero, t->row + (d->g.pad_left + first) * VEC,
-             s * VEC, sum);
-        skip += taps;
+        rows++;
     }
+    memset(sum, 0, sizeof sum);
+    for (int64_t q = 0; q < s; q++)
+        fast[taps[q]](t->in + q * k, t->wt + q * k, rows, first[q] < g->w ? (g->w - first[q] + s - 1) / s : 0, zero,
+                      t->row + (g->pad_left + first[q]) * VEC, s * VEC, sum);
 }
 
 static void data_row_plain(struct tile *t, int64_t v, int64_t row)
