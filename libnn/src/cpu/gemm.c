@@ -11,7 +11,7 @@
 
 enum {
     PANEL_BYTES = 384 << 10, /* of A, in a 1 MiB second-level cache that B streams through */
-    CHUNK_BYTES = 768 << 10, /* of Y and X together */
+    CHUNK_BYTES = 256 << 10, /* of Y and X together */
     SCRATCH_BYTES = 32 << 20,
     TARGET = 32,             /* tiles: enough for 16 threads to finish together */
     TILE_FLOPS = 2000000,    /* some 20 microseconds: below, a tile costs more than it brings */
@@ -76,29 +76,13 @@ nni_gemm nni_gemm_of(const struct nni_gemm_kernels *kernels, int64_t m, int64_t 
 
 void nni_gemm_pack(const nni_gemm *g, const struct nni_gemm_b *b, nn_real *packed, int64_t panel)
 {
-    enum { run = 16 }; /* values of k copied at a time where they, not the columns, are contiguous */
     int64_t u0 = panel_unit(g->kernels, g->n, g->panels, panel), u1 = panel_unit(g->kernels, g->n, g->panels, panel + 1);
     int64_t n0 = u0 * NNI_GEMM_UNIT, width = (u1 - u0) * NNI_GEMM_UNIT, cols = least(width, g->n - n0);
     nn_real *to = packed + n0 * g->k;
 
-    for (int64_t p0 = 0; p0 < g->k; p0 += b->inner) {
-        const nn_real *from = b->at + p0 / b->inner * b->outer_stride + n0 * b->n_stride;
-        int64_t inner = least(b->inner, g->k - p0);
-
-        if (b->n_stride == 1) {
-            for (int64_t p = 0; p < inner; p++)
-                for (int64_t j = 0; j < cols; j++)
-                    to[(p0 + p) * width + j] = from[p * b->inner_stride + j];
-        } else {
-            for (int64_t p1 = 0; p1 < inner; p1 += run)
-                for (int64_t j = 0; j < cols; j++)
-                    for (int64_t p = p1; p < least(p1 + run, inner); p++)
-                        to[(p0 + p) * width + j] = from[p * b->inner_stride + j * b->n_stride];
-        }
-        for (int64_t p = 0; p < inner; p++)
-            for (int64_t j = cols; j < width; j++)
-                to[(p0 + p) * width + j] = 0;
-    }
+    for (int64_t p = 0; p < g->k; p += b->inner)
+        g->kernels->pack(to + p * width, width, b->at + p / b->inner * b->outer_stride + n0 * b->n_stride,
+                         b->inner_stride, b->n_stride, least(b->inner, g->k - p), cols);
 }
 
 void nni_gemm_stage(const nni_gemm *g, const nni_gemm_io *io, nn_real *stage, int64_t row_tile)

@@ -49,6 +49,9 @@ struct nni_gemm_kernels {
     /* The same with A given as [k][m]; only `cols` columns are written, or added to when `add`. */
     void (*tn)(int64_t m, int64_t k, const nn_real *a, int64_t lda, const nn_real *b, int units, nn_real *c,
                int64_t ldc, int64_t cols, int add);
+    /* to[p*width + j] = from[p*k_stride + j*n_stride] for p < k, j < cols; zero for the columns up to width. */
+    void (*pack)(nn_real *to, int64_t width, const nn_real *from, int64_t k_stride, int64_t n_stride, int64_t k,
+                 int64_t cols);
     /* dst = gate*act(scale*(src-mean)+beta); the operand's vectors begin at column 0 of dst. */
     void (*prologue)(nn_real *dst, int64_t ldd, const nn_real *src, int64_t lds, int64_t rows, int64_t cols,
                      const struct nni_prologue *p);

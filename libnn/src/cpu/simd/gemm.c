@@ -206,6 +206,74 @@ static void gemm_tn(int64_t m, int64_t k, const nn_real *a, int64_t lda, const n
 }
 #endif
 
+/* -------------------------------------------------------------------- packing */
+
+#if OWN_BLOCKS
+enum { SIDE = 8 };
+typedef nn_real side __attribute__((vector_size(32)));
+typedef nn_real side_unaligned __attribute__((vector_size(32), aligned(4), may_alias));
+#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+
+/* to[i*width + j] = from[j*stride + i] for i, j < 8. */
+static ALWAYS void transpose(nn_real *to, int64_t width, const nn_real *from, int64_t stride)
+{
+    side a[SIDE], b[SIDE];
+
+    UNROLL
+    for (int j = 0; j < SIDE; j++)
+        a[j] = *(const side_unaligned *)(from + j * stride);
+    UNROLL
+    for (int j = 0; j < SIDE; j += 2) {
+        b[j] = SHUFFLE(a[j], a[j + 1], 0, 8, 1, 9, 4, 12, 5, 13);
+        b[j + 1] = SHUFFLE(a[j], a[j + 1], 2, 10, 3, 11, 6, 14, 7, 15);
+    }
+    UNROLL
+    for (int j = 0; j < SIDE; j += 4)
+        UNROLL
+        for (int i = 0; i < 2; i++) {
+            a[j + 2 * i] = SHUFFLE(b[j + i], b[j + 2 + i], 0, 1, 8, 9, 4, 5, 12, 13);
+            a[j + 2 * i + 1] = SHUFFLE(b[j + i], b[j + 2 + i], 2, 3, 10, 11, 6, 7, 14, 15);
+        }
+    UNROLL
+    for (int i = 0; i < 4; i++) {
+        *(side_unaligned *)(to + i * width) = SHUFFLE(a[i], a[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
+        *(side_unaligned *)(to + (i + 4) * width) = SHUFFLE(a[i], a[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+    }
+}
+#endif
+
+static void pack(nn_real *to, int64_t width, const nn_real *from, int64_t k_stride, int64_t n_stride, int64_t k,
+                 int64_t cols)
+{
+    int64_t whole_k = 0, whole_cols = 0;
+
+    if (n_stride == 1) {
+        for (int64_t p = 0; p < k; p++) {
+            int64_t j = 0;
+
+            for (; j + VEC <= cols; j += VEC)
+                vstore(to + p * width + j, vload(from + p * k_stride + j));
+            for (; j < cols; j++)
+                to[p * width + j] = from[p * k_stride + j];
+            for (; j < width; j++)
+                to[p * width + j] = 0;
+        }
+        return;
+    }
+#if OWN_BLOCKS
+    if (k_stride == 1) {
+        whole_k = k / SIDE * SIDE;
+        whole_cols = cols / SIDE * SIDE;
+        for (int64_t p = 0; p < whole_k; p += SIDE)
+            for (int64_t j = 0; j < whole_cols; j += SIDE)
+                transpose(to + p * width + j, width, from + p + j * n_stride, n_stride);
+    }
+#endif
+    for (int64_t p = 0; p < k; p++)
+        for (int64_t j = p < whole_k ? whole_cols : 0; j < width; j++)
+            to[p * width + j] = j < cols ? from[p * k_stride + j * n_stride] : 0;
+}
+
 /* ------------------------------------------------- prologues and epilogues */
 
 enum { GROUP = 16 }; /* rows handled together: channel vectors are loaded once for them, and they stay in cache */
@@ -237,6 +305,7 @@ static ALWAYS void prologue_act(nn_real *dst, int64_t ldd, const nn_real *src, i
             for (int64_t r = r0; r < r1; r++) {
                 vec z = (load_some(src + r * lds + j, part) - mean) * scale + beta;
 
+                __builtin_prefetch(src + (r + GROUP) * lds + j);
                 store_some(dst + r * ldd + j, vact(act, z) * gate, part);
             }
         }
@@ -259,6 +328,7 @@ static void prologue(nn_real *dst, int64_t ldd, const nn_real *src, int64_t lds,
             int part = part_at(j, cols);
             vec x = load_some(src + r * lds + j, part);
 
+            __builtin_prefetch(src + (r + GROUP) * lds + j);
             store_some(dst + r * ldd + j, p->gate ? x * load_some(p->gate + j, part) : x, part);
         }
 }
@@ -462,10 +532,11 @@ static void column_sums(nn_real *dst, const nn_real *src, int64_t ld, int64_t ro
 const struct nni_gemm_kernels NNI_NAME(nni_gemm) = {
     .rows = ROWS,
     .units = UNITS,
-    .quantum = UNIT < VEC ? VEC / UNIT : 1,
+    .quantum = (int)VEC > (int)UNIT ? (int)VEC / (int)UNIT : 1,
     .block = BLOCK,
     .nn = gemm_nn,
     .tn = gemm_tn,
+    .pack = pack,
     .prologue = prologue,
     .prologue_back = prologue_back,
     .gradient = gradient,
