@@ -42,9 +42,9 @@ struct nn_model {
     nn_message message;
 };
 
-/* Finds or declares; NULL with the model's message set on conflict or when sealed. */
-const nn_segment *nni_model_declare(nn_model *m, const char *name, nn_base base, nn_dtype type, nn_shape shape,
-                                    nn_init init, double fill, int64_t *index);
+/* Finds or declares; on conflict or when sealed a status, with the text in the model. */
+int nni_model_declare(nn_model *m, const char *name, nn_base base, nn_dtype type, nn_shape shape, nn_init init,
+                      double fill, int64_t *index);
 /* Elements between the floating types, or a plain copy of equal types; NN_EINVAL for other pairs. */
 int nni_convert(const void *from, nn_dtype from_type, void *to, nn_dtype to_type, int64_t count);
 

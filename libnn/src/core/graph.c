@@ -186,10 +186,10 @@ nn_tensor *nn_input(nn_graph *g, const char *name, nn_dtype type, nn_shape shape
 static nn_tensor *entry(nn_graph *g, const char *name, nn_base base, nn_dtype type, nn_shape shape, nn_init init,
                         double fill)
 {
-    const nn_segment *s;
     const char *path;
     nn_tensor *t;
     int64_t index;
+    int rc;
 
     if (!g || g->status)
         return NULL;
@@ -198,9 +198,9 @@ static nn_tensor *entry(nn_graph *g, const char *name, nn_base base, nn_dtype ty
     path = g->scope ? nni_arena_printf(&g->arena, "%s.%s", g->scope->path, name) : name;
     if (!path)
         return no_memory(g);
-    s = nni_model_declare(g->model[g->current], path, base, type, shape, init, fill, &index);
-    if (!s)
-        return nn_graph_fail(g, NN_ESHAPE, "%s", nn_model_error(g->model[g->current]));
+    rc = nni_model_declare(g->model[g->current], path, base, type, shape, init, fill, &index);
+    if (rc)
+        return nn_graph_fail(g, rc, "%s", nn_model_error(g->model[g->current]));
     for (int64_t i = 0; i < g->tensors; i++) {
         t = g->tensor[i];
         if (t->base == base && t->model == g->current && t->index == index && !t->detached)

@@ -128,8 +128,8 @@ static bool make_room(nn_model *m)
     return true;
 }
 
-const nn_segment *nni_model_declare(nn_model *m, const char *name, nn_base base, nn_dtype type, nn_shape shape,
-                                    nn_init init, double fill, int64_t *index)
+int nni_model_declare(nn_model *m, const char *name, nn_base base, nn_dtype type, nn_shape shape,
+                      nn_init init, double fill, int64_t *index)
 {
     int64_t at = find(m, name), count = nn_shape_count(shape);
     int role = base == NN_BASE_STATE;
@@ -139,29 +139,22 @@ const nn_segment *nni_model_declare(nn_model *m, const char *name, nn_base base,
 
     if (at >= 0) {
         s = &m->segment[at];
-        if (!nn_shape_equal(s->shape, shape) || s->base != base || s->type != type) {
-            (void)nni_fail(&m->message, NN_ESHAPE, "%s: declared as %s %s, now wanted as %s %s", name,
-                           nn_dtype_name(s->type), nni_shape_text(s->shape, &a), nn_dtype_name(type),
-                           nni_shape_text(shape, &b));
-            return NULL;
-        }
+        if (!nn_shape_equal(s->shape, shape) || s->base != base || s->type != type)
+            return nni_fail(&m->message, NN_ESHAPE, "%s: declared as %s %s, now wanted as %s %s", name,
+                            nn_dtype_name(s->type), nni_shape_text(s->shape, &a), nn_dtype_name(type),
+                            nni_shape_text(shape, &b));
         *index = at;
-        return s;
+        return NN_OK;
     }
-    if (m->sealed) {
-        (void)nni_fail(&m->message, NN_ESTATE,
-                       "%s: not in the model, which is sealed (record every network before the first compile or load)",
-                       name);
-        return NULL;
-    }
-    if (count < 0 || __builtin_mul_overflow((size_t)count, nn_dtype_size(type), &bytes)) {
-        (void)nni_fail(&m->message, NN_ESHAPE, "%s: impossible shape %s", name, nni_shape_text(shape, &a));
-        return NULL;
-    }
-    if (m->count == m->room && !make_room(m)) {
-        (void)nni_fail(&m->message, NN_ENOMEM, "%s: no memory to declare it", name);
-        return NULL;
-    }
+    if (m->sealed)
+        return nni_fail(
+            &m->message, NN_ESTATE,
+            "%s: not in the model, which is sealed (record every network before the first compile or load)",
+            name);
+    if (count < 0 || __builtin_mul_overflow((size_t)count, nn_dtype_size(type), &bytes))
+        return nni_fail(&m->message, NN_ESHAPE, "%s: impossible shape %s", name, nni_shape_text(shape, &a));
+    if (m->count == m->room && !make_room(m))
+        return nni_fail(&m->message, NN_ENOMEM, "%s: no memory to declare it", name);
     s = &m->segment[m->count];
     *s = (nn_segment){ .name = nni_arena_text(&m->arena, name),
                        .shape = shape,
@@ -172,16 +165,14 @@ const nn_segment *nni_model_declare(nn_model *m, const char *name, nn_base base,
                        .lr_scale = 1,
                        .decay_scale = 1,
                        .trainable = base == NN_BASE_PARAM };
-    if (!s->name) {
-        (void)nni_fail(&m->message, NN_ENOMEM, "%s: no memory to declare it", name);
-        return NULL;
-    }
+    if (!s->name)
+        return nni_fail(&m->message, NN_ENOMEM, "%s: no memory to declare it", name);
     m->init[m->count] = init;
     m->fill[m->count] = fill;
     m->bytes[role] += (bytes + NNI_ALIGN - 1) & ~(size_t)(NNI_ALIGN - 1);
     enter(m->slot, m->slots, s->name, m->count);
     *index = m->count++;
-    return s;
+    return NN_OK;
 }
 
 const nn_segment *nn_model_find(const nn_model *m, const char *name)
@@ -268,7 +259,8 @@ int nn_model_seal(nn_model *m)
         nni_free(m->buffer[NN_BASE_PARAM]);
         nni_free(m->buffer[NN_BASE_STATE]);
         m->buffer[NN_BASE_PARAM] = m->buffer[NN_BASE_STATE] = NULL;
-        return nni_fail(&m->message, NN_ENOMEM, "no memory for %zu bytes of parameters", m->bytes[0] + m->bytes[1]);
+        return nni_fail(&m->message, NN_ENOMEM, "no memory for %zu bytes of parameters",
+                        m->bytes[0] + m->bytes[1]);
     }
     for (int64_t i = 0; i < m->count; i++) {
         const nn_segment *s = &m->segment[i];
@@ -296,7 +288,8 @@ int nn_model_need(nn_model *m, nn_base base)
     bytes = m->bytes[is_state(base)];
     m->buffer[base] = nni_alloc_zero(bytes);
     if (!m->buffer[base])
-        return nni_fail(&m->message, NN_ENOMEM, "no memory for %zu bytes (gradients, moments or averages)", bytes);
+        return nni_fail(&m->message, NN_ENOMEM, "no memory for %zu bytes (gradients, moments or averages)",
+                        bytes);
     if (base == NN_BASE_EMA)
         memcpy(m->buffer[base], m->buffer[NN_BASE_PARAM], bytes);
     if (base == NN_BASE_STATE_EMA)
@@ -373,7 +366,8 @@ int nn_model_read(nn_model *m, const char *name, nn_base role, nn_dtype type, vo
     if (!at)
         return rc ? rc : NN_ENOTFOUND;
     rc = convert(at, s->type, data, type, s->count);
-    return rc ? nni_fail(&m->message, rc, "%s: cannot read %s as %s", name, nn_dtype_name(s->type), nn_dtype_name(type))
+    return rc ? nni_fail(&m->message, rc, "%s: cannot read %s as %s", name, nn_dtype_name(s->type),
+                         nn_dtype_name(type))
               : NN_OK;
 }
 
@@ -387,7 +381,8 @@ int nn_model_write(nn_model *m, const char *name, nn_base role, nn_dtype type, c
         return rc ? rc : NN_ENOTFOUND;
     rc = convert(data, type, at, s->type, s->count);
     m->version++;
-    return rc ? nni_fail(&m->message, rc, "%s: cannot write %s as %s", name, nn_dtype_name(type), nn_dtype_name(s->type))
+    return rc ? nni_fail(&m->message, rc, "%s: cannot write %s as %s", name, nn_dtype_name(type),
+                         nn_dtype_name(s->type))
               : NN_OK;
 }
 
@@ -417,7 +412,10 @@ int64_t nn_model_set_trainable(nn_model *m, const char *pattern, int trainable)
 {
     return set(m, pattern, TRAINABLE, trainable);
 }
-int64_t nn_model_set_lr_scale(nn_model *m, const char *pattern, double scale) { return set(m, pattern, LR_SCALE, scale); }
+int64_t nn_model_set_lr_scale(nn_model *m, const char *pattern, double scale)
+{
+    return set(m, pattern, LR_SCALE, scale);
+}
 int64_t nn_model_set_decay_scale(nn_model *m, const char *pattern, double scale)
 {
     return set(m, pattern, DECAY_SCALE, scale);

@@ -1,0 +1,571 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Whole networks through the whole pipeline: fused against unfused plans, gradients against
+ * differences of the loss, thread counts, accumulation, averaging, freezing, non-finite gradients,
+ * and memory that runs out anywhere.
+ */
+#include "core/core.h"
+
+#include <check.h>
+#include <math.h>
+#include <models/efficientnet.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifdef NN_REAL_DOUBLE
+#define TOLERANCE 1e-9
+#else
+#define TOLERANCE 2e-3
+#endif
+
+struct bench {
+    nn_device *device;
+    nn_model *model;
+    nn_plan *plan;
+    int64_t count; /* elements of the parameter buffer */
+};
+
+static nn_tensor *record(nn_graph *g, const char *name, int64_t batch, int64_t size)
+{
+    efficientnet_config c = *efficientnet_find(name);
+    nn_tensor *x = nn_input(g, "image", NN_REAL, NN_SHAPE4(batch, size, size, 3)), *logits;
+
+    c.classes = 3;
+    logits = nn_observe(g, "logits", efficientnet(g, x, &c));
+    return nn_cross_entropy(g, logits, nn_input(g, "target", NN_I32, NN_SHAPE1(batch)), (nn_ce_opts){ 0 });
+}
+
+static void fill(nn_plan *p, int64_t batch, uint64_t seed)
+{
+    nni_stream s = nni_stream_of(seed, 7);
+    size_t bytes;
+    nn_real *x = nn_host(p, "image", &bytes);
+    int32_t *target;
+
+    for (size_t i = 0; i < bytes / sizeof *x; i++) {
+        uint32_t w[4];
+
+        nni_stream_at(&s, 0, 0, (uint32_t)i, w);
+        x[i] = (nn_real)(2 * nni_uniform(w[0]) - 1);
+    }
+    target = nn_host(p, "target", &bytes);
+    for (int64_t i = 0; i < batch; i++)
+        target[i] = (int32_t)(i % 3);
+}
+
+static struct bench make(const char *name, int64_t batch, int threads, const char *isa, nn_plan_opts o)
+{
+    struct bench b = { 0 };
+    size_t bytes;
+    nn_graph *g;
+    int rc;
+
+    ck_assert_int_eq(nn_open(&b.device, "cpu", &(nn_device_options){ .threads = threads, .isa = isa }, NULL), NN_OK);
+    ck_assert_int_eq(nn_model_new(&b.model, b.device, 3), NN_OK);
+    ck_assert_int_eq(nn_graph_new(&g, b.device, b.model, NN_TRAIN), NN_OK);
+    o.loss = record(g, name, batch, 32 + 32 * (batch < 3));
+    o.seed = 5;
+    rc = nn_compile(&b.plan, g, o);
+    ck_assert_msg(rc == NN_OK, "%s", nn_graph_error(g));
+    nn_graph_free(g);
+    (void)nn_model_buffer(b.model, NN_BASE_PARAM, &bytes);
+    b.count = (int64_t)(bytes / sizeof(nn_real));
+    fill(b.plan, batch, 11);
+    return b;
+}
+
+static void drop(struct bench *b)
+{
+    nn_plan_free(b->plan);
+    nn_model_free(b->model);
+    nn_close(b->device);
+}
+
+static double distance(const nn_real *a, const nn_real *b, int64_t n)
+{
+    double d = 0, s = 0;
+
+    for (int64_t i = 0; i < n; i++) {
+        d += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
+        s += (double)b[i] * (double)b[i];
+    }
+    /* Below 1e-3 on average is rounding: means of normalised channels are zero but for it. */
+    return sqrt(d / fmax(s, (double)n * 1e-6));
+}
+
+static const char *const NETS[] = { "efficientnet_b0", "efficientnet_lite0", "entry_b6" };
+
+/* Fused, unfused without re-emission, and debug plans compute the same thing. */
+START_TEST(fused_equals_unfused)
+{
+    static const uint32_t flags[] = { NN_PLAN_DEBUG, NN_PLAN_NO_FUSE, NN_PLAN_NO_FUSE | NN_PLAN_NO_CHEAP, 0,
+                                      NN_PLAN_NO_CHEAP, NN_PLAN_NO_REUSE };
+    nn_real *reference = NULL, *state = NULL;
+    double loss = 0;
+
+    for (size_t k = 0; k < sizeof flags / sizeof *flags; k++) {
+        struct bench b = make(NETS[_i], 2, 2, NULL, (nn_plan_opts){ .flags = flags[k] });
+        size_t bytes, state_bytes;
+        nn_real *grad, *now;
+
+        ck_assert_int_eq(nn_run(b.plan, NN_GRADIENTS), NN_OK);
+        grad = nn_model_buffer(b.model, NN_BASE_GRAD, &bytes);
+        now = nn_model_buffer(b.model, NN_BASE_STATE, &state_bytes);
+        ck_assert_int_eq(nni_plan_check_guards(b.plan, NULL), NN_OK);
+        if (!k) {
+            reference = malloc(bytes);
+            state = malloc(state_bytes);
+            memcpy(reference, grad, bytes);
+            memcpy(state, now, state_bytes);
+            loss = nn_loss(b.plan);
+            ck_assert(isfinite(loss));
+        } else {
+            double d = distance(grad, reference, b.count);
+
+            ck_assert_msg(fabs(nn_loss(b.plan) - loss) <= TOLERANCE * fabs(loss), "flags %u: loss %.9g, debug plan %.9g",
+                          flags[k], nn_loss(b.plan), loss);
+            ck_assert_msg(d <= TOLERANCE, "flags %u: gradients differ by %.3g (relative L2)", flags[k], d);
+            for (int64_t i = 0; i < nn_model_count(b.model); i++) {
+                const nn_segment *s = nn_model_segment(b.model, i);
+                const char *from = (const char *)state + s->offset;
+
+                if (s->base != NN_BASE_STATE)
+                    continue;
+                if (s->type == NN_I64)
+                    ck_assert(!memcmp(from, (char *)now + s->offset, (size_t)s->count * 8));
+                else
+                    ck_assert_msg(distance((nn_real *)(void *)((char *)now + s->offset), (const nn_real *)(const void *)from,
+                                           s->count) <= TOLERANCE,
+                                  "%s after flags %u: %.6g, debug plan %.6g", s->name, flags[k],
+                                  (double)((nn_real *)(void *)((char *)now + s->offset))[0],
+                                  (double)((const nn_real *)(const void *)from)[0]);
+            }
+        }
+        drop(&b);
+    }
+    free(reference);
+    free(state);
+}
+END_TEST
+
+START_TEST(threads_do_not_matter)
+{
+    nn_real *reference = NULL;
+
+    for (int threads = 1; threads <= 4; threads++) {
+        struct bench b = make("efficientnet_b0", 3, threads, NULL, (nn_plan_opts){ .optim = nn_adamw((nn_adam_opts){ 0 }) });
+        size_t bytes;
+        nn_real *param;
+
+        (void)nn_set(b.plan, NN_LEARNING_RATE, 1e-3);
+        for (int i = 0; i < 3; i++)
+            ck_assert_int_eq(nn_run(b.plan, NN_GRADIENTS | NN_UPDATE), NN_OK);
+        param = nn_model_buffer(b.model, NN_BASE_PARAM, &bytes);
+        if (!reference) {
+            reference = malloc(bytes);
+            memcpy(reference, param, bytes);
+        }
+        ck_assert_msg(!memcmp(reference, param, bytes), "%d threads give other bits than one", threads);
+        drop(&b);
+    }
+    free(reference);
+}
+END_TEST
+
+#ifdef NN_REAL_DOUBLE
+/* Directional derivative of the whole network against a central difference of its loss. */
+START_TEST(directional_gradient)
+{
+    struct bench b = make(NETS[_i], 2, 2, NULL, (nn_plan_opts){ 0 });
+    size_t bytes;
+    double *param = nn_model_buffer(b.model, NN_BASE_PARAM, &bytes), *grad, *base;
+
+    ck_assert_int_eq(nn_run(b.plan, NN_GRADIENTS), NN_OK);
+    (void)nn_set(b.plan, NN_SAMPLE, 0);
+    grad = nn_model_buffer(b.model, NN_BASE_GRAD, &bytes);
+    base = malloc(bytes);
+    memcpy(base, param, bytes);
+    for (uint32_t d = 0; d < 5; d++) {
+        nni_stream s = nni_stream_of(d, 21);
+        double slope = 0, loss[2], eps = 1e-6, numeric;
+
+        for (int side = 0; side < 2; side++) {
+            for (int64_t i = 0; i < b.count; i++) {
+                uint32_t w[4];
+                double v;
+
+                nni_stream_at(&s, 0, 0, (uint32_t)i, w);
+                v = 2 * nni_uniform(w[0]) - 1;
+                v *= fabs(base[i]) + 1e-3;
+                param[i] = base[i] + (side ? -eps : eps) * v;
+                slope += side ? 0 : grad[i] * v;
+            }
+            b.model->version++;
+            (void)nn_set(b.plan, NN_SAMPLE, 0);
+            ck_assert_int_eq(nn_run(b.plan, NN_FORWARD), NN_OK);
+            loss[side] = nn_loss(b.plan);
+        }
+        numeric = (loss[0] - loss[1]) / (2 * eps);
+        ck_assert_msg(fabs(slope - numeric) <= 1e-7 + 1e-5 * fabs(numeric), "direction %u: analytic %.12g, numeric %.12g", d,
+                      slope, numeric);
+    }
+    free(base);
+    drop(&b);
+}
+END_TEST
+#endif
+
+/* Two runs that accumulate, each seeded with 1/2, are the mean of two gradients. */
+START_TEST(accumulation)
+{
+    struct bench b = make("efficientnet_lite0", 2, 1, NULL, (nn_plan_opts){ 0 });
+    size_t bytes;
+    nn_real *grad = nn_model_buffer(b.model, NN_BASE_GRAD, &bytes), *sum = calloc(1, bytes);
+
+    for (int k = 0; k < 2; k++) {
+        fill(b.plan, 2, (uint64_t)k);
+        (void)nn_set(b.plan, NN_SAMPLE, 2 * k);
+        ck_assert_int_eq(nn_run(b.plan, NN_GRADIENTS), NN_OK);
+        for (int64_t i = 0; i < b.count; i++)
+            sum[i] += grad[i] / 2;
+    }
+    (void)nn_set(b.plan, NN_LOSS_SEED, 0.5);
+    for (int k = 0; k < 2; k++) {
+        fill(b.plan, 2, (uint64_t)k);
+        (void)nn_set(b.plan, NN_SAMPLE, 2 * k);
+        ck_assert_int_eq(nn_run(b.plan, NN_GRADIENTS | (k ? NN_ACCUMULATE : 0)), NN_OK);
+    }
+    ck_assert_double_le(distance(grad, sum, b.count), 1e-5);
+    free(sum);
+    drop(&b);
+}
+END_TEST
+
+/* A gradient that is not finite changes no weight and no moment, and is counted; running statistics
+ * of a batch that is not finite are not taken in either. */
+START_TEST(non_finite_step_is_skipped)
+{
+    struct bench b = make("efficientnet_lite0", 2, 2, NULL, (nn_plan_opts){ .optim = nn_adam((nn_adam_opts){ 0 }) });
+    static const nn_base roles[] = { NN_BASE_PARAM, NN_BASE_MOMENT1, NN_BASE_MOMENT2, NN_BASE_STATE };
+    void *copy[4];
+    size_t bytes[4], n;
+    nn_real *x;
+
+    (void)nn_set(b.plan, NN_LEARNING_RATE, 1e-3);
+    ck_assert_int_eq(nn_run(b.plan, NN_GRADIENTS | NN_UPDATE), NN_OK);
+    for (int i = 0; i < 4; i++) {
+        const void *at = nn_model_buffer(b.model, roles[i], &bytes[i]);
+
+        copy[i] = malloc(bytes[i]);
+        memcpy(copy[i], at, bytes[i]);
+    }
+    x = nn_host(b.plan, "image", &n);
+    x[5] = (nn_real)NAN;
+    ck_assert_int_eq(nn_run(b.plan, NN_GRADIENTS | NN_UPDATE), NN_OK);
+    for (int i = 0; i < 4; i++) {
+        ck_assert_msg(!memcmp(copy[i], nn_model_buffer(b.model, roles[i], NULL), bytes[i]), "role %d changed", i);
+        free(copy[i]);
+    }
+    ck_assert_double_eq(nn_get(b.plan, NN_SKIPPED), 1);
+    ck_assert_double_eq(nn_get(b.plan, NN_APPLIED), 1);
+    ck_assert_double_eq(nn_get(b.plan, NN_STEP), 2);
+    fill(b.plan, 2, 11);
+    ck_assert_int_eq(nn_run(b.plan, NN_GRADIENTS | NN_UPDATE), NN_OK);
+    ck_assert_double_eq(nn_get(b.plan, NN_APPLIED), 2);
+    drop(&b);
+}
+END_TEST
+
+START_TEST(clipping)
+{
+    struct bench b = make("efficientnet_lite0", 2, 1, NULL, (nn_plan_opts){ .optim = nn_sgd((nn_sgd_opts){ 0 }), .clip_norm = 0.25 });
+    size_t bytes;
+    nn_real *param = nn_model_buffer(b.model, NN_BASE_PARAM, &bytes), *before = malloc(bytes);
+    double moved = 0;
+
+    memcpy(before, param, bytes);
+    (void)nn_set(b.plan, NN_LEARNING_RATE, 1);
+    ck_assert_int_eq(nn_run(b.plan, NN_GRADIENTS | NN_UPDATE), NN_OK);
+    ck_assert_double_gt(nn_get(b.plan, NN_GRAD_NORM), 0.25);
+    for (int64_t i = 0; i < b.count; i++)
+        moved += ((double)param[i] - (double)before[i]) * ((double)param[i] - (double)before[i]);
+    ck_assert_double_le(fabs(sqrt(moved) - 0.25), 1e-3);
+    free(before);
+    drop(&b);
+}
+END_TEST
+
+/* Only what matches `wrt` and is trainable gets a gradient and moves; the lr scale of an entry counts. */
+START_TEST(freezing)
+{
+    struct bench b = { 0 };
+    nn_real *weight, *before;
+    const nn_segment *s;
+    size_t bytes;
+    nn_graph *g;
+    nn_plan_opts o = { .wrt = "*.weight", .optim = nn_sgd((nn_sgd_opts){ 0 }) };
+
+    ck_assert_int_eq(nn_open(&b.device, "cpu", NULL, NULL), NN_OK);
+    ck_assert_int_eq(nn_model_new(&b.model, b.device, 3), NN_OK);
+    ck_assert_int_eq(nn_graph_new(&g, b.device, b.model, NN_TRAIN), NN_OK);
+    o.loss = record(g, "efficientnet_lite0", 2, 32);
+    ck_assert_int_gt(nn_model_set_trainable(b.model, "features.0.*", 0), 0);
+    ck_assert_int_eq(nn_model_set_lr_scale(b.model, "classifier.1.weight", 0), 1);
+    ck_assert_int_eq(nn_compile(&b.plan, g, o), NN_OK);
+    nn_graph_free(g);
+    fill(b.plan, 2, 1);
+    weight = nn_model_buffer(b.model, NN_BASE_PARAM, &bytes);
+    before = malloc(bytes);
+    memcpy(before, weight, bytes);
+    (void)nn_set(b.plan, NN_LEARNING_RATE, 0.1);
+    ck_assert_int_eq(nn_run(b.plan, NN_GRADIENTS | NN_UPDATE), NN_OK);
+    for (int64_t i = 0; i < nn_model_count(b.model); i++) {
+        bool frozen;
+        int64_t at;
+
+        s = nn_model_segment(b.model, i);
+        if (s->base != NN_BASE_PARAM)
+            continue;
+        at = (int64_t)(s->offset / sizeof *weight);
+        frozen = nn_match("features.0.*", s->name) || !nn_match("*.weight", s->name) || !strcmp(s->name, "classifier.1.weight");
+        ck_assert_msg(!memcmp(weight + at, before + at, (size_t)s->count * sizeof *weight) == frozen, "%s", s->name);
+    }
+    free(before);
+    drop(&b);
+}
+END_TEST
+
+/* EMA after two steps, by hand; a plan bound to the averages computes with them. */
+START_TEST(averaging)
+{
+    struct bench b = make("efficientnet_lite0", 2, 1, NULL,
+                          (nn_plan_opts){ .optim = nn_sgd((nn_sgd_opts){ 0 }), .ema_decay = 0.75 });
+    nn_real *param, *ema, *mine;
+    void *state;
+    double logits[2][6];
+    nn_plan *eval;
+    size_t bytes;
+    nn_graph *g;
+
+    param = nn_model_buffer(b.model, NN_BASE_PARAM, &bytes);
+    ema = nn_model_buffer(b.model, NN_BASE_EMA, &bytes);
+    mine = malloc(bytes);
+    memcpy(mine, param, bytes);
+    (void)nn_set(b.plan, NN_LEARNING_RATE, 0.05);
+    for (int k = 0; k < 2; k++) {
+        ck_assert_int_eq(nn_run(b.plan, NN_GRADIENTS | NN_UPDATE), NN_OK);
+        for (int64_t i = 0; i < b.count; i++)
+            mine[i] = (nn_real)0.75 * mine[i] + (nn_real)0.25 * param[i];
+    }
+    ck_assert_double_le(distance(ema, mine, b.count), 1e-6);
+    ck_assert_int_eq(nn_graph_new(&g, b.device, b.model, NN_EVAL), NN_OK);
+    (void)record(g, "efficientnet_lite0", 2, 64);
+    ck_assert_msg(nn_compile(&eval, g, (nn_plan_opts){ 0 }) == NN_OK, "%s", nn_graph_error(g));
+    nn_graph_free(g);
+    fill(eval, 2, 11);
+    for (int k = 0; k < 2; k++) {
+        ck_assert_int_eq(nn_run(eval, NN_FORWARD), NN_OK);
+        ck_assert_int_eq(nn_read(eval, "logits", NN_F64, logits[k], 6), NN_OK);
+        ck_assert_int_eq(nn_rebind(eval, NN_BASE_PARAM, NN_BASE_EMA), NN_OK);
+    }
+    ck_assert_double_ne(logits[0][0], logits[1][0]);
+    /* The averages put in the place of the weights give the same bits: cached packings are renewed. */
+    memcpy(param, ema, bytes);
+    state = nn_model_buffer(b.model, NN_BASE_STATE, &bytes);
+    memcpy(state, nn_model_buffer(b.model, NN_BASE_STATE_EMA, NULL), bytes);
+    ck_assert_int_eq(nn_rebind(eval, NN_BASE_PARAM, NN_BASE_PARAM), NN_OK);
+    ck_assert_int_eq(nn_run(eval, NN_FORWARD), NN_OK);
+    ck_assert_int_eq(nn_read(eval, "logits", NN_F64, logits[0], 6), NN_OK);
+    ck_assert(!memcmp(logits[0], logits[1], sizeof logits[0]));
+    free(mine);
+    nn_plan_free(eval);
+    drop(&b);
+}
+END_TEST
+
+/* Training and evaluation in one arena disturb each other in nothing. */
+START_TEST(shared_arena)
+{
+    nn_real *reference = NULL;
+
+    for (int shared = 0; shared < 2; shared++) {
+        struct bench b = make("efficientnet_lite0", 2, 2, NULL, (nn_plan_opts){ .optim = nn_adamw((nn_adam_opts){ 0 }) });
+        nn_plan *eval;
+        nn_graph *g;
+        size_t bytes;
+        nn_real *param;
+
+        ck_assert_int_eq(nn_graph_new(&g, b.device, b.model, NN_EVAL), NN_OK);
+        (void)record(g, "efficientnet_lite0", 8, 96); /* larger: the arena grows under the training plan */
+        ck_assert_int_eq(nn_compile(&eval, g, (nn_plan_opts){ .share = shared ? b.plan : NULL }), NN_OK);
+        nn_graph_free(g);
+        fill(eval, 8, 4);
+        (void)nn_set(b.plan, NN_LEARNING_RATE, 1e-3);
+        for (int k = 0; k < 3; k++) {
+            ck_assert_int_eq(nn_run(b.plan, NN_GRADIENTS | NN_UPDATE), NN_OK);
+            ck_assert_int_eq(nn_run(eval, NN_FORWARD), NN_OK);
+        }
+        param = nn_model_buffer(b.model, NN_BASE_PARAM, &bytes);
+        if (!reference) {
+            reference = malloc(bytes);
+            memcpy(reference, param, bytes);
+        }
+        ck_assert(!memcmp(param, reference, bytes));
+        nn_plan_free(b.plan); /* the owner may go first */
+        ck_assert_int_eq(nn_run(eval, NN_FORWARD), NN_OK);
+        b.plan = eval;
+        drop(&b);
+    }
+    free(reference);
+}
+END_TEST
+
+/* Two models in one graph; a detached value; the gradient of an observed tensor. */
+START_TEST(two_models)
+{
+    nn_device *device;
+    nn_model *a, *b;
+    nn_tensor *x, *y, *z, *loss;
+    nn_real grad[4], value[4];
+    nn_plan *plan;
+    nn_graph *g;
+    size_t bytes;
+    nn_real *in;
+
+    ck_assert_int_eq(nn_open(&device, "cpu", NULL, NULL), NN_OK);
+    ck_assert_int_eq(nn_model_new(&a, device, 1), NN_OK);
+    ck_assert_int_eq(nn_model_new(&b, device, 2), NN_OK);
+    ck_assert_int_eq(nn_graph_new(&g, device, a, NN_TRAIN), NN_OK);
+    x = nn_input(g, "x", NN_REAL, NN_SHAPE1(4));
+    y = nn_observe(g, "y", nn_mul(g, x, nn_param(g, "w", NN_SHAPE1(4), (nn_init){ NN_INIT_CONSTANT, 2 })));
+    ck_assert_ptr_eq(nn_use_model(g, b), a);
+    z = nn_mul(g, nn_add(g, y, nn_detach(g, y)), nn_param(g, "w", NN_SHAPE1(4), (nn_init){ NN_INIT_CONSTANT, 3 }));
+    loss = nn_sum(g, z);
+    ck_assert_msg(nn_compile(&plan, g, (nn_plan_opts){ .loss = loss }) == NN_OK, "%s", nn_graph_error(g));
+    nn_graph_free(g);
+    in = nn_host(plan, "x", &bytes);
+    for (int i = 0; i < 4; i++)
+        in[i] = (nn_real)(i + 1);
+    ck_assert_int_eq(nn_run(plan, NN_GRADIENTS), NN_OK);
+    ck_assert_double_eq(nn_loss(plan), 3 * 2 * 2 * (1 + 2 + 3 + 4));
+    ck_assert_int_eq(nn_model_read(a, "w", NN_BASE_GRAD, NN_REAL, grad), NN_OK);
+    for (int i = 0; i < 4; i++)
+        ck_assert_double_eq((double)grad[i], 3 * (i + 1)); /* the detached half has none */
+    ck_assert_int_eq(nn_model_read(b, "w", NN_BASE_GRAD, NN_REAL, grad), NN_OK);
+    for (int i = 0; i < 4; i++)
+        ck_assert_double_eq((double)grad[i], 4 * (i + 1));
+    ck_assert_int_eq(nn_read(plan, "y", NN_REAL, value, 4), NN_OK);
+    ck_assert_int_eq(nn_read_gradient(plan, "y", NN_REAL, grad, 4), NN_OK);
+    ck_assert_double_eq((double)value[2], 6);
+    ck_assert_double_eq((double)grad[2], 3);
+    ck_assert_int_eq(nn_read(plan, "nothing", NN_REAL, value, 4), NN_ENOTFOUND);
+    nn_plan_free(plan);
+    nn_model_free(a);
+    nn_model_free(b);
+    nn_close(device);
+}
+END_TEST
+
+/* ------------------------------------------------------------------ out of memory */
+
+static int64_t live, calls, fail_at;
+static bool for_ever;
+static void *(*real_alloc)(size_t);
+static void (*real_free)(void *);
+
+static void *failing_alloc(size_t size)
+{
+    void *m;
+
+    calls++;
+    if (calls == fail_at || (for_ever && calls > fail_at))
+        return NULL;
+    m = real_alloc(size);
+    live += m != NULL;
+    return m;
+}
+static void counting_free(void *m)
+{
+    live--;
+    real_free(m);
+}
+
+static int whole_life(void)
+{
+    nn_device *device = NULL;
+    nn_model *model = NULL;
+    nn_graph *g = NULL;
+    nn_plan *plan = NULL;
+    int rc = nn_open(&device, "cpu", &(nn_device_options){ .threads = 2 }, NULL);
+
+    if (!rc)
+        rc = nn_model_new(&model, device, 1);
+    if (!rc)
+        rc = nn_graph_new(&g, device, model, NN_TRAIN);
+    if (!rc) {
+        nn_tensor *loss = record(g, "efficientnet_lite0", 2, 32);
+
+        rc = nn_compile(&plan, g, (nn_plan_opts){ .loss = loss, .optim = nn_adamw((nn_adam_opts){ 0 }), .ema_decay = 0.9 });
+        if (rc)
+            ck_assert_msg(nn_graph_error(g)[0], "a failed compilation must say why");
+    }
+    if (!rc)
+        rc = nn_run(plan, NN_GRADIENTS | NN_UPDATE);
+    nn_plan_free(plan);
+    nn_graph_free(g);
+    nn_model_free(model);
+    nn_close(device);
+    return rc;
+}
+
+START_TEST(memory_runs_out_anywhere)
+{
+    int rc = NN_ENOMEM;
+    int64_t n;
+
+    real_alloc = nni_seam.alloc;
+    real_free = nni_seam.free;
+    nni_seam.alloc = failing_alloc;
+    nni_seam.free = counting_free;
+    for_ever = _i == 1;
+    for (n = 1; rc; n++) {
+        fail_at = n;
+        calls = live = 0;
+        rc = whole_life();
+        ck_assert_msg(!rc || rc == NN_ENOMEM, "allocation %lld: status %d", (long long)n, rc);
+        ck_assert_msg(live == 0, "allocation %lld: %lld blocks are lost", (long long)n, (long long)live);
+    }
+    ck_assert_int_gt(n, 20);
+    nni_seam.alloc = real_alloc;
+    nni_seam.free = real_free;
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("training");
+    TCase *t = tcase_create("training");
+    SRunner *r;
+    int failed, nets = (int)(sizeof NETS / sizeof *NETS);
+
+    tcase_set_timeout(t, 900);
+    tcase_add_loop_test(t, fused_equals_unfused, 0, nets);
+    tcase_add_test(t, threads_do_not_matter);
+#ifdef NN_REAL_DOUBLE
+    tcase_add_loop_test(t, directional_gradient, 0, nets);
+#endif
+    tcase_add_test(t, accumulation);
+    tcase_add_test(t, non_finite_step_is_skipped);
+    tcase_add_test(t, clipping);
+    tcase_add_test(t, freezing);
+    tcase_add_test(t, averaging);
+    tcase_add_test(t, shared_arena);
+    tcase_add_test(t, two_models);
+    tcase_add_loop_test(t, memory_runs_out_anywhere, 0, 2);
+    suite_add_tcase(s, t);
+    r = srunner_create(s);
+    srunner_run_all(r, CK_ENV);
+    failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed != 0;
+}
