@@ -114,6 +114,9 @@ $B/tests/apps/%: $B/obj/tests/apps/%.o $(appobj) $(harness) $B/libmodels.a $B/li
 	@echo "  LD   $@"
 	@$(CC) $(sanflags) $(LDFLAGS) $^ $(shell pkg-config --libs check) $(ldlibs) -o $@
 
+parity:
+	@MAKE="$(MAKE)" PYTHON="$(PYTHON)" tests/parity/run.sh
+
 clean:
 	rm -rf build
 

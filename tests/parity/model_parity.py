@@ -6,7 +6,10 @@ usage: model_parity.py [BUILD] [--only NAME]
 
 Evaluation: the logits. Training: loss, every parameter's gradient, and the running statistics after three
 batches, of the optimised plan and of the debug plan. Rounding alone moves these, so the measure is PyTorch's
-own float32: libnn may be at most twice as far from float64 as that is (or 1e-6).
+own float32: libnn's distance from float64 may be at most twice its (or 1e-6), for each tensor and in the
+median. A single tensor's distance is a matter of luck, though: with another number of threads PyTorch itself
+is beyond twice for some. So for a single tensor the larger of two runs counts, in PyTorch's layout and in
+libnn's (channels last); for the median it is the former, which is the better one.
 """
 import argparse
 
@@ -120,27 +123,34 @@ def compare_train(build, name, batch, size, net, weights):
 
     right = run_torch(net, weights, images, target, masks, torch.float64)
     single = run_torch(net, weights, images, target, masks, torch.float32)
+    net = net.to(memory_format=torch.channels_last)
+    other = run_torch(net, weights, [x.contiguous(memory_format=torch.channels_last) for x in images], target, masks,
+                      torch.float32)
     for plan, got in plans.items():
         what = f"{name}, batch {batch} at {size}, {plan}:"
         loss = np.array([got[f"loss.{k}"] for k in range(3)])
         near, allowed = distance(loss, right[0]), max(FLOOR, 2 * distance(single[0], right[0]))
-        report(near <= allowed, f"{what} losses {near:.2e} from float64 (allowed {allowed:.2e})")
-        for kind, a, b in (("grad", right[1], single[1]), ("state", right[2], single[2])):
-            ratios, worst = [], 0
-            for n in a:
-                d = distance(got[f"{kind}.{n}"], a[n])
-                t = distance(b[n], a[n])
-                ratios.append((d / max(t, FLOOR / 2), n, d, t))
-                worst = max(worst, d)
-            ratios.sort(reverse=True)
-            ratio, n, d, t = ratios[0]
-            report(ratio <= 2, f"{what} {len(a)} {kind}s at most {worst:.2e} from float64; the worst against PyTorch float32, "
-                               f"{n}, {d:.2e} to {t:.2e}; median ratio {ratios[len(ratios) // 2][0]:.2f}")
-            for r in ratios[1:6]:
-                if r[0] > 2:
-                    print("     and %s, %.2e to %.2e" % r[1:])
-            if ratio > 2:
-                print(f"     {sum(r[0] > 2 for r in ratios)} of {len(ratios)} are too far")
+        report(near <= allowed, f"{what} losses {near:.1e} from float64 (allowed {allowed:.1e})")
+        for prefix, kind, i in (("grad", "gradients", 1), ("state", "buffers", 2)):
+            want = right[i]
+            compare_tensors(f"{what} {len(want)} {kind}", {n: got[f"{prefix}.{n}"] for n in want}, want, single[i], other[i])
+
+
+def compare_tensors(what, got, want, single, other):
+    # Before a batch norm a bias has no effect: its gradient is zero, and what is computed is noise.
+    least = 1e-6 * max(np.linalg.norm(x) for x in want.values())
+    rows, ratios = [], []
+    for n in want:
+        ours, a, b = (distance(x[n], want[n], least) for x in (got, single, other))
+        rows.append((ours / max(a, b, FLOOR / 2), n, ours, a, b))
+        ratios.append(ours / max(a, FLOOR / 2))
+    rows.sort(reverse=True)
+    report(rows[0][0] <= 2 and np.median(ratios) <= 2,
+           f"{what}: median distance {np.median([r[2] for r in rows]):.1e}, {np.median(ratios):.2f} of PyTorch's; "
+           f"worst ratio {rows[0][0]:.2f}, {rows[0][1]}")
+    for r in rows:
+        if r[0] > 2:
+            print("     %s: %.1e, PyTorch float32 %.1e and %.1e" % r[1:])
 
 
 def main():

@@ -46,7 +46,8 @@ def build(args, folder):
     program = os.path.join(folder, "driver")
     source = os.path.join(HERE, "safetensors_driver.c")
     include = "-I" + os.path.join(ROOT, "libnn", "include")
-    subprocess.run([args.cc, "-std=c11", include, source, args.lib, "-o", program, *flags, "-lm", "-pthread"],
+    library = os.path.join(args.build, "libnn.a")
+    subprocess.run([args.cc, "-std=c11", include, source, library, "-o", program, *flags, "-lm", "-pthread"],
                    check=True)
     return program
 
@@ -208,7 +209,7 @@ def never_laxer(driver, folder, rng):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--lib", default=os.path.join(ROOT, "build", "libnn.a"), help="the static library")
+    parser.add_argument("build", nargs="?", default=os.path.join(ROOT, "build"), help="folder of a built variant")
     parser.add_argument("--cc", default="cc", help="C compiler")
     parser.add_argument("--seed", type=int, default=42)
     args = parser.parse_args()
