@@ -31,7 +31,8 @@ static const struct argp_option LIST[] = {
     { "fake-dir", OPT_FAKE, "DIR", 0, "instead of --data: a folder of fake images, and", 1 },
     { "real-dir", OPT_REAL, "DIR", 0, "one of real images", 1 },
     { "split-name", OPT_SPLIT, "NAME", 0, "train, valid (default) or test", 1 },
-    { "extra-data", OPT_EXTRA, "DIR", 0, "the run's extra data, needed only to find the validation images of a run that made its own split", 1 },
+    { "extra-data", OPT_EXTRA, "DIR", 0,
+      "the run's extra data, needed only to find the validation images of a run that made its own split", 1 },
     { "threshold", OPT_THRESHOLD, "P", 0, "fake is P(fake) >= P (the checkpoint's)", 1 },
     { NULL, 0, NULL, 0, "Output:", 2 },
     { "json", OPT_JSON, "FILE", 0, "also write the result there", 2 },
@@ -330,9 +331,11 @@ static json_t *excluded(const struct evaluation *e)
 
     for (int64_t i = 0; i < d->problems; i++) {
         const nn_problem *p = &d->problem[i];
+
         if (p->kind == NN_PROBLEM_UNREADABLE)
             (void)json_array_append_new(
-                list, json_pack("{s:o, s:o}", "file", text(p->file), "reason", text(inference_reason(p->file, p->text))));
+                list,
+                json_pack("{s:o, s:o}", "file", text(p->file), "reason", text(inference_reason(p->file, p->text))));
     }
     for (int64_t i = 0; i < d->samples; i++) {
         const char *file = d->sample[i].file, *why = e->outcome[i].why;

@@ -30,10 +30,14 @@ struct options {
 static const struct argp_option LIST[] = {
     { NULL, 0, NULL, 0, "What to predict:", 1 },
     { "checkpoint", 'c', "FILE...", 0, "best.safetensors of a run; of several the probabilities are averaged", 1 },
-    { "images", 'i', "DIR|FILE|-...", 0, "a folder with all below it, an image, or - for paths on standard input, one on each line (or each before a zero byte)", 1 },
+    { "images", 'i', "DIR|FILE|-...", 0,
+      "a folder with all below it, an image, or - for paths on standard input, one on each line (or each before a "
+      "zero byte)", 1 },
     { NULL, 0, NULL, 0, "Output:", 2 },
-    { "output", 'o', "FILE", 0, "CSV to write: path,label,probability_fake; or the template with its answers", 2 },
-    { "template", OPT_TEMPLATE, "FILE", 0, "sample_submission.csv (ImageId,answer), kept byte for byte but for the answers", 2 },
+    { "output", 'o', "FILE", 0,
+      "CSV to write: path,label,probability_fake; or the template with its answers", 2 },
+    { "template", OPT_TEMPLATE, "FILE", 0,
+      "sample_submission.csv (ImageId,answer), kept byte for byte but for the answers", 2 },
     { "probabilities", OPT_PROBABILITIES, NULL, 0, "answer P(fake) instead of 0 or 1", 2 },
     { "fill", OPT_FILL, "0|1", 0, "the answer for rows without a usable image (they stay empty)", 2 },
     { 0 }
@@ -205,7 +209,8 @@ static int add_path(struct prediction *p, const char *path)
     p->bad += inference_problems(p->data, known);
     ignored = p->data->source[p->data->sources - 1].ignored;
     if (ignored)
-        app_say("%s: %lld files are ignored, their names end neither in .jpg, .jpeg nor .png", path, (long long)ignored);
+        app_say("%s: %lld files are ignored, their names end neither in .jpg, .jpeg nor .png", path,
+                (long long)ignored);
     if (p->data->samples == from)
         return app_fail(APP_DATA, "%s: there is no image in it (.jpg, .jpeg, .png)", path);
     return add_rows(p, from);
@@ -325,7 +330,8 @@ static int run_all(struct prediction *p, nn_device *device)
     for (int64_t i = 0; !rc && !app_interrupted && i < k; i++) {
         char title[64];
 
-        (void)snprintf(title, sizeof title, k > 1 ? "predict (%lld of %lld)" : "predict", (long long)i + 1, (long long)k);
+        (void)snprintf(title, sizeof title, k > 1 ? "predict (%lld of %lld)" : "predict", (long long)i + 1,
+                       (long long)k);
         for (int64_t s = 0; s < n; s++)
             p->outcome[s].done = false;
         rc = inference_run(&network[i], p->data, NN_SPLIT_TEST, &p->o->run, title, p->outcome);

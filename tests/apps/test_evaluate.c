@@ -25,7 +25,8 @@ static void teardown(void)
     programs_teardown();
 }
 
-#define evaluate(...) run("fakereal_evaluate", "--checkpoint", checkpoint, "--threads", "1", "--json", json_path, __VA_ARGS__, NULL)
+#define evaluate(...)                                                                                        \
+    run("fakereal_evaluate", "--checkpoint", checkpoint, "--threads", "1", "--json", json_path, __VA_ARGS__, NULL)
 
 /* tree/FOLDER/{fake,real}_images with `n` images each; `seed` makes the contents. */
 static void put_images(const char *folder, int n, unsigned seed)
@@ -118,8 +119,9 @@ START_TEST(numbers)
         ck_assert(json_is_null(json_object_get(j, "leaks")));
         for (size_t t = 0; t < 2; t++)
             for (size_t p = 0; p < 2; p++)
-                ck_assert_int_eq(json_integer_value(json_array_get(json_array_get(json_object_get(j, "confusion"), t), p)),
-                                 m.confusion[t][p]);
+                ck_assert_int_eq(
+                    json_integer_value(json_array_get(json_array_get(json_object_get(j, "confusion"), t), p)),
+                    m.confusion[t][p]);
         for (int k = 0; k < 2; k++) {
             const double want[3] = { m.per_class[k].precision, m.per_class[k].recall, m.per_class[k].f1 };
 
@@ -306,7 +308,8 @@ START_TEST(exit_codes)
     expect_in(ran.err, "absent");
     evaluate("--data", in_tree("run"));
     expect_code(3);
-    run("fakereal_evaluate", "--checkpoint", checkpoint, "--data", in_tree("faces"), "--json", in_tree("absent/r.json"), NULL);
+    run("fakereal_evaluate", "--checkpoint", checkpoint, "--data", in_tree("faces"), "--json",
+        in_tree("absent/r.json"), NULL);
     expect_code(4);
     expect_in(ran.err, "absent/r.json");
     evaluate("--data", in_tree("faces"), "--device", "cuda:1");

@@ -190,7 +190,8 @@ START_TEST(template_byte_for_byte)
     predict("--images", in_tree("images"), "--template", in_tree("t.csv"), "--output", in_tree("out.csv"));
     expect_code(0);
     expect_file("out.csv", "\xef\xbb\xbfImageId,answer\r\nb.png,0\r\n\"a, b\",\"0\"\r\n\"say \"\"x\"\".png\",0");
-    predict("--images", in_tree("images"), "--template", in_tree("t.csv"), "--output", in_tree("p.csv"), "--probabilities");
+    predict("--images", in_tree("images"), "--template", in_tree("t.csv"), "--output", in_tree("p.csv"),
+            "--probabilities");
     expect_code(0);
     {
         char *text = read_text("p.csv"), number[32], *at = strstr(text, "b.png,") + 6;
@@ -226,13 +227,15 @@ START_TEST(template_and_images_differ)
     expect_in(ran.err, "extra.png: no row");
     expect_in(ran.err, "images/bad.png: ");
     (void)unlink(in_tree("images/bad.png"));
-    predict("--images", in_tree("images"), "--template", in_tree("t.csv"), "--output", in_tree("out.csv"), "--fill", "0");
+    predict("--images", in_tree("images"), "--template", in_tree("t.csv"), "--output", in_tree("out.csv"),
+            "--fill", "0");
     expect_code(0);
     expect_file("out.csv", "ImageId,answer\nabsent.png,0\none,1\ntwice,0\n");
     expect_in(ran.err, "absent.png: ");
     /* An image that cannot be used is never nothing, filled or not. */
     put("images/one.png", "broken");
-    predict("--images", in_tree("images"), "--template", in_tree("t.csv"), "--output", in_tree("out.csv"), "--fill", "1");
+    predict("--images", in_tree("images"), "--template", in_tree("t.csv"), "--output", in_tree("out.csv"),
+            "--fill", "1");
     expect_code(3);
     expect_file("out.csv", "ImageId,answer\nabsent.png,1\none,1\ntwice,1\n");
     put("t.csv", "Id,Label\na,0\n");
@@ -304,7 +307,8 @@ START_TEST(several_checkpoints_are_averaged)
     {
         char *text = read_text("out.csv");
 
-        ck_assert_int_eq(sscanf(text, "path,label,probability_fake\np.png,%*d,%lf\nq.png,%*d,%lf", &two[0], &two[1]), 2);
+        ck_assert_int_eq(
+            sscanf(text, "path,label,probability_fake\np.png,%*d,%lf\nq.png,%*d,%lf", &two[0], &two[1]), 2);
         free(text);
     }
     ck_assert_double_gt(fabs(one[0] - two[0]), 1e-3);
