@@ -33,8 +33,8 @@ struct nni_prologue_sums {
 
 /* The statistics' share of a gradient: dy + dmean/rows + 2*dvar/rows*(y-mean). */
 struct nni_moment_grad {
-    const nn_real *y, *mean;     /* y NULL: no statistics */
-    const nn_real *dmean, *dvar; /* either may be NULL */
+    const nn_real *dmean, *dvar; /* NULL: that one has no gradient */
+    const nn_real *y, *mean;     /* read with dvar only */
     int64_t rows;                /* that the statistics were taken over */
 };
 

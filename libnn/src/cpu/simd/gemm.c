@@ -348,6 +348,7 @@ static ALWAYS void prologue_back_act(nn_real *dx, int64_t ldx, const nn_real *ds
             vec d = load_some(x + r * ldsx + j, part) - mean, z = d * scale + beta;
             vec g = load_some(ds + r * lds + j, part), a, slope, s;
 
+            __builtin_prefetch(x + (r + BLOCK) * ldsx + j);
             if (act == NN_ACT_SILU) {
                 s = vsigmoid(z);
                 a = z * s;
@@ -417,18 +418,23 @@ static void gradient(nn_real *dst, int64_t ldd, const nn_real *dy, int64_t ldy, 
             int part = part_at(j, cols);
             vec shift = vzero(), slope = vzero(), mean = vzero();
 
-            if (m->y) {
+            if (m->dmean)
+                shift = load_some(m->dmean + j, part) * vset(inverse);
+            if (m->dvar) {
+                slope = load_some(m->dvar + j, part) * vset(2 * inverse);
                 mean = load_some(m->mean + j, part);
-                if (m->dmean)
-                    shift = load_some(m->dmean + j, part) * vset(inverse);
-                if (m->dvar)
-                    slope = load_some(m->dvar + j, part) * vset(2 * inverse);
             }
             for (int64_t r = r0; r < r1; r++) {
-                vec g = dy ? load_some(dy + r * ldy + j, part) : vzero();
+                vec g = shift;
 
-                if (m->y)
-                    g += shift + slope * (load_some(m->y + r * ldy + j, part) - mean);
+                if (dy) {
+                    g += load_some(dy + r * ldy + j, part);
+                    __builtin_prefetch(dy + (r + GROUP) * ldy + j);
+                }
+                if (m->dvar) {
+                    g += slope * (load_some(m->y + r * ldy + j, part) - mean);
+                    __builtin_prefetch(m->y + (r + GROUP) * ldy + j);
+                }
                 store_some(dst + r * ldd + j, g, part);
             }
         }
