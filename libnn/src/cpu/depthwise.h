@@ -29,6 +29,10 @@ struct nni_depthwise {
     const nn_real *x, *weight, *bias, *mean, *scale, *beta; /* weight: packed */
     nn_real *y;
     nn_real *moments; /* [tile][2][block]: mean and sum of squared distances; NULL: not wanted */
+    /* Not 0: the input is made on the way into the ring, as the product of x [N,H,W,inner] with a packed
+     * matrix; `dx` is then still the gradient of that product, [N,H,W,C]. */
+    int64_t inner;
+    const nn_real *expand;
     /* Backward. y_value, y_mean and dvar go together. */
     const nn_real *dy, *y_value, *y_mean, *dmean, *dvar;
     nn_real *dx;
@@ -42,13 +46,15 @@ struct nni_depthwise_kernels {
      * taps of a row are in the order in which the data gradient meets them. */
     void (*pack)(const struct nni_depthwise *d, const nn_real *weight, nn_real *packed, bool backward,
                  int64_t block);
+    /* Packs w [C,inner] of one block of channels into [vector][inner][VEC]. */
+    void (*pack_expand)(const struct nni_depthwise *d, const nn_real *w, nn_real *packed, int64_t block);
     void (*forward)(const struct nni_depthwise *d, int64_t tile, void *lane);
     void (*backward)(const struct nni_depthwise *d, int64_t tile, void *lane);
 };
 
 extern const struct nni_depthwise_kernels nni_depthwise_portable, nni_depthwise_avx2, nni_depthwise_avx512;
 
-/* Chooses blocks, bands and ring depths: a function of d->g, `vec` and `backward` alone. */
+/* Chooses blocks, bands and ring depths: a function of d->g, d->inner, `vec` and `backward`. */
 void nni_depthwise_plan(struct nni_depthwise *d, int vec, bool backward);
 /* Bytes of lane memory that a tile of the planned pass needs. */
 size_t nni_depthwise_lane(const struct nni_depthwise *d, bool backward);
@@ -56,6 +62,28 @@ static inline int64_t nni_depthwise_tiles(const struct nni_depthwise *d) { retur
 static inline int64_t nni_depthwise_packed(const struct nni_depthwise *d)
 {
     return (d->g.c + d->vec - 1) / d->vec * d->vec * d->g.kh * d->g.kw;
+}
+/* Where the merged sums of a backward pass go: the gradients of weight [C,1,k,k], bias, beta, scale and mean,
+ * NULL where not wanted; bit i of `add`: add to them. */
+enum {
+    NNI_DEPTHWISE_WEIGHT,
+    NNI_DEPTHWISE_BIAS,
+    NNI_DEPTHWISE_BETA,
+    NNI_DEPTHWISE_SCALE,
+    NNI_DEPTHWISE_MEAN,
+    NNI_DEPTHWISE_SUMS
+};
+struct nni_depthwise_sums {
+    nn_real *to[NNI_DEPTHWISE_SUMS];
+    uint32_t add;
+};
+struct nni_cpu;
+/* Merges d->partial for one block of channels. */
+void nni_depthwise_merge(const struct nni_depthwise *d, const struct nni_cpu *cpu, const struct nni_depthwise_sums *sums,
+                         int64_t block);
+static inline size_t nni_depthwise_partial(const struct nni_depthwise *d)
+{
+    return (size_t)(nni_depthwise_tiles(d) * (d->g.kh * d->g.kw + 3) * d->block) * sizeof(nn_real);
 }
 /* Rows [*begin, *end) of output (and of input when `in`) that a band owns. */
 static inline void nni_depthwise_rows(const struct nni_depthwise *d, int64_t unit, int64_t units, bool in,

@@ -16,7 +16,7 @@
 #include "cpu/cpu.h"
 #include "ops/conv.h"
 
-enum { BLOCK = 64, TILES = 32, LEAST_BAND = 8, RING_BYTES = 16384 };
+enum { BLOCK = 64, TILES = 32, LEAST_BAND = 8, LEAST_EXPANDED = 16, RING_BYTES = 16384 };
 
 static int64_t greater(int64_t a, int64_t b) { return a > b ? a : b; }
 static int64_t lesser(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -25,13 +25,15 @@ static int64_t up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 void nni_depthwise_plan(struct nni_depthwise *d, int vec, bool backward)
 {
     const nni_conv_geometry *g = &d->g;
+    /* The rows that two bands share are made twice: that costs more where they are products. */
+    int64_t least = d->inner ? LEAST_EXPANDED : LEAST_BAND;
     int64_t reach = (g->kh - 1) * g->dilation, row, below, ahead;
 
     d->vec = vec;
     d->block = up(up(g->c, up(g->c, BLOCK)), vec) * vec;
     d->blocks = up(g->c, d->block);
     d->units = greater(g->oh, up(g->h, g->stride));
-    d->bands = greater(1, lesser(up(TILES, g->n * d->blocks), d->units / greater(LEAST_BAND, 2 * g->kh)));
+    d->bands = greater(1, lesser(up(TILES, g->n * d->blocks), d->units / greater(least, 2 * g->kh)));
     d->band = up(d->units, d->bands);
     d->bands = up(d->units, d->band);
 
@@ -57,11 +59,13 @@ size_t nni_depthwise_lane(const struct nni_depthwise *d, bool backward)
     const nni_conv_geometry *g = &d->g;
     int64_t vectors = d->block / d->vec, count;
 
-    count = vectors * (g->kh * g->kw + 4) + (vectors * d->x_rows + 1) * d->x_width + greater(g->w, g->ow);
+    count = vectors * (g->kh * g->kw + 4) + (vectors * d->x_rows + 1) * d->x_width + 2 * greater(g->w, g->ow);
     if (backward)
         count += vectors * (d->x_rows * g->w + d->y_rows * d->y_width);
+    if (backward && d->inner)
+        count += vectors * d->x_rows * g->w;
     return (size_t)(count * d->vec) * sizeof(nn_real) + 4 * (size_t)greater(g->kh, d->step) * sizeof(void *) +
-           (size_t)(g->h + g->oh) * sizeof(int64_t) + 8 * 64;
+           (size_t)(g->h + g->oh) * sizeof(int64_t) + 9 * 64;
 }
 
 static void describe(struct nni_depthwise *d, const nn_step *s, bool backward)
@@ -193,50 +197,56 @@ static void backward_tile(const nn_step *s, int64_t tile, void *lane)
     nni_cpu_of(s)->depthwise->backward(&d, tile, lane);
 }
 
-/* Writes or adds `count` values, `step` apart, to gradient i from `at` on, times -factor unless NULL. */
-static void put(const nn_step *s, int i, int64_t at, int64_t step, const double *value, const nn_real *factor,
-                int64_t count)
+/* Writes or adds `count` values, `step` apart, to one of the sums from `at` on, times -factor unless NULL. */
+static void put(const struct nni_depthwise_sums *s, int i, int64_t at, int64_t step, const double *value,
+                const nn_real *factor, int64_t count)
 {
-    bool add = s->accumulate >> i & 1;
-    nn_real *to;
+    nn_real *to = s->to[i];
 
-    if (!nn_has(&s->din[i]))
-        return;
-    to = (nn_real *)s->din[i].at + at;
-    for (int64_t c = 0; c < count; c++, to += step) {
+    for (int64_t c = 0; to && c < count; c++, at += step) {
         double x = value[c] * (factor ? -(double)factor[c] : 1);
 
-        *to = (nn_real)(add ? (double)*to + x : x);
+        to[at] = (nn_real)(s->add >> i & 1 ? (double)to[at] + x : x);
+    }
+}
+
+void nni_depthwise_merge(const struct nni_depthwise *d, const struct nni_cpu *cpu, const struct nni_depthwise_sums *sums,
+                         int64_t block)
+{
+    int64_t kk = d->g.kh * d->g.kw, all = kk + 3, first = block * d->block, channels = lesser(d->block, d->g.c - first);
+
+    for (int64_t i = 0; i < all; i++) {
+        double sum[BLOCK] = { 0 };
+
+        cpu->pointwise->merge_sums(sum, d->partial + (block * all + i) * d->block, d->g.n * d->bands,
+                                   d->blocks * all * d->block, channels);
+        if (i < kk) {
+            put(sums, NNI_DEPTHWISE_WEIGHT, first * kk + i, kk, sum, NULL, channels);
+        } else if (i == kk) {
+            put(sums, NNI_DEPTHWISE_BIAS, first, 1, sum, NULL, channels);
+        } else if (i == kk + 1) {
+            put(sums, NNI_DEPTHWISE_BETA, first, 1, sum, NULL, channels);
+            put(sums, NNI_DEPTHWISE_MEAN, first, 1, sum, d->scale ? d->scale + first : NULL, channels);
+        } else {
+            put(sums, NNI_DEPTHWISE_SCALE, first, 1, sum, NULL, channels);
+        }
     }
 }
 
 static void merge_sums(const nn_step *s, int64_t block, void *lane)
 {
+    static const int of[NNI_DEPTHWISE_SUMS] = { 1, 2, 5, 4, 3 };
+    struct nni_depthwise_sums sums = { 0 };
     struct nni_depthwise d;
-    int64_t kk, sums, first, channels;
 
     (void)lane;
     describe(&d, s, true);
-    kk = d.g.kh * d.g.kw;
-    sums = kk + 3;
-    first = block * d.block;
-    channels = lesser(d.block, d.g.c - first);
-    for (int64_t i = 0; i < sums; i++) {
-        double sum[BLOCK] = { 0 };
-
-        nni_cpu_of(s)->pointwise->merge_sums(sum, (const nn_real *)s->scratch + (block * sums + i) * d.block,
-                                             d.g.n * d.bands, d.blocks * sums * d.block, channels);
-        if (i < kk) {
-            put(s, 1, first * kk + i, kk, sum, NULL, channels);
-        } else if (i == kk) {
-            put(s, 2, first, 1, sum, NULL, channels);
-        } else if (i == kk + 1) {
-            put(s, 5, first, 1, sum, NULL, channels);
-            put(s, 3, first, 1, sum, d.scale ? d.scale + first : NULL, channels);
-        } else {
-            put(s, 4, first, 1, sum, NULL, channels);
-        }
+    d.partial = s->scratch;
+    for (int i = 0; i < NNI_DEPTHWISE_SUMS; i++) {
+        sums.to[i] = nn_has(&s->din[of[i]]) ? s->din[of[i]].at : NULL;
+        sums.add |= (s->accumulate >> of[i] & 1) << i;
     }
+    nni_depthwise_merge(&d, nni_cpu_of(s), &sums, block);
 }
 
 static int backward(nn_step *s)
@@ -251,7 +261,7 @@ static int backward(nn_step *s)
                (data + nn_has(&s->din[1]));
     nn_phase(s, nni_depthwise_tiles(&d), backward_tile);
     if (wants_sums(s)) {
-        s->scratch_bytes = (size_t)(nni_depthwise_tiles(&d) * (d.g.kh * d.g.kw + 3) * d.block) * sizeof(nn_real);
+        s->scratch_bytes = nni_depthwise_partial(&d);
         nn_phase(s, d.blocks, merge_sums);
     }
     return NN_OK;

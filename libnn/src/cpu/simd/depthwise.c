@@ -23,7 +23,7 @@
 #endif
 
 /* Accumulators, gradients and one pixel of the weight gradient must fit the registers. */
-enum { PIXELS = 7, GRAD_PIXELS = VEC_BYTES == 64 ? 7 : 4 };
+enum { PIXELS = 7, GRAD_PIXELS = VEC_BYTES == 64 ? 7 : 4, EXPAND_PIXELS = VEC_BYTES == 64 ? 7 : 6 };
 
 static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
@@ -334,7 +334,8 @@ struct tile {
     int64_t image, channel, vectors, number;
     int64_t unit, units;
     nn_real *xs, *slopes, *ys; /* rings */
-    nn_real *row, *spare;      /* one padded input row; one unpadded row */
+    nn_real *made;             /* ring of rows that were made by a product, as they were before the affine */
+    nn_real *row, *spare;      /* one padded input row; two unpadded rows */
     nn_real *sum;              /* [vectors][sums][VEC] */
     const nn_real **in, **wt;  /* lists of rows */
     int64_t *x_slot, *y_slot;  /* where a row lies in its ring */
@@ -364,6 +365,13 @@ static inline nn_real *slope_row(const struct tile *t, int64_t v, int64_t row)
     return t->slopes + (v * d->x_rows + t->x_slot[row]) * d->g.w * VEC;
 }
 
+static inline nn_real *made_row(const struct tile *t, int64_t v, int64_t row)
+{
+    const struct nni_depthwise *d = t->d;
+
+    return t->made + (v * d->x_rows + t->x_slot[row]) * d->g.w * VEC;
+}
+
 static inline nn_real *y_row(const struct tile *t, int64_t v, int64_t row)
 {
     const struct nni_depthwise *d = t->d;
@@ -376,11 +384,11 @@ static inline int lanes_of(const struct tile *t, int64_t v)
     return (int)least(VEC, t->d->g.c - t->channel - v * VEC);
 }
 
-static inline const nn_real *x_at(const struct tile *t, int64_t v, int64_t row)
+static inline int64_t x_offset(const struct tile *t, int64_t v, int64_t row)
 {
     const nni_conv_geometry *g = &t->d->g;
 
-    return t->d->x + ((t->image * g->h + row) * g->w) * g->c + t->channel + v * VEC;
+    return ((t->image * g->h + row) * g->w) * g->c + t->channel + v * VEC;
 }
 
 static inline int64_t y_offset(const struct tile *t, int64_t v, int64_t row)
@@ -415,8 +423,10 @@ static void open_tile(struct tile *t, const struct nni_depthwise *d, int64_t num
     t->sum = take(&lane, vectors * t->sums * VEC);
     t->xs = take(&lane, vectors * d->x_rows * d->x_width * VEC);
     t->row = take(&lane, d->x_width * VEC);
-    t->spare = take(&lane, most(g->w, g->ow) * VEC);
-    t->slopes = t->ys = NULL;
+    t->spare = take(&lane, 2 * most(g->w, g->ow) * VEC);
+    t->slopes = t->ys = t->made = NULL;
+    if (backward && d->inner)
+        t->made = take(&lane, vectors * d->x_rows * g->w * VEC);
     if (backward) {
         t->slopes = take(&lane, vectors * d->x_rows * g->w * VEC);
         t->ys = take(&lane, vectors * d->y_rows * d->y_width * VEC);
@@ -463,15 +473,95 @@ static struct soon soon_after(const struct tile *t, int64_t v, int64_t row, cons
     return s;
 }
 
+/* a[i] = sum over the inner channels of x[i] times one or two vectors of the matrix, for p pixels. */
+INLINE void expand_block(int p, int vectors, const nn_real *x, const nn_real *w, int64_t inner, nn_real *const *out,
+                         int64_t at)
+{
+    vec a[2][PIXELS];
+
+    UNROLL
+    for (int i = 0; i < p; i++)
+        a[0][i] = a[1][i] = vzero();
+    for (int64_t j = 0; j < inner; j++) {
+        vec w0 = vload(w + j * VEC), w1 = vectors > 1 ? vload(w + (inner + j) * VEC) : vzero();
+
+        UNROLL
+        for (int i = 0; i < p; i++) {
+            vec e = vset(x[i * inner + j]);
+
+            a[0][i] += e * w0;
+            if (vectors > 1)
+                a[1][i] += e * w1;
+        }
+    }
+    UNROLL
+    for (int i = 0; i < p; i++) {
+        vstore(out[0] + (at + i) * VEC, a[0][i]);
+        if (vectors > 1)
+            vstore(out[1] + (at + i) * VEC, a[1][i]);
+    }
+}
+
+INLINE void expand_any(int vectors, const nn_real *x, const nn_real *w, int64_t inner, int64_t n, nn_real *const *out)
+{
+    int64_t i = 0;
+
+    for (; i + EXPAND_PIXELS <= n; i += EXPAND_PIXELS)
+        expand_block(EXPAND_PIXELS, vectors, x + i * inner, w, inner, out, i);
+    for (; i < n; i++)
+        expand_block(1, vectors, x + i * inner, w, inner, out, i);
+}
+
+static void expand_1(const nn_real *x, const nn_real *w, int64_t inner, int64_t n, nn_real *const *out)
+{
+    expand_any(1, x, w, inner, n, out);
+}
+
+static void expand_2(const nn_real *x, const nn_real *w, int64_t inner, int64_t n, nn_real *const *out)
+{
+    expand_any(2, x, w, inner, n, out);
+}
+
+/* One input row of the ring, made from the row of x that is multiplied. */
+static void make_row(struct tile *t, int64_t row, bool slopes)
+{
+    const struct nni_depthwise *d = t->d;
+    int64_t w = d->g.w;
+    const nn_real *x = d->x + (t->image * d->g.h + row) * w * d->inner;
+    const struct soon nothing = { .next = x, .load = { x, x }, .store = x };
+    int64_t some;
+
+    for (int64_t v = 0; v < t->vectors; v += some) {
+        nn_real *out[2] = { t->spare, t->spare + w * VEC };
+
+        some = least(2, t->vectors - v);
+        for (int64_t i = 0; t->made && i < some; i++)
+            out[i] = made_row(t, v + i, row);
+        (some > 1 ? expand_2 : expand_1)(x, d->expand + (t->channel + v * VEC) * d->inner, d->inner, w, out);
+        for (int64_t i = 0; i < some; i++) {
+            int64_t at = t->channel + (v + i) * VEC;
+            int lanes = lanes_of(t, v + i);
+
+            activate_row(d->act, out[i], VEC, w, load_lanes(d->mean + at, lanes), load_lanes(d->scale + at, lanes),
+                         d->beta ? load_lanes(d->beta + at, lanes) : vzero(),
+                         x_row(t, v + i, row) + d->g.pad_left * VEC, slopes ? slope_row(t, v + i, row) : NULL, &nothing);
+        }
+    }
+}
+
 /* Brings input rows up to `end` into the ring; rows before `begin` are not needed. */
 static void fill_x(struct tile *t, int64_t begin, int64_t end, bool slopes)
 {
     const struct nni_depthwise *d = t->d;
     int64_t c = d->g.c, w = d->g.w, row = most(most(begin, 0), t->next_x);
 
-    for (end = least(end, d->g.h); row < end; row++)
+    for (end = least(end, d->g.h); row < end; row++) {
+        if (d->inner) {
+            make_row(t, row, slopes);
+            continue;
+        }
         for (int64_t v = 0; v < t->vectors; v++) {
-            const nn_real *x = x_at(t, v, row);
+            const nn_real *x = d->x + x_offset(t, v, row);
             nn_real *a = x_row(t, v, row) + d->g.pad_left * VEC;
             int lanes = lanes_of(t, v);
             int64_t step = c, at = t->channel + v * VEC;
@@ -491,6 +581,7 @@ static void fill_x(struct tile *t, int64_t begin, int64_t end, bool slopes)
                          d->beta ? load_lanes(d->beta + at, lanes) : vzero(), a,
                          slopes ? slope_row(t, v, row) : NULL, &soon);
         }
+    }
     t->next_x = most(t->next_x, end);
 }
 
@@ -738,9 +829,9 @@ INLINE void finish(const struct tile *t, int64_t v, int64_t row, int lanes, bool
                    bool add)
 {
     const struct nni_depthwise *d = t->d;
-    int64_t c = d->g.c, w = d->g.w, at = t->channel + v * VEC;
+    int64_t c = d->g.c, w = d->g.w, at = t->channel + v * VEC, step = t->made ? VEC : c;
     const nn_real *da = t->row + d->g.pad_left * VEC, *slope = affine ? slope_row(t, v, row) : NULL;
-    const nn_real *x = sums ? x_at(t, v, row) : NULL;
+    const nn_real *x = t->made ? made_row(t, v, row) : sums ? d->x + x_offset(t, v, row) : NULL;
     nn_real *sum = t->sum + (v * t->sums + d->g.kh * d->g.kw + 1) * VEC;
     vec mean = affine ? load_lanes(d->mean + at, lanes) : vzero();
     vec scale = affine ? load_lanes(d->scale + at, lanes) : vzero();
@@ -753,7 +844,7 @@ INLINE void finish(const struct tile *t, int64_t v, int64_t row, int lanes, bool
             g *= vload(slope + i * VEC);
         if (sums) {
             dbeta += g;
-            dscale += g * (load_lanes(x + i * c, lanes) - mean);
+            dscale += g * (load_lanes(x + i * step, lanes) - mean);
         }
         if (affine)
             g *= scale;
@@ -771,7 +862,7 @@ INLINE void finish(const struct tile *t, int64_t v, int64_t row, int lanes, bool
 static void finish_row(const struct tile *t, int64_t v, int64_t row)
 {
     const struct nni_depthwise *d = t->d;
-    nn_real *dx = d->dx ? d->dx + (x_at(t, v, row) - d->x) : NULL;
+    nn_real *dx = d->dx ? d->dx + x_offset(t, v, row) : NULL;
     int lanes = lanes_of(t, v);
 
     if (lanes < VEC)
@@ -864,4 +955,14 @@ static void pack(const struct nni_depthwise *d, const nn_real *weight, nn_real *
         }
 }
 
-const struct nni_depthwise_kernels NNI_NAME(nni_depthwise) = { VEC, pack, forward, backward };
+static void pack_expand(const struct nni_depthwise *d, const nn_real *w, nn_real *packed, int64_t block)
+{
+    int64_t first = block * d->block, end = least(first + d->block, d->g.c);
+
+    for (int64_t c = first; c < end; c += VEC)
+        for (int64_t j = 0; j < d->inner; j++)
+            for (int64_t e = 0; e < VEC; e++)
+                packed[c * d->inner + j * VEC + e] = c + e < end ? w[(c + e) * d->inner + j] : 0;
+}
+
+const struct nni_depthwise_kernels NNI_NAME(nni_depthwise) = { VEC, pack, pack_expand, forward, backward };
