@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
 #
 # make                 library and programs (build/libnn.a, build/apps/)
-# make check           every test; needs no network and no Python
+# make check           every test, and the gradient tests in double; needs no network and no Python
+# make check ONLY='ops io'   tests of some areas
 # make parity          comparison with PyTorch, Pillow, OpenCV (builds a virtual environment)
-# make bench           benchmark programs
+# make bench           each op on the shapes of real networks, then whole networks
+# make install         library, headers and programs below PREFIX
 # make REAL=double     the variant whose arithmetic is double (gradient checks)
 # make SAN=address,undefined | SAN=thread      sanitizer variants
 # make CC=clang        another compiler (its own variant folder)
@@ -18,6 +20,8 @@ REAL    ?= float
 SAN     ?=
 PYTHON  ?= python3
 PREFIX  ?= /usr/local
+DESTDIR ?=
+ONLY    ?=
 
 comma   := ,
 ccname  := $(notdir $(firstword $(CC)))
@@ -52,8 +56,12 @@ apps     := $(app_c:%.c=$B/%)
 test_c   := $(wildcard tests/test_*.c tests/*/test_*.c)
 harness  := $(patsubst %.c,$B/obj/%.o,$(filter-out $(test_c),$(wildcard tests/harness/*.c)))
 tests    := $(test_c:%.c=$B/%)
+# What `make check` runs: all of this variant, and what depends on arithmetic once more in double.
+checked  := $(if $(ONLY),$(filter $(foreach a,$(ONLY),$B/tests/$a $B/tests/$a/%),$(tests)),$(tests))
+twin     := $(if $(SAN)$(filter double,$(REAL)),,$(if $(filter build,$B),$B/double,$B-double))
+twinned  := $(if $(twin),$(patsubst $B/%,$(twin)/%,$(filter $(foreach a,core ops optim,$B/tests/$a/%),$(checked))))
 
-.PHONY: all check check-list tests apps parity bench clean format
+.PHONY: all check check-twin tests apps parity bench clean format format-check install
 .SECONDARY:
 all: $B/libnn.a $B/libmodels.a $(apps)
 apps: $(apps)
@@ -73,7 +81,7 @@ define simd_rule
 $B/obj/libnn/src/cpu/simd/%.$1.o: libnn/src/cpu/simd/%.c
 	@mkdir -p $$(@D)
 	@echo "  CC   $$< ($1)"
-	@$(CC) $(cflags) $(CFLAGS) -O3 -ffp-contract=fast $(flags_$1) -DNNI_ISA=$1 $(internal) -MMD -MP -c $$< -o $$@
+	@$(CC) $(cflags) $(CFLAGS) $(if $(SAN),,-O3) -ffp-contract=fast $(flags_$1) -DNNI_ISA=$1 $(internal) -MMD -MP -c $$< -o $$@
 endef
 $(foreach i,$(isas),$(eval $(call simd_rule,$i)))
 
@@ -114,6 +122,15 @@ $B/tests/apps/%: $B/obj/tests/apps/%.o $(appobj) $(harness) $B/libmodels.a $B/li
 	@echo "  LD   $@"
 	@$(CC) $(sanflags) $(LDFLAGS) $^ $(shell pkg-config --libs check) $(ldlibs) -o $@
 
+check: $(checked) check-twin
+	@tests/run.sh $(checked) $(twinned)
+check-twin:
+	+@$(if $(twinned),$(MAKE) --no-print-directory REAL=double $(twinned))
+
+bench: $(filter $B/tests/ops/%,$(tests)) $B/apps/nn_bench
+	@for t in $(filter $B/tests/ops/%,$(tests)); do $$t --bench || exit 1; done
+	@for what in train infer; do $B/apps/nn_bench $$what --model efficientnet_b0 --profile || exit 1; done
+
 parity:
 	@MAKE="$(MAKE)" PYTHON="$(PYTHON)" tests/parity/run.sh
 
@@ -122,5 +139,28 @@ clean:
 
 format:
 	clang-format -i $(shell git ls-files '*.c' '*.h')
+format-check:
+	clang-format --dry-run --Werror $(shell git ls-files '*.c' '*.h')
+
+# ---- installing: static and shared library, headers, programs, descriptions for pkg-config and CMake
+version  := $(shell sed -n 's/.*NN_VERSION "\(.*\)"/\1/p' libnn/include/nn/base.h)
+soname   := libnn.so.$(firstword $(subst ., ,$(version)))
+dest     := $(DESTDIR)$(PREFIX)
+describe := sed -e 's|@prefix@|$(PREFIX)|' -e 's|@version@|$(version)|' -e 's|@requires@|$(PACKAGES)|'
+
+$B/libnn.so: $(lib_o)
+	@echo "  LD   $@"
+	@$(CC) $(sanflags) $(LDFLAGS) -shared -Wl,-soname,$(soname) -Wl,--no-undefined $^ $(ldlibs) -o $@
+
+install: $B/libnn.a $B/libnn.so $(apps)
+	install -d $(dest)/include/nn $(dest)/lib/pkgconfig $(dest)/lib/cmake/nn $(dest)/bin
+	install -m 644 libnn/include/nn/*.h $(dest)/include/nn
+	install -m 644 $B/libnn.a $(dest)/lib
+	install -m 755 $B/libnn.so $(dest)/lib/libnn.so.$(version)
+	ln -sf libnn.so.$(version) $(dest)/lib/$(soname)
+	ln -sf $(soname) $(dest)/lib/libnn.so
+	install -m 755 $(apps) $(dest)/bin
+	$(describe) libnn/libnn.pc.in > $(dest)/lib/pkgconfig/libnn.pc
+	$(describe) libnn/nnConfig.cmake.in > $(dest)/lib/cmake/nn/nnConfig.cmake
 
 -include $(shell find build -name '*.d' 2>/dev/null)

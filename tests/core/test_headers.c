@@ -80,7 +80,7 @@ static const char *compiler_of(const char *variable, const char *fallback)
     (void)snprintf(probe, sizeof probe, "%s --version >/dev/null 2>&1", name);
     status = system(probe);
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
-        fprintf(stderr, "headers: not checked with %s: it does not run\n", name);
+        fprintf(stderr, "SKIPPED headers with %s: it does not run\n", name);
         return NULL;
     }
     return name;
