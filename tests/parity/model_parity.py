@@ -40,26 +40,33 @@ def ours_of_lite(name):
 
 
 def build_network(name):
-    """The framework's network with random weights and running statistics near those of random images: far from
-    them the activations of 45 blocks grow until float32 itself is wrong."""
+    """The framework's network with random weights."""
     torch.manual_seed(1)
-    lite = "lite" in name
-    net = timm.create_model("tf_" + name) if lite else torchvision.models.get_model(name, weights=None)
-    norms = [m for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    net = timm.create_model("tf_" + name) if "lite" in name else torchvision.models.get_model(name, weights=None)
+    for m in net.modules():
+        if isinstance(m, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(m.weight, 0.7, 1.3)
+            torch.nn.init.uniform_(m.bias, -0.3, 0.3)
+    return net
+
+
+def weights_for(net, name, size):
+    """Its weights, by our names, after giving it running statistics near those of random images of this size: far
+    from them the activations of 45 blocks grow until float32 itself is wrong."""
+    torch.manual_seed(4)
+    norms = [m for m in net.float().modules() if isinstance(m, torch.nn.BatchNorm2d)]
     for m in norms:
-        torch.nn.init.uniform_(m.weight, 0.7, 1.3)
-        torch.nn.init.uniform_(m.bias, -0.3, 0.3)
+        m.reset_running_stats()
         m.saved, m.momentum = m.momentum, None
     with torch.no_grad():
-        net.train()(torch.randn(4, 3, 160, 160))
+        net.train()(torch.randn(4 if size < 300 else 2, 3, size, size))
     for m in norms:
         m.momentum = m.saved
         m.running_mean += 0.02 * torch.randn_like(m.running_mean) * m.running_var.sqrt()
         m.running_var *= torch.empty_like(m.running_var).uniform_(0.9, 1.1)
         m.num_batches_tracked.zero_()
-    rename = ours_of_lite if lite else str
-    weights = {rename(k): v.numpy().copy() for k, v in net.state_dict().items()}
-    return net, weights
+    rename = ours_of_lite if "lite" in name else str
+    return {rename(k): v.numpy().copy() for k, v in net.state_dict().items()}
 
 
 def compare_eval(build, name, size, net, weights):
@@ -161,13 +168,13 @@ def main():
     for name in dict.fromkeys(n for n, _ in EVAL):
         if options.only not in name:
             continue
-        net, weights = build_network(name)
+        net = build_network(name)
         for other, size in EVAL:
             if other == name:
-                compare_eval(options.build, name, size, net, weights)
+                compare_eval(options.build, name, size, net, weights_for(net, name, size))
         for other, batch, size in TRAIN:
             if other == name:
-                compare_train(options.build, name, batch, size, net, weights)
+                compare_train(options.build, name, batch, size, net, weights_for(net, name, size))
     finish()
 
 
