@@ -49,7 +49,8 @@ struct matrix {
     int64_t seen; /* rows that came through the callback for the first column */
 };
 
-static void load(const void *context, int64_t row0, int64_t rows, int64_t col0, int64_t cols, nn_real *dst, int64_t ld)
+static void load(const void *context, int64_t row0, int64_t rows, int64_t col0, int64_t cols, nn_real *dst,
+                 int64_t ld)
 {
     const struct matrix *m = context;
 
@@ -58,8 +59,8 @@ static void load(const void *context, int64_t row0, int64_t rows, int64_t col0, 
             dst[r * ld + j] = m->at[(row0 + r) * m->cols + col0 + j];
 }
 
-static void save(const void *context, int64_t row0, int64_t rows, int64_t col0, int64_t cols, const nn_real *block,
-                 int64_t ld)
+static void save(const void *context, int64_t row0, int64_t rows, int64_t col0, int64_t cols,
+                 const nn_real *block, int64_t ld)
 {
     const struct matrix *m = context;
 
@@ -74,9 +75,9 @@ static void save(const void *context, int64_t row0, int64_t rows, int64_t col0, 
 }
 
 static const int64_t sizes[][3] = {
-    { 1, 1, 1 },     { 1, 48, 16 },   { 8, 48, 3 },    { 7, 8, 5 },      { 9, 7, 33 },    { 3, 49, 17 },
-    { 6, 16, 2 },    { 13, 17, 7 },   { 48, 40, 9 },   { 49, 56, 12 },   { 50, 72, 31 },  { 15, 200, 24 },
-    { 31, 344, 5 },  { 97, 103, 19 }, { 200, 24, 4 },  { 5, 129, 200 },  { 1, 600, 70 },  { 2, 1, 1000 },
+    { 1, 1, 1 },     { 1, 48, 16 },   { 8, 48, 3 },     { 7, 8, 5 },      { 9, 7, 33 },     { 3, 49, 17 },
+    { 6, 16, 2 },    { 13, 17, 7 },   { 48, 40, 9 },    { 49, 56, 12 },   { 50, 72, 31 },   { 15, 200, 24 },
+    { 31, 344, 5 },  { 97, 103, 19 }, { 200, 24, 4 },   { 5, 129, 200 },  { 1, 600, 70 },   { 2, 1, 1000 },
     { 130, 9, 300 }, { 400, 33, 64 }, { 49, 344, 264 }, { 392, 200, 96 }, { 1000, 48, 40 }, { 3000, 8, 8 },
 };
 
@@ -86,8 +87,8 @@ static const struct nni_gemm_kernels *kernels_of(int isa, nn_device **device)
     return (*device)->cpu->gemm;
 }
 
-static void check(const nn_real *c, const nn_real *a, const nn_real *b, int64_t m, int64_t n, int64_t k, int64_t a_row,
-                  int64_t a_col, int64_t b_row, int64_t b_col, double before, const char *what)
+static void check(const nn_real *c, const nn_real *a, const nn_real *b, int64_t m, int64_t n, int64_t k,
+                  int64_t a_row, int64_t a_col, int64_t b_row, int64_t b_col, double before, const char *what)
 {
     for (int64_t r = 0; r < m; r++)
         for (int64_t j = 0; j < n; j++) {
@@ -96,8 +97,8 @@ static void check(const nn_real *c, const nn_real *a, const nn_real *b, int64_t 
             for (int64_t p = 0; p < k; p++)
                 sum += (double)a[r * a_row + p * a_col] * (double)b[p * b_row + j * b_col];
             ck_assert_msg((double)c[r * n + j] == sum, "%s %lldx%lldx%lld: [%lld,%lld] is %g, not %g", what,
-                          (long long)m, (long long)n, (long long)k, (long long)r, (long long)j, (double)c[r * n + j],
-                          sum);
+                          (long long)m, (long long)n, (long long)k, (long long)r, (long long)j,
+                          (double)c[r * n + j], sum);
         }
 }
 
@@ -119,8 +120,12 @@ START_TEST(products)
                 nn_real *lane = guarded((int64_t)(g.lane_bytes / sizeof *lane));
                 nn_real *stage = guarded((int64_t)(g.stage_bytes / sizeof *stage));
                 struct matrix from = { .at = a, .cols = k }, to = { .to = c, .cols = n };
-                struct nni_gemm_b how = { .at = b, .inner = k, .inner_stride = turned ? 1 : n, .n_stride = turned ? k : 1 };
-                nni_gemm_io io = { .load_a = load, .load_context = &from, .store_c = save, .store_context = &to };
+                struct nni_gemm_b how = {
+                    .at = b, .inner = k, .inner_stride = turned ? 1 : n, .n_stride = turned ? k : 1
+                };
+                nni_gemm_io io = {
+                    .load_a = load, .load_context = &from, .store_c = save, .store_context = &to
+                };
 
                 if (in == NNI_LOAD_NONE) {
                     io.a = a;
@@ -163,7 +168,9 @@ START_TEST(nested_rows_of_b)
         nni_gemm g = nni_gemm_of(kernels_of(isa, &device), M, N, K, NNI_LOAD_NONE);
         nn_real *a = integers(M, K, 3), *w = integers(N, K, 4), *b = integers(K, N, 0), *c = guarded(M * N);
         nn_real *packed = nni_alloc(g.packed_bytes), *lane = nni_alloc(g.lane_bytes);
-        struct nni_gemm_b how = { .at = w, .inner = INNER, .outer_stride = 1, .inner_stride = OUTER, .n_stride = K };
+        struct nni_gemm_b how = {
+            .at = w, .inner = INNER, .outer_stride = 1, .inner_stride = OUTER, .n_stride = K
+        };
         nni_gemm_io io = { .a = a, .lda = K, .c = c, .ldc = N };
 
         for (int64_t n = 0; n < N; n++)
@@ -212,9 +219,10 @@ static void transposed(const struct nni_gemm_kernels *kernels, nni_gemm_tn g, in
 
 START_TEST(weight_gradients)
 {
-    static const int64_t forced[][6] = { /* rows, o, i, splits, o tiles, i tiles */
-        { 700, 50, 60, 3, 2, 2 }, { 1000, 9, 7, 16, 1, 1 }, { 64, 129, 200, 1, 3, 4 }, { 3, 5, 9, 3, 1, 1 },
-        { 1200, 97, 49, 2, 2, 1 },
+    static const int64_t forced[][6] = {
+        /* rows, o, i, splits, o tiles, i tiles */
+        { 700, 50, 60, 3, 2, 2 }, { 1000, 9, 7, 16, 1, 1 },  { 64, 129, 200, 1, 3, 4 },
+        { 3, 5, 9, 3, 1, 1 },     { 1200, 97, 49, 2, 2, 1 },
     };
     nn_device *device;
 
@@ -223,7 +231,8 @@ START_TEST(weight_gradients)
 
         for (size_t q = 0; q < sizeof sizes / sizeof *sizes; q++)
             for (int add = 0; add < 2; add++)
-                transposed(kernels, nni_gemm_tn_of(kernels, sizes[q][0], sizes[q][1], sizes[q][2], 4, add ? 30 : 4),
+                transposed(kernels,
+                           nni_gemm_tn_of(kernels, sizes[q][0], sizes[q][1], sizes[q][2], 4, add ? 30 : 4),
                            add, op_test_isa(isa));
         for (size_t q = 0; q < sizeof forced / sizeof *forced; q++)
             for (int add = 0; add < 2; add++)
@@ -241,9 +250,9 @@ END_TEST
 START_TEST(divisions)
 {
     static const int64_t b6[][3] = {
-        { 25088, 40, 240 },  { 25088, 240, 40 }, { 6272, 72, 432 },   { 6272, 432, 72 },   { 1568, 144, 864 },
-        { 1568, 864, 144 },  { 1568, 200, 1200 }, { 1568, 1200, 200 }, { 392, 344, 2064 }, { 392, 2064, 344 },
-        { 392, 576, 3456 },  { 392, 3456, 576 }, { 49, 3456, 576 },   { 49, 576, 3456 },
+        { 25088, 40, 240 }, { 25088, 240, 40 },  { 6272, 72, 432 },   { 6272, 432, 72 },  { 1568, 144, 864 },
+        { 1568, 864, 144 }, { 1568, 200, 1200 }, { 1568, 1200, 200 }, { 392, 344, 2064 }, { 392, 2064, 344 },
+        { 392, 576, 3456 }, { 392, 3456, 576 },  { 49, 3456, 576 },   { 49, 576, 3456 },
     };
     nn_device *device;
 

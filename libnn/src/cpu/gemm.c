@@ -13,9 +13,9 @@ enum {
     PANEL_BYTES = 384 << 10, /* of A, in a 1 MiB second-level cache that B streams through */
     CHUNK_BYTES = 256 << 10, /* of Y and X together */
     SCRATCH_BYTES = 32 << 20,
-    TARGET = 32,             /* tiles: enough for 16 threads to finish together */
-    TILE_FLOPS = 2000000,    /* some 20 microseconds: below, a tile costs more than it brings */
-    Y_COLS = 48              /* of a panel of Y: an odd number of cache lines, or rows would collide */
+    TARGET = 32,          /* tiles: enough for 16 threads to finish together */
+    TILE_FLOPS = 2000000, /* some 20 microseconds: below, a tile costs more than it brings */
+    Y_COLS = 48           /* of a panel of Y: an odd number of cache lines, or rows would collide */
 };
 
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -28,8 +28,8 @@ static int64_t panels_of(const struct nni_gemm_kernels *k, int64_t n)
     return ceil_div(ceil_div(n, NNI_GEMM_UNIT), k->units);
 }
 
-/* First unit of a panel; panel `panels` gives the end. Whole vectors are dealt to panels as evenly as can be, so that at
- * most one panel ends in half a vector and none is narrow: 56 is 32 + 24 rather than 48 + 8. */
+/* First unit of a panel; panel `panels` gives the end. Whole vectors are dealt to panels as evenly as can be,
+ * so that at most one panel ends in half a vector and none is narrow: 56 is 32 + 24 rather than 48 + 8. */
 static int64_t panel_unit(const struct nni_gemm_kernels *k, int64_t n, int64_t panels, int64_t panel)
 {
     int64_t units = ceil_div(n, NNI_GEMM_UNIT);
@@ -69,14 +69,16 @@ nni_gemm nni_gemm_of(const struct nni_gemm_kernels *kernels, int64_t m, int64_t 
     g.staged = load == NNI_LOAD_COSTLY && g.col_tiles > 1;
     g.packed_bytes = (size_t)(round_up(n, NNI_GEMM_UNIT) * k) * sizeof(nn_real);
     g.stage_bytes = g.staged ? (size_t)(m * g.ld) * sizeof(nn_real) : 0;
-    g.lane_bytes = ((size_t)(g.staged || load == NNI_LOAD_NONE ? 0 : g.rows * g.ld) + (size_t)(kernels->block * kernels->units * NNI_GEMM_UNIT)) *
+    g.lane_bytes = ((size_t)(g.staged || load == NNI_LOAD_NONE ? 0 : g.rows * g.ld) +
+                    (size_t)(kernels->block * kernels->units * NNI_GEMM_UNIT)) *
                    sizeof(nn_real);
     return g;
 }
 
 void nni_gemm_pack(const nni_gemm *g, const struct nni_gemm_b *b, nn_real *packed, int64_t panel)
 {
-    int64_t u0 = panel_unit(g->kernels, g->n, g->panels, panel), u1 = panel_unit(g->kernels, g->n, g->panels, panel + 1);
+    int64_t u0 = panel_unit(g->kernels, g->n, g->panels, panel);
+    int64_t u1 = panel_unit(g->kernels, g->n, g->panels, panel + 1);
     int64_t n0 = u0 * NNI_GEMM_UNIT, width = (u1 - u0) * NNI_GEMM_UNIT, cols = least(width, g->n - n0);
     nn_real *to = packed + n0 * g->k;
 
@@ -95,7 +97,8 @@ void nni_gemm_stage(const nni_gemm *g, const nni_gemm_io *io, nn_real *stage, in
 void nni_gemm_tile(const nni_gemm *g, const nni_gemm_io *io, const nn_real *packed, int64_t tile, void *lane)
 {
     const struct nni_gemm_kernels *kernels = g->kernels;
-    int64_t row0 = tile / g->col_tiles * g->rows, rows = least(g->rows, g->m - row0), ct = tile % g->col_tiles;
+    int64_t row0 = tile / g->col_tiles * g->rows, rows = least(g->rows, g->m - row0);
+    int64_t ct = tile % g->col_tiles;
     int64_t p0 = g->panels * ct / g->col_tiles, p1 = g->panels * (ct + 1) / g->col_tiles, lda = g->ld;
     const nn_real *a;
     nn_real *block = lane;
@@ -124,7 +127,8 @@ void nni_gemm_tile(const nni_gemm *g, const nni_gemm_io *io, const nn_real *pack
 
             kernels->nn(some, g->k, a + r * lda, lda, b, units, block, width);
             if (io->c)
-                kernels->store(io->c + (row0 + r) * io->ldc + col0, io->ldc, block, width, some, cols, NULL, 0);
+                kernels->store(io->c + (row0 + r) * io->ldc + col0, io->ldc, block, width, some, cols, NULL,
+                               0);
             else
                 io->store_c(io->store_context, row0 + r, some, col0, cols, block, width);
         }
@@ -142,20 +146,24 @@ static int64_t chunk_rows(int64_t rows, int64_t o, int64_t i)
     return ceil_div(rows, ceil_div(rows, fit));
 }
 
-/* What a division into splits x o_tiles x i_tiles costs beyond the multiplications, in cycles: operands loaded again
- * for each block of the other, C read and written once a chunk, partial sums merged. */
-static double overhead(const nni_gemm_tn *g, int64_t splits, int64_t o_tiles, int64_t i_tiles, int cost_y, int cost_x)
+/* What a division into splits x o_tiles x i_tiles costs beyond the multiplications, in cycles: operands
+ * loaded again for each block of the other, C read and written once a chunk, partial sums merged. */
+static double overhead(const nni_gemm_tn *g, int64_t splits, int64_t o_tiles, int64_t i_tiles, int cost_y,
+                       int cost_x)
 {
     double r = (double)g->rows, o = (double)g->o, i = (double)g->i;
     int64_t per = ceil_div(g->rows, splits);
-    double chunks = (double)(splits * ceil_div(per, chunk_rows(per, ceil_div(g->o, o_tiles), ceil_div(g->i, i_tiles))));
+    double chunks =
+        (double)(splits * ceil_div(per, chunk_rows(per, ceil_div(g->o, o_tiles), ceil_div(g->i, i_tiles))));
 
-    return (r * i * cost_x * (double)o_tiles + r * o * cost_y * (double)i_tiles + 3 * chunks * o * i +
-            (splits > 1 ? 6 * (double)splits * o * i : 0)) / 16;
+    double loads = r * i * cost_x * (double)o_tiles + r * o * cost_y * (double)i_tiles;
+    double merges = splits > 1 ? 6 * (double)splits * o * i : 0;
+
+    return (loads + 3 * chunks * o * i + merges) / 16;
 }
 
-nni_gemm_tn nni_gemm_tn_of(const struct nni_gemm_kernels *kernels, int64_t rows, int64_t o, int64_t i, int cost_y,
-                           int cost_x)
+nni_gemm_tn nni_gemm_tn_of(const struct nni_gemm_kernels *kernels, int64_t rows, int64_t o, int64_t i,
+                           int cost_y, int cost_x)
 {
     nni_gemm_tn g = { .kernels = kernels, .rows = rows, .o = o, .i = i };
     int64_t target = least(target_tiles(rows, o, i), TARGET / 2);
@@ -188,7 +196,12 @@ nni_gemm_tn nni_gemm_tn_with(const struct nni_gemm_kernels *kernels, int64_t row
                              int64_t splits, int64_t o_tiles, int64_t i_tiles)
 {
     int64_t width = (int64_t)kernels->units * NNI_GEMM_UNIT;
-    nni_gemm_tn g = { .kernels = kernels, .rows = rows, .o = o, .i = i, .splits = splits, .o_tiles = o_tiles,
+    nni_gemm_tn g = { .kernels = kernels,
+                      .rows = rows,
+                      .o = o,
+                      .i = i,
+                      .splits = splits,
+                      .o_tiles = o_tiles,
                       .i_tiles = i_tiles };
 
     g.panels = panels_of(kernels, i);
@@ -209,9 +222,10 @@ nni_gemm_tn nni_gemm_tn_with(const struct nni_gemm_kernels *kernels, int64_t row
 void nni_gemm_tn_tile(const nni_gemm_tn *g, const nni_gemm_tn_io *io, nn_real *c, int add, nn_real *scratch,
                       int64_t tile, void *lane)
 {
-    enum { group = 16 }; /* rows loaded before moving on to the next panel, so that the source is read nearly in order */
+    enum { group = 16 }; /* rows loaded before the next panel's, so that the source is read nearly in order */
     const struct nni_gemm_kernels *kernels = g->kernels;
-    int64_t it = tile % g->i_tiles, ot = tile / g->i_tiles % g->o_tiles, split = tile / g->i_tiles / g->o_tiles;
+    int64_t it = tile % g->i_tiles, ot = tile / g->i_tiles % g->o_tiles;
+    int64_t split = tile / g->i_tiles / g->o_tiles;
     int64_t p0 = g->panels * it / g->i_tiles, p1 = g->panels * (it + 1) / g->i_tiles;
     int64_t o0 = ot * g->o_size, o1 = least(o0 + g->o_size, g->o);
     int64_t row0 = split * g->split_rows, row1 = least(row0 + g->split_rows, g->rows);
@@ -229,28 +243,31 @@ void nni_gemm_tn_tile(const nni_gemm_tn *g, const nni_gemm_tn_io *io, nn_real *c
             int64_t some = least(group, rows - r);
 
             for (int64_t o = o0; o < o1; o += Y_COLS)
-                io->load_y(io->y_context, r0 + r, some, o, least(Y_COLS, o1 - o), y + (o - o0) * g->chunk + r * Y_COLS,
-                           Y_COLS);
+                io->load_y(io->y_context, r0 + r, some, o, least(Y_COLS, o1 - o),
+                           y + (o - o0) * g->chunk + r * Y_COLS, Y_COLS);
             for (int64_t p = p0; p < p1; p++) {
-                int64_t u0 = panel_unit(g->kernels, g->i, g->panels, p), u1 = panel_unit(g->kernels, g->i, g->panels, p + 1);
-                int64_t col = u0 * NNI_GEMM_UNIT, width = (u1 - u0) * NNI_GEMM_UNIT, cols = least(width, g->i - col);
+                int64_t u0 = panel_unit(g->kernels, g->i, g->panels, p);
+                int64_t u1 = panel_unit(g->kernels, g->i, g->panels, p + 1);
+                int64_t col = u0 * NNI_GEMM_UNIT, width = (u1 - u0) * NNI_GEMM_UNIT;
+                int64_t cols = least(width, g->i - col);
                 nn_real *to = x + (col - i0) * g->chunk + r * width;
 
                 io->load_x(io->x_context, r0 + r, some, col, cols, to, width);
-                /* The unused columns of the last unit are multiplied, if never stored: keep NaN traps and denormals out. */
+                /* The unused columns of the last unit are multiplied though never stored. */
                 for (int64_t q = 0; cols < width && q < some; q++)
                     for (int64_t j = cols; j < width; j++)
                         to[q * width + j] = 0;
             }
         }
         for (int64_t p = p0; p < p1; p++) {
-            int64_t u0 = panel_unit(g->kernels, g->i, g->panels, p), u1 = panel_unit(g->kernels, g->i, g->panels, p + 1);
+            int64_t u0 = panel_unit(g->kernels, g->i, g->panels, p);
+            int64_t u1 = panel_unit(g->kernels, g->i, g->panels, p + 1);
             int64_t col = u0 * NNI_GEMM_UNIT;
 
             for (int64_t o = o0; o < o1; o += Y_COLS)
-                kernels->tn(least(Y_COLS, o1 - o), rows, y + (o - o0) * g->chunk, Y_COLS, x + (col - i0) * g->chunk,
-                            (int)(u1 - u0), c + o * g->i + col, g->i, least((u1 - u0) * NNI_GEMM_UNIT, g->i - col),
-                            add || r0 > row0);
+                kernels->tn(least(Y_COLS, o1 - o), rows, y + (o - o0) * g->chunk, Y_COLS,
+                            x + (col - i0) * g->chunk, (int)(u1 - u0), c + o * g->i + col, g->i,
+                            least((u1 - u0) * NNI_GEMM_UNIT, g->i - col), add || r0 > row0);
         }
     }
 }
@@ -259,5 +276,6 @@ void nni_gemm_tn_merge(const nni_gemm_tn *g, nn_real *c, int add, const nn_real 
 {
     int64_t all = g->o * g->i, from = tile * g->merge_size;
 
-    g->kernels->column_sums(c + from, scratch + from, all, g->splits, least(g->merge_size, all - from), NULL, add);
+    g->kernels->column_sums(c + from, scratch + from, all, g->splits, least(g->merge_size, all - from), NULL,
+                            add);
 }

@@ -49,16 +49,16 @@ struct nni_gemm_kernels {
     /* The same with A given as [k][m]; only `cols` columns are written, or added to when `add`. */
     void (*tn)(int64_t m, int64_t k, const nn_real *a, int64_t lda, const nn_real *b, int units, nn_real *c,
                int64_t ldc, int64_t cols, int add);
-    /* to[p*width + j] = from[p*k_stride + j*n_stride] for p < k, j < cols; zero for the columns up to width. */
-    void (*pack)(nn_real *to, int64_t width, const nn_real *from, int64_t k_stride, int64_t n_stride, int64_t k,
-                 int64_t cols);
+    /* to[p*width + j] = from[p*k_stride + j*n_stride] for p < k, j < cols; zero from there up to width. */
+    void (*pack)(nn_real *to, int64_t width, const nn_real *from, int64_t k_stride, int64_t n_stride,
+                 int64_t k, int64_t cols);
     /* dst = gate*act(scale*(src-mean)+beta); the operand's vectors begin at column 0 of dst. */
     void (*prologue)(nn_real *dst, int64_t ldd, const nn_real *src, int64_t lds, int64_t rows, int64_t cols,
                      const struct nni_prologue *p);
-    /* From ds = dC (the gradient of the prologue's result) to dx, which is written or added to, or not wanted (NULL). */
-    void (*prologue_back)(nn_real *dx, int64_t ldx, const nn_real *ds, int64_t lds, const nn_real *x, int64_t ldsx,
-                          int64_t rows, int64_t cols, const struct nni_prologue *p, const struct nni_prologue_sums *sums,
-                          int add);
+    /* From ds, the gradient of the prologue's result, to dx (NULL: not wanted) and the sums. */
+    void (*prologue_back)(nn_real *dx, int64_t ldx, const nn_real *ds, int64_t lds, const nn_real *x,
+                          int64_t ldsx, int64_t rows, int64_t cols, const struct nni_prologue *p,
+                          const struct nni_prologue_sums *sums, int add);
     /* dst = dy (NULL: zero) plus the statistics' share. */
     void (*gradient)(nn_real *dst, int64_t ldd, const nn_real *dy, int64_t ldy, int64_t rows, int64_t cols,
                      const struct nni_moment_grad *m);
@@ -66,20 +66,20 @@ struct nni_gemm_kernels {
     void (*store)(nn_real *dst, int64_t ldd, const nn_real *tile, int64_t ldt, int64_t rows, int64_t cols,
                   const nn_real *bias, int add);
     /* Merges a block's mean and sum of squared distances from it into those of `before` earlier rows. */
-    void (*moments)(const nn_real *tile, int64_t ldt, int64_t rows, int64_t cols, int64_t before, nn_real *mean,
-                    nn_real *m2);
+    void (*moments)(const nn_real *tile, int64_t ldt, int64_t rows, int64_t cols, int64_t before,
+                    nn_real *mean, nn_real *m2);
     /* Merges tiles of `size` rows (the last one shorter) in order; mean and var may be NULL. */
-    void (*moments_merge)(const nn_real *mean, const nn_real *m2, int64_t ld, int64_t rows, int64_t size, int64_t cols,
-                          nn_real *mean_out, nn_real *var_out);
+    void (*moments_merge)(const nn_real *mean, const nn_real *m2, int64_t ld, int64_t rows, int64_t size,
+                          int64_t cols, nn_real *mean_out, nn_real *var_out);
     /* dst[j] = (add ? dst[j] : 0) + factor[j] * sum over rows, in order, of src; factor NULL: 1. */
-    void (*column_sums)(nn_real *dst, const nn_real *src, int64_t ld, int64_t rows, int64_t cols, const nn_real *factor,
-                        int add);
+    void (*column_sums)(nn_real *dst, const nn_real *src, int64_t ld, int64_t rows, int64_t cols,
+                        const nn_real *factor, int add);
 };
 extern const struct nni_gemm_kernels nni_gemm_portable, nni_gemm_avx2, nni_gemm_avx512;
 
 /* Fills dst[rows][ld] with rows row0.. and columns col0..col0+cols of an operand. */
-typedef void nni_gemm_load(const void *context, int64_t row0, int64_t rows, int64_t col0, int64_t cols, nn_real *dst,
-                           int64_t ld);
+typedef void nni_gemm_load(const void *context, int64_t row0, int64_t rows, int64_t col0, int64_t cols,
+                           nn_real *dst, int64_t ld);
 /* Takes a block of C. For each range of columns the blocks of a tile's rows come in order. */
 typedef void nni_gemm_store(const void *context, int64_t row0, int64_t rows, int64_t col0, int64_t cols,
                             const nn_real *block, int64_t ld);
@@ -107,19 +107,20 @@ typedef struct nni_gemm_io {
     const void *store_context;
 } nni_gemm_io;
 
-/* What becoming a row of A costs: nothing (io.a), a copy, or more, so that doing it twice is to be avoided. */
+/* What becoming a row of A costs: nothing (io.a), a copy, or more, which is not to be done twice. */
 enum { NNI_LOAD_NONE, NNI_LOAD_COPY, NNI_LOAD_COSTLY };
 nni_gemm nni_gemm_of(const struct nni_gemm_kernels *kernels, int64_t m, int64_t n, int64_t k, int load);
 static inline int64_t nni_gemm_tiles(const nni_gemm *g) { return g->row_tiles * g->col_tiles; }
 
-/* B[k,n] in the caller's layout: element (k1*inner+k2, n) is at k1*outer_stride + k2*inner_stride + n*n_stride. */
+/* B[k,n] in the caller's layout: element (k1*inner + k2, n), k2 < inner, is at
+ * k1*outer_stride + k2*inner_stride + n*n_stride. */
 struct nni_gemm_b {
     const nn_real *at;
     int64_t inner, outer_stride, inner_stride, n_stride;
 };
 /* Packs panel `panel` of `panels`. */
 void nni_gemm_pack(const nni_gemm *g, const struct nni_gemm_b *b, nn_real *packed, int64_t panel);
-/* Prepares the rows of one row tile in `stage` (stage_bytes); the tiles then take it as their A, with lda = g->ld. */
+/* Prepares the rows of one row tile in `stage`; the tiles then take that as their A, with lda = g->ld. */
 void nni_gemm_stage(const nni_gemm *g, const nni_gemm_io *io, nn_real *stage, int64_t row_tile);
 void nni_gemm_tile(const nni_gemm *g, const nni_gemm_io *io, const nn_real *packed, int64_t tile, void *lane);
 
@@ -128,11 +129,11 @@ void nni_gemm_tile(const nni_gemm *g, const nni_gemm_io *io, const nn_real *pack
 typedef struct nni_gemm_tn {
     const struct nni_gemm_kernels *kernels;
     int64_t rows, o, i;
-    int64_t splits, split_rows;    /* of the rows; partial sums are merged in order */
-    int64_t o_tiles, o_size;       /* of C's rows */
-    int64_t i_tiles, panels;       /* of C's columns */
+    int64_t splits, split_rows; /* of the rows; partial sums are merged in order */
+    int64_t o_tiles, o_size;    /* of C's rows */
+    int64_t i_tiles, panels;    /* of C's columns */
     int64_t chunk, tiles;
-    int64_t merge_tiles, merge_size; /* of C's elements */
+    int64_t merge_tiles, merge_size;  /* of C's elements */
     size_t lane_bytes, scratch_bytes; /* scratch: splits x [o,i]; none for a single split */
 } nni_gemm_tn;
 
@@ -142,8 +143,8 @@ typedef struct nni_gemm_tn_io {
 } nni_gemm_tn_io;
 
 /* The costs are of loading, in cycles for a vector: about 4 for a copy, 30 with an activation. */
-nni_gemm_tn nni_gemm_tn_of(const struct nni_gemm_kernels *kernels, int64_t rows, int64_t o, int64_t i, int cost_y,
-                           int cost_x);
+nni_gemm_tn nni_gemm_tn_of(const struct nni_gemm_kernels *kernels, int64_t rows, int64_t o, int64_t i,
+                           int cost_y, int cost_x);
 /* The same with a division that was found before (a tile does not search again). */
 nni_gemm_tn nni_gemm_tn_with(const struct nni_gemm_kernels *kernels, int64_t rows, int64_t o, int64_t i,
                              int64_t splits, int64_t o_tiles, int64_t i_tiles);

@@ -61,7 +61,8 @@ int nni_conv_infer(nn_node *node, const nn_conv_opts *opts, nn_shape x, nn_shape
         return nn_infer_fail(node, "the weight must be [O,I/groups,kh,kw], not %s", b.s);
     for (int i = 0; i < 4; i++)
         if (x.dim[i] < 1 || x.dim[i] > most || w.dim[i] < 1 || w.dim[i] > most)
-            return nn_infer_fail(node, "input %s with weight %s: every dimension must be in [1,%d]", a.s, b.s, most);
+            return nn_infer_fail(node, "input %s with weight %s: every dimension must be in [1,%d]", a.s, b.s,
+                                 most);
     if (opts->stride < 0 || opts->dilation < 0 || opts->groups < 0 || opts->pad < 0 || opts->stride > most ||
         opts->dilation > most || opts->pad > most)
         return nn_infer_fail(node, "stride %lld, dilation %lld, groups %lld and pad %lld must be in [0,%d]",

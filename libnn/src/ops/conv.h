@@ -13,16 +13,16 @@
  * (y*stride - pad_top + i*dilation, x*stride - pad_left + j*dilation), zero outside. Padding below
  * and to the right is whatever the output size makes of it. */
 typedef struct nni_conv_geometry {
-    int64_t n, h, w, c;    /* input */
-    int64_t oh, ow, o;     /* output */
-    int64_t kh, kw;        /* kernel */
+    int64_t n, h, w, c; /* input */
+    int64_t oh, ow, o;  /* output */
+    int64_t kh, kw;     /* kernel */
     int64_t stride, dilation;
     int64_t pad_top, pad_left;
     int64_t groups;
 } nni_conv_geometry;
 
-/* The geometry of x [N,H,W,I] with weight w [O,I/groups,kh,kw], with nothing checked: for forward(), backward()
- * and tiles, whose shapes infer has seen. Zero options mean their defaults. */
+/* The geometry of x [N,H,W,I] with weight w [O,I/groups,kh,kw], with nothing checked: for forward(),
+ * backward() and tiles, whose shapes infer has seen. Zero options mean their defaults. */
 nni_conv_geometry nni_conv_of(const nn_conv_opts *opts, nn_shape x, nn_shape w);
 
 /* The same with everything checked; for infer. A depthwise convolution passes opts with groups set

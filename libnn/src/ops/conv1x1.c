@@ -21,7 +21,10 @@ enum { COST_COPY = 4, COST_GATE = 5, COST_ACT = 30 }; /* cycles for a vector of 
 static int64_t rows_of(const nn_step *s) { return nni_rows(s->in[X].shape); }
 static int64_t outputs(const nn_step *s) { return s->in[WEIGHT].shape.dim[0]; }
 static int64_t inputs(const nn_step *s) { return nni_channels(s->in[X].shape); }
-static int64_t image_rows(const nn_step *s) { return nn_has(&s->in[GATE]) ? rows_of(s) / s->in[X].shape.dim[0] : rows_of(s); }
+static int64_t image_rows(const nn_step *s)
+{
+    return nn_has(&s->in[GATE]) ? rows_of(s) / s->in[X].shape.dim[0] : rows_of(s);
+}
 static int has_prologue(const nn_step *s) { return nn_has(&s->in[MEAN]) || nn_has(&s->in[GATE]); }
 
 static struct nni_prologue prologue_of(const nn_step *s, int64_t image, int64_t col0)
@@ -56,8 +59,8 @@ static void load_a(const void *context, int64_t row0, int64_t rows, int64_t col0
     }
 }
 
-static void load_gradient(const void *context, int64_t row0, int64_t rows, int64_t col0, int64_t cols, nn_real *dst,
-                          int64_t ld)
+static void load_gradient(const void *context, int64_t row0, int64_t rows, int64_t col0, int64_t cols,
+                          nn_real *dst, int64_t ld)
 {
     nni_total_gradient(context, row0, rows, col0, cols, dst, ld);
 }
@@ -80,7 +83,9 @@ static void pack_forward(const nn_step *s, int64_t tile, void *lane)
 {
     nni_gemm g = forward_product(s);
     int64_t channels = inputs(s);
-    struct nni_gemm_b b = { .at = s->in[WEIGHT].at, .inner = channels, .inner_stride = 1, .n_stride = channels };
+    struct nni_gemm_b b = {
+        .at = s->in[WEIGHT].at, .inner = channels, .inner_stride = 1, .n_stride = channels
+    };
 
     (void)lane;
     nni_gemm_pack(&g, &b, s->derived.at, tile);
@@ -99,7 +104,9 @@ static void forward_tile(const nn_step *s, int64_t tile, void *lane)
 {
     nni_gemm g = forward_product(s);
     struct nni_output o = output_of(s, &g);
-    nni_gemm_io io = { .load_a = load_a, .load_context = s, .store_c = nni_output_store, .store_context = &o };
+    nni_gemm_io io = {
+        .load_a = load_a, .load_context = s, .store_c = nni_output_store, .store_context = &o
+    };
 
     if (g.staged) {
         io.a = s->scratch;
@@ -220,8 +227,8 @@ static void zero(nn_real *at, int64_t count)
 }
 
 /* A block of ds: through gate, activation and affine to dx and the sums. */
-static void store_ds(const void *context, int64_t row0, int64_t rows, int64_t col0, int64_t cols, const nn_real *block,
-                     int64_t ld)
+static void store_ds(const void *context, int64_t row0, int64_t rows, int64_t col0, int64_t cols,
+                     const nn_real *block, int64_t ld)
 {
     const struct work *w = context;
     const nn_step *s = w->s;
@@ -249,18 +256,19 @@ static void store_ds(const void *context, int64_t row0, int64_t rows, int64_t co
         some = nni_min64(rows - done, (image + 1) * w->per - row0 - done);
         if (w->wants_gate)
             sums.gate = w->gate_sums + (t * w->span + image - t * w->ds.rows / w->per) * i + col0;
-        nni_gemm_kernels_of(s)->prologue_back(dx ? dx + done * i : NULL, i, block + done * ld, ld, x + done * i, i,
-                                              some, cols, &p, &sums, nni_adds(s, X));
+        nni_gemm_kernels_of(s)->prologue_back(dx ? dx + done * i : NULL, i, block + done * ld, ld,
+                                              x + done * i, i, some, cols, &p, &sums, nni_adds(s, X));
     }
 }
 
-static void add_dx(const void *context, int64_t row0, int64_t rows, int64_t col0, int64_t cols, const nn_real *block,
-                   int64_t ld)
+static void add_dx(const void *context, int64_t row0, int64_t rows, int64_t col0, int64_t cols,
+                   const nn_real *block, int64_t ld)
 {
     const struct work *w = context;
     int64_t i = inputs(w->s);
 
-    nni_gemm_kernels_of(w->s)->store((nn_real *)w->s->din[X].at + row0 * i + col0, i, block, ld, rows, cols, NULL, 1);
+    nni_gemm_kernels_of(w->s)->store((nn_real *)w->s->din[X].at + row0 * i + col0, i, block, ld, rows, cols,
+                                     NULL, 1);
 }
 
 static void backward_tile(const nn_step *s, int64_t tile, void *lane)
@@ -318,12 +326,14 @@ static void merge_channels(const struct work *w, int64_t tile)
 static void merge_gate(const struct work *w, int64_t image)
 {
     const nn_step *s = w->s;
-    int64_t i = inputs(s), first = image * w->per / w->ds.rows, last = ((image + 1) * w->per - 1) / w->ds.rows;
+    int64_t i = inputs(s), first = image * w->per / w->ds.rows,
+            last = ((image + 1) * w->per - 1) / w->ds.rows;
     nn_real *to = (nn_real *)s->din[GATE].at + image * i;
 
     for (int64_t t = first; t <= last; t++)
-        nni_gemm_kernels_of(s)->column_sums(to, w->gate_sums + (t * w->span + image - t * w->ds.rows / w->per) * i, i,
-                                            1, i, NULL, t > first || nni_adds(s, GATE));
+        nni_gemm_kernels_of(s)->column_sums(
+            to, w->gate_sums + (t * w->span + image - t * w->ds.rows / w->per) * i, i, 1, i, NULL,
+            t > first || nni_adds(s, GATE));
 }
 
 static void merge_backward(const nn_step *s, int64_t tile, void *lane)
@@ -359,7 +369,7 @@ int nni_conv1x1_backward(nn_step *s)
 
     if (nn_has(&s->din[WEIGHT])) {
         dw = nni_gemm_tn_of(nni_gemm_kernels_of(s), rows_of(s), outputs(s), inputs(s), COST_COPY,
-                            !has_prologue(s)                  ? COST_COPY
+                            !has_prologue(s)                   ? COST_COPY
                             : !nn_has(&s->in[MEAN]) || !s->act ? COST_GATE
                                                                : COST_ACT);
         s->choice[SPLITS] = dw.splits;
@@ -393,8 +403,8 @@ int nni_product_infer(nn_node *node)
     nni_shape_text(w, &b);
     for (int i = X; i <= BIAS; i++)
         if (node->in[i] && nn_type_get(node->in[i]) != NN_REAL)
-            return nn_infer_fail(node, "operand %d is %s; it must be %s", i, nn_dtype_name(nn_type_get(node->in[i])),
-                                 nn_dtype_name(NN_REAL));
+            return nn_infer_fail(node, "operand %d is %s; it must be %s", i,
+                                 nn_dtype_name(nn_type_get(node->in[i])), nn_dtype_name(NN_REAL));
     if (x.rank < 1)
         return nn_infer_fail(node, "the input must have a channel dimension, not the shape %s", a.s);
     if (!(w.rank == 2 || (w.rank == 4 && w.dim[2] == 1 && w.dim[3] == 1)) || w.dim[1] != x.dim[x.rank - 1])

@@ -53,8 +53,8 @@ static void zero(nn_real *to, int64_t count)
 }
 
 /* Rows of the patch matrix; its columns are [kh][kw][channels of the group]. */
-static void load_patches(const void *context, int64_t row0, int64_t rows, int64_t col0, int64_t cols, nn_real *dst,
-                         int64_t ld)
+static void load_patches(const void *context, int64_t row0, int64_t rows, int64_t col0, int64_t cols,
+                         nn_real *dst, int64_t ld)
 {
     const struct group *v = context;
     const nni_conv_geometry *g = &v->g;
@@ -92,9 +92,10 @@ static void load_patches(const void *context, int64_t row0, int64_t rows, int64_
     }
 }
 
-/* For input pixels, the gradient of the output pixels that read them; columns are [kh][kw][outputs of the group]. */
-static void load_readers(const void *context, int64_t row0, int64_t rows, int64_t col0, int64_t cols, nn_real *dst,
-                         int64_t ld)
+/* For input pixels, the gradient of the output pixels that read them; columns are [kh][kw][outputs of the
+ * group]. */
+static void load_readers(const void *context, int64_t row0, int64_t rows, int64_t col0, int64_t cols,
+                         nn_real *dst, int64_t ld)
 {
     const struct group *v = context;
     const nni_conv_geometry *g = &v->g;
@@ -106,10 +107,12 @@ static void load_readers(const void *context, int64_t row0, int64_t rows, int64_
     (void)cols;
     for (int64_t r = 0; r < rows; r++, dst += ld) {
         for (int64_t tap = 0; tap < v->taps; tap++) {
-            int64_t y = p + g->pad_top - tap / g->kw * g->dilation, z = q + g->pad_left - tap % g->kw * g->dilation;
+            int64_t y = p + g->pad_top - tap / g->kw * g->dilation,
+                    z = q + g->pad_left - tap % g->kw * g->dilation;
             nn_real *at = dst + tap * v->co;
 
-            if (y < 0 || z < 0 || y % g->stride || z % g->stride || y / g->stride >= g->oh || z / g->stride >= g->ow) {
+            if (y < 0 || z < 0 || y % g->stride || z % g->stride || y / g->stride >= g->oh ||
+                z / g->stride >= g->ow) {
                 zero(at, v->co);
             } else {
                 int64_t row = (n * g->oh + y / g->stride) * g->ow + z / g->stride;
@@ -130,8 +133,8 @@ static void load_readers(const void *context, int64_t row0, int64_t rows, int64_
     }
 }
 
-static void load_gradient(const void *context, int64_t row0, int64_t rows, int64_t col0, int64_t cols, nn_real *dst,
-                          int64_t ld)
+static void load_gradient(const void *context, int64_t row0, int64_t rows, int64_t col0, int64_t cols,
+                          nn_real *dst, int64_t ld)
 {
     const struct group *v = context;
 
@@ -143,7 +146,8 @@ static void load_gradient(const void *context, int64_t row0, int64_t rows, int64
 /* The product of one group. It is staged never: patches are cheap next to what becomes of them. */
 static nni_gemm forward_product(const struct group *v)
 {
-    return nni_gemm_of(nni_gemm_kernels_of(v->s), v->g.n * v->g.oh * v->g.ow, v->co, v->taps * v->ci, NNI_LOAD_COPY);
+    return nni_gemm_of(nni_gemm_kernels_of(v->s), v->g.n * v->g.oh * v->g.ow, v->co, v->taps * v->ci,
+                       NNI_LOAD_COPY);
 }
 
 static void pack_forward(const nn_step *s, int64_t tile, void *lane)
@@ -151,11 +155,15 @@ static void pack_forward(const nn_step *s, int64_t tile, void *lane)
     struct group v = group_of(s, 0);
     nni_gemm g = forward_product(&v);
     int64_t index = tile / g.panels, k = v.taps * v.ci;
-    struct nni_gemm_b b = { .at = (const nn_real *)s->in[WEIGHT].at + index * v.co * k, .inner = v.ci, .outer_stride = 1,
-                            .inner_stride = v.taps, .n_stride = k };
+    struct nni_gemm_b b = { .at = (const nn_real *)s->in[WEIGHT].at + index * v.co * k,
+                            .inner = v.ci,
+                            .outer_stride = 1,
+                            .inner_stride = v.taps,
+                            .n_stride = k };
 
     (void)lane;
-    nni_gemm_pack(&g, &b, (nn_real *)(void *)((char *)s->derived.at + (size_t)index * g.packed_bytes), tile % g.panels);
+    nni_gemm_pack(&g, &b, (nn_real *)(void *)((char *)s->derived.at + (size_t)index * g.packed_bytes),
+                  tile % g.panels);
 }
 
 static void forward_tile(const nn_step *s, int64_t tile, void *lane)
@@ -163,11 +171,14 @@ static void forward_tile(const nn_step *s, int64_t tile, void *lane)
     struct group v = group_of(s, 0);
     nni_gemm g = forward_product(&v);
     struct nni_output o = nni_output_of(s, s->scratch, g.row_tiles, g.rows);
-    nni_gemm_io io = { .load_a = load_patches, .load_context = &v, .store_c = nni_output_store, .store_context = &o };
+    nni_gemm_io io = {
+        .load_a = load_patches, .load_context = &v, .store_c = nni_output_store, .store_context = &o
+    };
 
     v.index = tile / nni_gemm_tiles(&g);
     o.first = v.index * v.co;
-    nni_gemm_tile(&g, &io, (const nn_real *)(void *)((char *)s->derived.at + (size_t)v.index * g.packed_bytes),
+    nni_gemm_tile(&g, &io,
+                  (const nn_real *)(void *)((char *)s->derived.at + (size_t)v.index * g.packed_bytes),
                   tile % nni_gemm_tiles(&g), lane);
 }
 
@@ -213,7 +224,9 @@ struct work {
 
 static struct work work_of(const nn_step *s)
 {
-    struct work w = { .v = group_of(s, 0), .wants_dx = nn_has(&s->din[X]), .wants_dw = nn_has(&s->din[WEIGHT]) };
+    struct work w = { .v = group_of(s, 0),
+                      .wants_dx = nn_has(&s->din[X]),
+                      .wants_dw = nn_has(&s->din[WEIGHT]) };
     int64_t k = w.v.taps * w.v.ci, groups = w.v.g.groups;
 
     if (w.wants_dx) {
@@ -223,8 +236,8 @@ static struct work work_of(const nn_step *s)
         w.lane_bytes = w.dx.lane_bytes;
     }
     if (w.wants_dw) {
-        w.dw = nni_gemm_tn_with(nni_gemm_kernels_of(s), w.v.g.n * w.v.g.oh * w.v.g.ow, w.v.co, k, s->choice[SPLITS],
-                                s->choice[O_TILES], s->choice[I_TILES]);
+        w.dw = nni_gemm_tn_with(nni_gemm_kernels_of(s), w.v.g.n * w.v.g.oh * w.v.g.ow, w.v.co, k,
+                                s->choice[SPLITS], s->choice[O_TILES], s->choice[I_TILES]);
         w.dw_tiles = groups * w.dw.tiles;
         w.dw_bytes = nni_padded((size_t)(w.dw.splits * w.v.co * k) * sizeof(nn_real));
         w.lane_bytes = nni_max_size(w.lane_bytes, nni_max_size(w.dw.lane_bytes, (size_t)k * sizeof(nn_real)));
@@ -245,8 +258,8 @@ static nn_real *dw_sums(const struct work *w, int64_t index)
     return (nn_real *)(void *)((char *)w->dw_sums + (size_t)index * w->dw_bytes);
 }
 
-static void store_dx(const void *context, int64_t row0, int64_t rows, int64_t col0, int64_t cols, const nn_real *block,
-                     int64_t ld)
+static void store_dx(const void *context, int64_t row0, int64_t rows, int64_t col0, int64_t cols,
+                     const nn_real *block, int64_t ld)
 {
     const struct group *v = context;
     nn_real *dx = (nn_real *)v->s->din[X].at + row0 * v->g.c + v->index * v->ci + col0;
@@ -259,17 +272,24 @@ static void backward_tile(const nn_step *s, int64_t tile, void *lane)
     struct work w = work_of(s);
 
     if (tile < w.dx_tiles) {
-        nni_gemm_io io = { .load_a = load_readers, .load_context = &w.v, .store_c = store_dx, .store_context = &w.v };
+        nni_gemm_io io = {
+            .load_a = load_readers, .load_context = &w.v, .store_c = store_dx, .store_context = &w.v
+        };
         int64_t tiles = nni_gemm_tiles(&w.dx);
 
         w.v.index = tile / tiles;
-        nni_gemm_tile(&w.dx, &io, (const nn_real *)(void *)((char *)s->derived.at + (size_t)w.v.index * w.dx.packed_bytes),
-                      tile % tiles, lane);
+        nni_gemm_tile(
+            &w.dx, &io,
+            (const nn_real *)(void *)((char *)s->derived.at + (size_t)w.v.index * w.dx.packed_bytes),
+            tile % tiles, lane);
     } else if ((tile -= w.dx_tiles) < w.dw_tiles) {
-        nni_gemm_tn_io io = { .load_y = load_gradient, .y_context = &w.v, .load_x = load_patches, .x_context = &w.v };
+        nni_gemm_tn_io io = {
+            .load_y = load_gradient, .y_context = &w.v, .load_x = load_patches, .x_context = &w.v
+        };
 
         w.v.index = tile / w.dw.tiles;
-        nni_gemm_tn_tile(&w.dw, &io, dw_sums(&w, w.v.index), 0, dw_sums(&w, w.v.index), tile % w.dw.tiles, lane);
+        nni_gemm_tn_tile(&w.dw, &io, dw_sums(&w, w.v.index), 0, dw_sums(&w, w.v.index), tile % w.dw.tiles,
+                         lane);
     } else {
         nni_bias_tile(s, w.bias_sums, tile - w.dw_tiles, lane);
     }
@@ -282,7 +302,8 @@ static void merge_dw(const struct work *w, int64_t o, nn_real *row)
     int64_t k = w->v.taps * w->v.ci, index = o / w->v.co;
     nn_real *to = (nn_real *)s->din[WEIGHT].at + o * k;
 
-    nni_gemm_kernels_of(s)->column_sums(row, dw_sums(w, index) + o % w->v.co * k, w->v.co * k, w->dw.splits, k, NULL, 0);
+    nni_gemm_kernels_of(s)->column_sums(row, dw_sums(w, index) + o % w->v.co * k, w->v.co * k, w->dw.splits,
+                                        k, NULL, 0);
     for (int64_t c = 0; c < w->v.ci; c++)
         for (int64_t tap = 0; tap < w->v.taps; tap++, to++)
             *to = (nni_adds(s, WEIGHT) ? *to : 0) + row[tap * w->v.ci + c];
@@ -302,8 +323,11 @@ static void pack_backward(const nn_step *s, int64_t tile, void *lane)
 {
     struct work w = work_of(s);
     int64_t index = tile / w.dx.panels, k = w.v.taps * w.v.ci;
-    struct nni_gemm_b b = { .at = (const nn_real *)s->in[WEIGHT].at + index * w.v.co * k, .inner = w.v.co,
-                            .outer_stride = 1, .inner_stride = k, .n_stride = w.v.taps };
+    struct nni_gemm_b b = { .at = (const nn_real *)s->in[WEIGHT].at + index * w.v.co * k,
+                            .inner = w.v.co,
+                            .outer_stride = 1,
+                            .inner_stride = k,
+                            .n_stride = w.v.taps };
 
     (void)lane;
     nni_gemm_pack(&w.dx, &b, (nn_real *)(void *)((char *)s->derived.at + (size_t)index * w.dx.packed_bytes),
@@ -349,9 +373,10 @@ static int infer(nn_node *node)
 
     for (int i = X; i <= BIAS; i++)
         if (node->in[i] && nn_type_get(node->in[i]) != NN_REAL)
-            return nn_infer_fail(node, "operand %d is %s; it must be %s", i, nn_dtype_name(nn_type_get(node->in[i])),
-                                 nn_dtype_name(NN_REAL));
-    if ((status = nni_conv_infer(node, node->attrs, nn_shape_get(node->in[X]), nn_shape_get(node->in[WEIGHT]), &g)))
+            return nn_infer_fail(node, "operand %d is %s; it must be %s", i,
+                                 nn_dtype_name(nn_type_get(node->in[i])), nn_dtype_name(NN_REAL));
+    if ((status = nni_conv_infer(node, node->attrs, nn_shape_get(node->in[X]), nn_shape_get(node->in[WEIGHT]),
+                                 &g)))
         return status;
     if (node->in[BIAS] && !nn_shape_equal(nn_shape_get(node->in[BIAS]), NN_SHAPE1(g.o)))
         return nn_infer_fail(node, "the bias must be [%lld], not %s", (long long)g.o,

@@ -51,11 +51,12 @@ void nni_output_merge(const struct nni_output *o, int64_t tile)
         k->store(mean + c, cols, bias + c, cols, 1, cols, NULL, 1);
 }
 
-void nni_total_gradient(const nn_step *s, int64_t row0, int64_t rows, int64_t col0, int64_t cols, nn_real *dst,
-                        int64_t ld)
+void nni_total_gradient(const nn_step *s, int64_t row0, int64_t rows, int64_t col0, int64_t cols,
+                        nn_real *dst, int64_t ld)
 {
     int64_t channels = nni_channels(nni_output_shape(s)), at = row0 * channels + col0;
-    const nn_real *dy = nni_real_at(&s->dout[0]), *dmean = nni_real_at(&s->dout[1]), *dvar = nni_real_at(&s->dout[2]);
+    const nn_real *dy = nni_real_at(&s->dout[0]), *dmean = nni_real_at(&s->dout[1]),
+                  *dvar = nni_real_at(&s->dout[2]);
     struct nni_moment_grad m = { .rows = nni_rows(nni_output_shape(s)) };
 
     if (dmean)

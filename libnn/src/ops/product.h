@@ -9,7 +9,10 @@
 
 #include "cpu/cpu.h"
 
-static inline const struct nni_gemm_kernels *nni_gemm_kernels_of(const nn_step *s) { return nni_cpu_of(s)->gemm; }
+static inline const struct nni_gemm_kernels *nni_gemm_kernels_of(const nn_step *s)
+{
+    return nni_cpu_of(s)->gemm;
+}
 static inline nn_real *nni_real_at(const nn_operand *o) { return nn_has(o) ? (nn_real *)o->at : NULL; }
 static inline int64_t nni_min64(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline size_t nni_max_size(size_t a, size_t b) { return a > b ? a : b; }
@@ -36,7 +39,8 @@ struct nni_output {
 /* Scratch for the statistics of `tiles` row tiles; 0 without. */
 static inline size_t nni_output_bytes(const nn_step *s, int64_t tiles)
 {
-    return nni_wants_moments(s) ? 2 * (size_t)(tiles * nni_channels(nni_output_shape(s))) * sizeof(nn_real) : 0;
+    return nni_wants_moments(s) ? 2 * (size_t)(tiles * nni_channels(nni_output_shape(s))) * sizeof(nn_real)
+                                : 0;
 }
 struct nni_output nni_output_of(const nn_step *s, void *scratch, int64_t tiles, int64_t tile_rows);
 /* An nni_gemm_store with its struct nni_output as its context. */
@@ -54,10 +58,11 @@ static inline int nni_plain_gradient(const nn_step *s)
     return nn_has(&s->dout[0]) && !nn_has(&s->dout[1]) && !nn_has(&s->dout[2]);
 }
 /* dst[rows][ld] = dout[0] + dmean/rows + 2*dvar/rows*(y-mean), rows row0.., output channels col0... */
-void nni_total_gradient(const nn_step *s, int64_t row0, int64_t rows, int64_t col0, int64_t cols, nn_real *dst,
-                        int64_t ld);
+void nni_total_gradient(const nn_step *s, int64_t row0, int64_t rows, int64_t col0, int64_t cols,
+                        nn_real *dst, int64_t ld);
 
-/* din[2] = the total gradient summed over rows, in two phases: tiles leave partial sums in scratch, one tile adds them. */
+/* din[2] = the total gradient summed over rows, in two phases: tiles leave partial sums in scratch, one tile
+ * adds them. */
 int64_t nni_bias_tiles(const nn_step *s); /* 0: not wanted */
 static inline size_t nni_bias_bytes(const nn_step *s)
 {

@@ -61,8 +61,9 @@ static ALWAYS hvec lower(vec x)
 }
 
 /* rows, units and transposed are constants at every call. */
-static ALWAYS void register_block(const int rows, const int units, const int transposed, int64_t k, const nn_real *a,
-                                  int64_t lda, const nn_real *b, nn_real *c, int64_t ldc, int add)
+static ALWAYS void register_block(const int rows, const int units, const int transposed, int64_t k,
+                                  const nn_real *a, int64_t lda, const nn_real *b, nn_real *c, int64_t ldc,
+                                  int add)
 {
     const int full = units * UNIT / VEC, half = units * UNIT % VEC != 0;
     vec sum[ROWS][WIDE], bv[WIDE];
@@ -79,7 +80,8 @@ static ALWAYS void register_block(const int rows, const int units, const int tra
             __builtin_prefetch(c + r * ldc + j * VEC, 1);
     }
     for (int64_t p = 0; p < k; p++) {
-        /* Rows are short and far apart, which hardware prefetchers do not follow: fetch those of the next block. */
+        /* Rows are short and far apart, which hardware prefetchers do not follow: fetch those of the next
+         * block. */
         if (!transposed && p % LINE == 0) {
             UNROLL
             for (int r = 0; r < rows; r++)
@@ -114,17 +116,19 @@ static ALWAYS void register_block(const int rows, const int units, const int tra
 }
 
 typedef void nn_block(int64_t k, const nn_real *a, int64_t lda, const nn_real *b, nn_real *c, int64_t ldc);
-typedef void tn_block(int64_t k, const nn_real *a, int64_t lda, const nn_real *b, nn_real *c, int64_t ldc, int add);
+typedef void tn_block(int64_t k, const nn_real *a, int64_t lda, const nn_real *b, nn_real *c, int64_t ldc,
+                      int add);
 
-#define DEFINE(r, u)                                                                                               \
-    static void nn_##r##_##u(int64_t k, const nn_real *a, int64_t lda, const nn_real *b, nn_real *c, int64_t ldc)  \
-    {                                                                                                              \
-        register_block(r, u, 0, k, a, lda, b, c, ldc, 0);                                                          \
-    }                                                                                                              \
-    static void tn_##r##_##u(int64_t k, const nn_real *a, int64_t lda, const nn_real *b, nn_real *c, int64_t ldc,  \
-                             int add)                                                                              \
-    {                                                                                                              \
-        register_block(r, u, 1, k, a, lda, b, c, ldc, add);                                                        \
+#define DEFINE(r, u)                                                                                         \
+    static void nn_##r##_##u(int64_t k, const nn_real *a, int64_t lda, const nn_real *b, nn_real *c,         \
+                             int64_t ldc)                                                                    \
+    {                                                                                                        \
+        register_block(r, u, 0, k, a, lda, b, c, ldc, 0);                                                    \
+    }                                                                                                        \
+    static void tn_##r##_##u(int64_t k, const nn_real *a, int64_t lda, const nn_real *b, nn_real *c,         \
+                             int64_t ldc, int add)                                                           \
+    {                                                                                                        \
+        register_block(r, u, 1, k, a, lda, b, c, ldc, add);                                                  \
     }
 #define DEFINE_ROW(r) FOR_UNITS(DEFINE, r)
 FOR_ROWS(DEFINE_ROW)
@@ -140,8 +144,8 @@ static const struct {
     FOR_ROWS(ENTRY)
 };
 
-static void gemm_nn(int64_t m, int64_t k, const nn_real *a, int64_t lda, const nn_real *b, int units, nn_real *c,
-                    int64_t ldc)
+static void gemm_nn(int64_t m, int64_t k, const nn_real *a, int64_t lda, const nn_real *b, int units,
+                    nn_real *c, int64_t ldc)
 {
     for (int v = 0; m > 0; v++) {
         int64_t rows = block_of[v].rows;
@@ -154,8 +158,8 @@ static void gemm_nn(int64_t m, int64_t k, const nn_real *a, int64_t lda, const n
     }
 }
 
-static void gemm_tn(int64_t m, int64_t k, const nn_real *a, int64_t lda, const nn_real *b, int units, nn_real *c,
-                    int64_t ldc, int64_t cols, int add)
+static void gemm_tn(int64_t m, int64_t k, const nn_real *a, int64_t lda, const nn_real *b, int units,
+                    nn_real *c, int64_t ldc, int64_t cols, int add)
 {
     nn_real edge[ROWS * UNITS * UNIT];
     int64_t width = (int64_t)units * UNIT;
@@ -189,20 +193,20 @@ enum { ROWS = 8, UNITS = 16, BLOCK = 64 };
 #define blas_gemm cblas_sgemm
 #endif
 
-static void gemm_nn(int64_t m, int64_t k, const nn_real *a, int64_t lda, const nn_real *b, int units, nn_real *c,
-                    int64_t ldc)
+static void gemm_nn(int64_t m, int64_t k, const nn_real *a, int64_t lda, const nn_real *b, int units,
+                    nn_real *c, int64_t ldc)
 {
     int width = units * UNIT;
 
-    blas_gemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (blasint)m, width, (blasint)k, 1, a, (blasint)lda, b, width,
-              0, c, (blasint)ldc);
+    blas_gemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (blasint)m, width, (blasint)k, 1, a, (blasint)lda, b,
+              width, 0, c, (blasint)ldc);
 }
 
-static void gemm_tn(int64_t m, int64_t k, const nn_real *a, int64_t lda, const nn_real *b, int units, nn_real *c,
-                    int64_t ldc, int64_t cols, int add)
+static void gemm_tn(int64_t m, int64_t k, const nn_real *a, int64_t lda, const nn_real *b, int units,
+                    nn_real *c, int64_t ldc, int64_t cols, int add)
 {
-    blas_gemm(CblasRowMajor, CblasTrans, CblasNoTrans, (blasint)m, (blasint)cols, (blasint)k, 1, a, (blasint)lda, b,
-              units * UNIT, add ? 1 : 0, c, (blasint)ldc);
+    blas_gemm(CblasRowMajor, CblasTrans, CblasNoTrans, (blasint)m, (blasint)cols, (blasint)k, 1, a,
+              (blasint)lda, b, units * UNIT, add ? 1 : 0, c, (blasint)ldc);
 }
 #endif
 
@@ -228,12 +232,13 @@ static ALWAYS void transpose(nn_real *to, int64_t width, const nn_real *from, in
         b[j + 1] = SHUFFLE(a[j], a[j + 1], 2, 10, 3, 11, 6, 14, 7, 15);
     }
     UNROLL
-    for (int j = 0; j < SIDE; j += 4)
+    for (int j = 0; j < SIDE; j += 4) {
         UNROLL
         for (int i = 0; i < 2; i++) {
             a[j + 2 * i] = SHUFFLE(b[j + i], b[j + 2 + i], 0, 1, 8, 9, 4, 5, 12, 13);
             a[j + 2 * i + 1] = SHUFFLE(b[j + i], b[j + 2 + i], 2, 3, 10, 11, 6, 7, 14, 15);
         }
+    }
     UNROLL
     for (int i = 0; i < 4; i++) {
         *(side_unaligned *)(to + i * width) = SHUFFLE(a[i], a[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
@@ -242,8 +247,8 @@ static ALWAYS void transpose(nn_real *to, int64_t width, const nn_real *from, in
 }
 #endif
 
-static void pack(nn_real *to, int64_t width, const nn_real *from, int64_t k_stride, int64_t n_stride, int64_t k,
-                 int64_t cols)
+static void pack(nn_real *to, int64_t width, const nn_real *from, int64_t k_stride, int64_t n_stride,
+                 int64_t k, int64_t cols)
 {
     int64_t whole_k = 0, whole_cols = 0;
 
@@ -276,7 +281,8 @@ static void pack(nn_real *to, int64_t width, const nn_real *from, int64_t k_stri
 
 /* ------------------------------------------------- prologues and epilogues */
 
-enum { GROUP = 16 }; /* rows handled together: channel vectors are loaded once for them, and they stay in cache */
+/* Rows handled together: channel vectors are loaded once for them, and they stay in cache. */
+enum { GROUP = 16 };
 
 static ALWAYS vec load_some(const nn_real *p, int part) { return part ? vload_part(p, part) : vload(p); }
 static ALWAYS void store_some(nn_real *p, vec x, int part)
@@ -290,8 +296,8 @@ static ALWAYS void store_some(nn_real *p, vec x, int part)
 static ALWAYS int part_at(int64_t j, int64_t cols) { return cols - j < VEC ? (int)(cols - j) : 0; }
 
 /* act is a constant at every call. */
-static ALWAYS void prologue_act(nn_real *dst, int64_t ldd, const nn_real *src, int64_t lds, int64_t rows, int64_t cols,
-                                const struct nni_prologue *p, const int act)
+static ALWAYS void prologue_act(nn_real *dst, int64_t ldd, const nn_real *src, int64_t lds, int64_t rows,
+                                int64_t cols, const struct nni_prologue *p, const int act)
 {
     for (int64_t r0 = 0; r0 < rows; r0 += GROUP) {
         int64_t r1 = r0 + GROUP < rows ? r0 + GROUP : rows;
@@ -333,9 +339,10 @@ static void prologue(nn_real *dst, int64_t ldd, const nn_real *src, int64_t lds,
         }
 }
 
-static ALWAYS void prologue_back_act(nn_real *dx, int64_t ldx, const nn_real *ds, int64_t lds, const nn_real *x,
-                                     int64_t ldsx, int64_t rows, int64_t cols, const struct nni_prologue *p,
-                                     const struct nni_prologue_sums *sums, int add, const int act)
+static ALWAYS void prologue_back_act(nn_real *dx, int64_t ldx, const nn_real *ds, int64_t lds,
+                                     const nn_real *x, int64_t ldsx, int64_t rows, int64_t cols,
+                                     const struct nni_prologue *p, const struct nni_prologue_sums *sums,
+                                     int add, const int act)
 {
     for (int64_t j = 0; j < cols; j += VEC) {
         int part = part_at(j, cols);
@@ -375,14 +382,18 @@ static ALWAYS void prologue_back_act(nn_real *dx, int64_t ldx, const nn_real *ds
     }
 }
 
-static void prologue_back(nn_real *dx, int64_t ldx, const nn_real *ds, int64_t lds, const nn_real *x, int64_t ldsx,
-                          int64_t rows, int64_t cols, const struct nni_prologue *p,
+static void prologue_back(nn_real *dx, int64_t ldx, const nn_real *ds, int64_t lds, const nn_real *x,
+                          int64_t ldsx, int64_t rows, int64_t cols, const struct nni_prologue *p,
                           const struct nni_prologue_sums *sums, int add)
 {
     if (p->mean) {
         switch (p->act) {
-        case NN_ACT_NONE: prologue_back_act(dx, ldx, ds, lds, x, ldsx, rows, cols, p, sums, add, NN_ACT_NONE); break;
-        case NN_ACT_SILU: prologue_back_act(dx, ldx, ds, lds, x, ldsx, rows, cols, p, sums, add, NN_ACT_SILU); break;
+        case NN_ACT_NONE:
+            prologue_back_act(dx, ldx, ds, lds, x, ldsx, rows, cols, p, sums, add, NN_ACT_NONE);
+            break;
+        case NN_ACT_SILU:
+            prologue_back_act(dx, ldx, ds, lds, x, ldsx, rows, cols, p, sums, add, NN_ACT_SILU);
+            break;
         default: prologue_back_act(dx, ldx, ds, lds, x, ldsx, rows, cols, p, sums, add, p->act); break;
         }
         return;
@@ -467,8 +478,8 @@ static ALWAYS void chan(int64_t na, int64_t nb, vec *mean_a, vec *m2_a, vec mean
     *m2_a += m2_b + d * d * vset(share * (nn_real)na);
 }
 
-static void moments(const nn_real *tile, int64_t ldt, int64_t rows, int64_t cols, int64_t before, nn_real *mean,
-                    nn_real *m2)
+static void moments(const nn_real *tile, int64_t ldt, int64_t rows, int64_t cols, int64_t before,
+                    nn_real *mean, nn_real *m2)
 {
     nn_real inverse = 1 / (nn_real)rows;
 
@@ -511,8 +522,8 @@ static void moments_merge(const nn_real *mean, const nn_real *m2, int64_t ld, in
         int64_t t = 1;
 
         for (int64_t done = size; done < rows; done += size, t++)
-            chan(done, rows - done < size ? rows - done : size, &all_mean, &all_m2, load_some(mean + t * ld + j, part),
-                 load_some(m2 + t * ld + j, part));
+            chan(done, rows - done < size ? rows - done : size, &all_mean, &all_m2,
+                 load_some(mean + t * ld + j, part), load_some(m2 + t * ld + j, part));
         if (mean_out)
             store_some(mean_out + j, all_mean, part);
         if (var_out)
