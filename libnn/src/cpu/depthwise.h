@@ -20,10 +20,10 @@ struct nni_depthwise {
     nni_conv_geometry g; /* kh == kw, o == c */
     int act;
     /* Chosen by nni_depthwise_plan from the geometry. */
-    int64_t vec, block, blocks;   /* elements of a vector; channels of a block, a multiple of vec */
-    int64_t units, bands, band;   /* a unit is an output row with the `stride` input rows that belong to it */
-    int64_t step;                 /* units computed between two refills of the rings */
-    int64_t x_rows, x_width;         /* ring of input rows: depth, width with padding */
+    int64_t vec, block, blocks; /* elements of a vector; channels of a block, a multiple of vec */
+    int64_t units, bands, band; /* a unit is an output row with the `stride` input rows that belong to it */
+    int64_t step;               /* units computed between two refills of the rings */
+    int64_t x_rows, x_width;    /* ring of input rows: depth, width with padding */
     int64_t y_rows, y_left, y_width; /* ring of output gradient rows; zeros on the left */
     /* Forward. mean NULL: no affine; beta and bias may be NULL. */
     const nn_real *x, *weight, *bias, *mean, *scale, *beta; /* weight: packed */
@@ -58,7 +58,10 @@ extern const struct nni_depthwise_kernels nni_depthwise_portable, nni_depthwise_
 void nni_depthwise_plan(struct nni_depthwise *d, int vec, bool backward);
 /* Bytes of lane memory that a tile of the planned pass needs. */
 size_t nni_depthwise_lane(const struct nni_depthwise *d, bool backward);
-static inline int64_t nni_depthwise_tiles(const struct nni_depthwise *d) { return d->g.n * d->bands * d->blocks; }
+static inline int64_t nni_depthwise_tiles(const struct nni_depthwise *d)
+{
+    return d->g.n * d->bands * d->blocks;
+}
 static inline int64_t nni_depthwise_packed(const struct nni_depthwise *d)
 {
     return (d->g.c + d->vec - 1) / d->vec * d->vec * d->g.kh * d->g.kw;
@@ -79,8 +82,8 @@ struct nni_depthwise_sums {
 };
 struct nni_cpu;
 /* Merges d->partial for one block of channels. */
-void nni_depthwise_merge(const struct nni_depthwise *d, const struct nni_cpu *cpu, const struct nni_depthwise_sums *sums,
-                         int64_t block);
+void nni_depthwise_merge(const struct nni_depthwise *d, const struct nni_cpu *cpu,
+                         const struct nni_depthwise_sums *sums, int64_t block);
 static inline size_t nni_depthwise_partial(const struct nni_depthwise *d)
 {
     return (size_t)(nni_depthwise_tiles(d) * (d->g.kh * d->g.kw + 3) * d->block) * sizeof(nn_real);

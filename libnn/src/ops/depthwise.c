@@ -2,12 +2,14 @@
  *
  * Depthwise convolution: each channel with its own k x k kernel,
  *
- *     y[n,p,q,c] = bias[c] + sum_ij w[c,i,j] * a[n, p*stride - top + i*dilation, q*stride - left + j*dilation, c]
+ *     y[n,p,q,c] = bias[c] + sum_ij w[c,i,j] * a[n, p*stride - top + i*dilation, q*stride - left +
+ * j*dilation, c]
  *
- * with a = act(scale*(x - mean) + beta) when the affine slot is filled, else x; padding is zeros of a. Gradients:
+ * with a = act(scale*(x - mean) + beta) when the affine slot is filled, else x; padding is zeros of a.
+ * Gradients:
  *
- *     dw[c,i,j] = sum_npq dy[n,p,q,c] * a[...]          da[n,y,x,c] = sum of w[c,i,j]*dy[n,p,q,c] that read (y,x)
- *     dz = da*act'(z), dx = scale*dz, dbeta = sum dz, dscale = sum dz*(x - mean), dmean = -scale*dbeta
+ *     dw[c,i,j] = sum_npq dy[n,p,q,c] * a[...]          da[n,y,x,c] = sum of w[c,i,j]*dy[n,p,q,c] that read
+ * (y,x) dz = da*act'(z), dx = scale*dz, dbeta = sum dz, dscale = sum dz*(x - mean), dmean = -scale*dbeta
  *
  * and with MOMENTS dy is the sum of dout[0], dmean/rows and 2*dvar/rows*(y - mean). Both gradients are
  * taken in one pass over x and dy. All kernels are in cpu/simd/depthwise.c; here are the shapes of
@@ -170,7 +172,10 @@ static bool wants_affine(const nn_step *s)
     return nn_has(&s->in[3]) && (nn_has(&s->din[3]) || nn_has(&s->din[4]) || nn_has(&s->din[5]));
 }
 
-static bool wants_sums(const nn_step *s) { return nn_has(&s->din[1]) || nn_has(&s->din[2]) || wants_affine(s); }
+static bool wants_sums(const nn_step *s)
+{
+    return nn_has(&s->din[1]) || nn_has(&s->din[2]) || wants_affine(s);
+}
 
 static void pack_backward(const nn_step *s, int64_t tile, void *lane)
 {
@@ -210,10 +215,11 @@ static void put(const struct nni_depthwise_sums *s, int i, int64_t at, int64_t s
     }
 }
 
-void nni_depthwise_merge(const struct nni_depthwise *d, const struct nni_cpu *cpu, const struct nni_depthwise_sums *sums,
-                         int64_t block)
+void nni_depthwise_merge(const struct nni_depthwise *d, const struct nni_cpu *cpu,
+                         const struct nni_depthwise_sums *sums, int64_t block)
 {
-    int64_t kk = d->g.kh * d->g.kw, all = kk + 3, first = block * d->block, channels = lesser(d->block, d->g.c - first);
+    int64_t kk = d->g.kh * d->g.kw, all = kk + 3, first = block * d->block,
+            channels = lesser(d->block, d->g.c - first);
 
     for (int64_t i = 0; i < all; i++) {
         double sum[BLOCK] = { 0 };
@@ -288,8 +294,8 @@ static int infer(nn_node *node)
                              nni_shape_text(nn_shape_get(node->in[2]), &text));
     for (int i = 0; i < 3; i++)
         if (node->in[i] && nn_type_get(node->in[i]) != NN_REAL)
-            return nn_infer_fail(node, "operand %d is %s; it must be %s", i, nn_dtype_name(nn_type_get(node->in[i])),
-                                 nn_dtype_name(NN_REAL));
+            return nn_infer_fail(node, "operand %d is %s; it must be %s", i,
+                                 nn_dtype_name(nn_type_get(node->in[i])), nn_dtype_name(NN_REAL));
     return nn_infer_out(node, 0, NN_REAL, NN_SHAPE4(g.n, g.oh, g.ow, g.o));
 }
 

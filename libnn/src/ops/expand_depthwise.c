@@ -55,8 +55,8 @@ static void pack(const nn_step *s, bool backward, int64_t block)
 
     describe(&d, s, backward);
     nni_cpu_of(s)->depthwise->pack(&d, s->in[WEIGHT].at, s->derived.at, backward, block);
-    nni_cpu_of(s)->depthwise->pack_expand(&d, s->in[EXPAND].at, (nn_real *)s->derived.at + nni_depthwise_packed(&d),
-                                          block);
+    nni_cpu_of(s)->depthwise->pack_expand(&d, s->in[EXPAND].at,
+                                          (nn_real *)s->derived.at + nni_depthwise_packed(&d), block);
 }
 
 static double flops(const nn_step *s, const struct nni_depthwise *d, double products, double convolutions)
@@ -132,8 +132,8 @@ static struct work work_of(const nn_step *s)
         w.dx_tiles = nni_gemm_tiles(&w.dx);
     }
     if (nn_has(&s->din[EXPAND])) {
-        w.dw = nni_gemm_tn_with(gemm, rows_of(s), outer_of(s), inner_of(s), s->choice[SPLITS], s->choice[O_TILES],
-                                s->choice[I_TILES]);
+        w.dw = nni_gemm_tn_with(gemm, rows_of(s), outer_of(s), inner_of(s), s->choice[SPLITS],
+                                s->choice[O_TILES], s->choice[I_TILES]);
         w.dw_tiles = w.dw.tiles;
         w.dw_sums = at ? (nn_real *)(void *)(at + w.bytes) : NULL;
         w.bytes += w.dw.scratch_bytes;
@@ -150,7 +150,9 @@ static nn_real *packed_again(const nn_step *s, const struct work *w)
 static void pack_backward(const nn_step *s, int64_t tile, void *lane)
 {
     struct work w = work_of(s);
-    struct nni_gemm_b b = { .at = s->in[EXPAND].at, .inner = outer_of(s), .inner_stride = inner_of(s), .n_stride = 1 };
+    struct nni_gemm_b b = {
+        .at = s->in[EXPAND].at, .inner = outer_of(s), .inner_stride = inner_of(s), .n_stride = 1
+    };
 
     (void)lane;
     if (tile < w.d.blocks)
@@ -173,22 +175,24 @@ struct matrix {
     int64_t cols;
 };
 
-static void load_rows(const void *context, int64_t row0, int64_t rows, int64_t col0, int64_t cols, nn_real *dst,
-                      int64_t ld)
+static void load_rows(const void *context, int64_t row0, int64_t rows, int64_t col0, int64_t cols,
+                      nn_real *dst, int64_t ld)
 {
     const struct matrix *m = context;
     const struct nni_prologue nothing = { 0 };
 
-    nni_gemm_kernels_of(m->s)->prologue(dst, ld, m->at + row0 * m->cols + col0, m->cols, rows, cols, &nothing);
+    nni_gemm_kernels_of(m->s)->prologue(dst, ld, m->at + row0 * m->cols + col0, m->cols, rows, cols,
+                                        &nothing);
 }
 
-static void add_dx(const void *context, int64_t row0, int64_t rows, int64_t col0, int64_t cols, const nn_real *block,
-                   int64_t ld)
+static void add_dx(const void *context, int64_t row0, int64_t rows, int64_t col0, int64_t cols,
+                   const nn_real *block, int64_t ld)
 {
     const nn_step *s = context;
     int64_t inner = inner_of(s);
 
-    nni_gemm_kernels_of(s)->store((nn_real *)s->din[X].at + row0 * inner + col0, inner, block, ld, rows, cols, NULL, 1);
+    nni_gemm_kernels_of(s)->store((nn_real *)s->din[X].at + row0 * inner + col0, inner, block, ld, rows, cols,
+                                  NULL, 1);
 }
 
 static void product_tile(const nn_step *s, int64_t tile, void *lane)
@@ -239,7 +243,8 @@ static int backward(nn_step *s)
     nni_gemm_tn dw;
 
     if (nn_has(&s->din[EXPAND])) {
-        dw = nni_gemm_tn_of(nni_gemm_kernels_of(s), rows_of(s), outer_of(s), inner_of(s), COST_COPY, COST_COPY);
+        dw = nni_gemm_tn_of(nni_gemm_kernels_of(s), rows_of(s), outer_of(s), inner_of(s), COST_COPY,
+                            COST_COPY);
         s->choice[SPLITS] = dw.splits;
         s->choice[O_TILES] = dw.o_tiles;
         s->choice[I_TILES] = dw.i_tiles;
@@ -249,7 +254,8 @@ static int backward(nn_step *s)
     s->derived.tiles = w.d.blocks + w.dx.panels;
     s->derived.run = pack_backward;
     s->scratch_bytes = w.bytes;
-    s->lane_bytes = nni_max_size(nni_depthwise_lane(&w.d, true), nni_max_size(w.dx.lane_bytes, w.dw.lane_bytes));
+    s->lane_bytes =
+        nni_max_size(nni_depthwise_lane(&w.d, true), nni_max_size(w.dx.lane_bytes, w.dw.lane_bytes));
     s->flops = flops(s, &w.d, 1 + nn_has(&s->din[X]) + nn_has(&s->din[EXPAND]),
                      (wants_products(s) || w.d.want_affine) + w.d.want_dw);
     nn_phase(s, nni_depthwise_tiles(&w.d), backward_tile);
@@ -264,7 +270,8 @@ static int backward(nn_step *s)
 static int infer(nn_node *node)
 {
     const nn_expand_opts *opts = node->attrs;
-    nn_shape x = nn_shape_get(node->in[X]), w1 = nn_shape_get(node->in[EXPAND]), w2 = nn_shape_get(node->in[WEIGHT]);
+    nn_shape x = nn_shape_get(node->in[X]), w1 = nn_shape_get(node->in[EXPAND]),
+             w2 = nn_shape_get(node->in[WEIGHT]);
     nn_conv_opts conv = opts->conv;
     nni_conv_geometry g;
     nni_text a, b;
@@ -274,14 +281,15 @@ static int infer(nn_node *node)
     nni_shape_text(w1, &b);
     for (int i = X; i <= WEIGHT; i++)
         if (node->in[i] && nn_type_get(node->in[i]) != NN_REAL)
-            return nn_infer_fail(node, "operand %d is %s; it must be %s", i, nn_dtype_name(nn_type_get(node->in[i])),
-                                 nn_dtype_name(NN_REAL));
+            return nn_infer_fail(node, "operand %d is %s; it must be %s", i,
+                                 nn_dtype_name(nn_type_get(node->in[i])), nn_dtype_name(NN_REAL));
     if (opts->act < NN_ACT_NONE || opts->act >= NN_ACTS)
         return nn_infer_fail(node, "unknown activation %d", (int)opts->act);
     if (x.rank != 4)
         return nn_infer_fail(node, "the input must be [N,H,W,I], not %s", a.s);
     if (w1.rank != 4 || w1.dim[1] != x.dim[3] || w1.dim[2] != 1 || w1.dim[3] != 1)
-        return nn_infer_fail(node, "input %s needs a first weight [E,%lld,1,1], not %s", a.s, (long long)x.dim[3], b.s);
+        return nn_infer_fail(node, "input %s needs a first weight [E,%lld,1,1], not %s", a.s,
+                             (long long)x.dim[3], b.s);
     for (int i = MEAN; i <= BETA; i++)
         if (node->in[i] && !nn_shape_equal(nn_shape_get(node->in[i]), NN_SHAPE1(w1.dim[0])))
             return nn_infer_fail(node, "mean, scale and beta must be [%lld], not %s", (long long)w1.dim[0],
@@ -306,8 +314,8 @@ const nn_op nn_op_expand_depthwise = {
     .backward = { backward },
 };
 
-nn_tensor *nn_expand_depthwise(nn_graph *g, nn_tensor *x, nn_tensor *w1, nn_tensor *const norm[3], nn_tensor *w2,
-                               nn_expand_opts opts)
+nn_tensor *nn_expand_depthwise(nn_graph *g, nn_tensor *x, nn_tensor *w1, nn_tensor *const norm[3],
+                               nn_tensor *w2, nn_expand_opts opts)
 {
     nn_tensor *in[6] = { x, w1, norm[0], norm[1], norm[2], w2 };
 

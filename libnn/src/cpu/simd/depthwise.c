@@ -28,7 +28,10 @@ enum { PIXELS = 7, GRAD_PIXELS = VEC_BYTES == 64 ? 7 : 4, EXPAND_PIXELS = VEC_BY
 static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 
-static inline vec load_lanes(const nn_real *p, int lanes) { return lanes == VEC ? vload(p) : vload_part(p, lanes); }
+static inline vec load_lanes(const nn_real *p, int lanes)
+{
+    return lanes == VEC ? vload(p) : vload_part(p, lanes);
+}
 
 static inline void store_lanes(nn_real *p, vec x, int lanes)
 {
@@ -98,11 +101,11 @@ INLINE void row_any(int k, int s, const nn_real *const *in, const nn_real *const
     vstore(sum, total);
 }
 
-#define ROW(k, s)                                                                                             \
-    static void row_##k##_##s(const nn_real *const *in, const nn_real *const *wt, int64_t rows, int64_t n,    \
-                              const nn_real *init, nn_real *out, int64_t step, nn_real *sum)                  \
-    {                                                                                                         \
-        row_any(k, s, in, wt, rows, n, init, out, step, sum);                                                 \
+#define ROW(k, s)                                                                                            \
+    static void row_##k##_##s(const nn_real *const *in, const nn_real *const *wt, int64_t rows, int64_t n,   \
+                              const nn_real *init, nn_real *out, int64_t step, nn_real *sum)                 \
+    {                                                                                                        \
+        row_any(k, s, in, wt, rows, n, init, out, step, sum);                                                \
     }
 ROW(1, 1)
 ROW(2, 1)
@@ -112,8 +115,8 @@ ROW(3, 2)
 ROW(5, 2)
 
 /* The same for any k, stride and dilation. */
-static void row_plain(const nni_conv_geometry *g, const nn_real *const *in, const nn_real *const *wt, int64_t rows,
-                      int64_t n, const nn_real *init, nn_real *out, int64_t step, nn_real *sum)
+static void row_plain(const nni_conv_geometry *g, const nn_real *const *in, const nn_real *const *wt,
+                      int64_t rows, int64_t n, const nn_real *init, nn_real *out, int64_t step, nn_real *sum)
 {
     int64_t s = g->stride * VEC, d = g->dilation * VEC, k = g->kw, i = 0;
     vec total = vload(sum);
@@ -161,7 +164,8 @@ static row_fn *row_of(const nni_conv_geometry *g)
 /* -------------------------------------------------- weights of one kernel row */
 
 /* acc[j] += sum over rows r and pixels i < n of x[r][i*stride + j] * dy[r][i]. */
-typedef void grad_fn(const nn_real *const *x, const nn_real *const *dy, int64_t rows, int64_t n, nn_real *acc);
+typedef void grad_fn(const nn_real *const *x, const nn_real *const *dy, int64_t rows, int64_t n,
+                     nn_real *acc);
 
 INLINE void grad_block(int k, int s, int p, const nn_real *x, const nn_real *dy, vec a[2][5])
 {
@@ -203,19 +207,19 @@ INLINE void grad_any(int k, int s, const nn_real *const *x, const nn_real *const
         vstore(acc + j * VEC, vload(acc + j * VEC) + (a[0][j] + a[1][j]));
 }
 
-#define GRAD(k, s)                                                                                            \
-    static void grad_##k##_##s(const nn_real *const *x, const nn_real *const *dy, int64_t rows, int64_t n,    \
-                               nn_real *acc)                                                                  \
-    {                                                                                                         \
-        grad_any(k, s, x, dy, rows, n, acc);                                                                  \
+#define GRAD(k, s)                                                                                           \
+    static void grad_##k##_##s(const nn_real *const *x, const nn_real *const *dy, int64_t rows, int64_t n,   \
+                               nn_real *acc)                                                                 \
+    {                                                                                                        \
+        grad_any(k, s, x, dy, rows, n, acc);                                                                 \
     }
 GRAD(3, 1)
 GRAD(5, 1)
 GRAD(3, 2)
 GRAD(5, 2)
 
-static void grad_plain(const nni_conv_geometry *g, const nn_real *const *x, const nn_real *const *dy, int64_t rows,
-                       int64_t n, nn_real *acc)
+static void grad_plain(const nni_conv_geometry *g, const nn_real *const *x, const nn_real *const *dy,
+                       int64_t rows, int64_t n, nn_real *acc)
 {
     int64_t s = g->stride * VEC;
 
@@ -266,8 +270,8 @@ static inline void fetch(const struct soon *s, int64_t at)
 
 /* n pixels of `step` elements to pixels of VEC, through the affine and the activation: values to
  * `a`, derivatives of the activation to `slope`. */
-INLINE void activate(int act, int grad, const nn_real *x, int64_t step, int64_t n, vec mean, vec scale, vec beta,
-                     nn_real *a, nn_real *slope, const struct soon *soon)
+INLINE void activate(int act, int grad, const nn_real *x, int64_t step, int64_t n, vec mean, vec scale,
+                     vec beta, nn_real *a, nn_real *slope, const struct soon *soon)
 {
     for (int64_t i = 0; i < n; i++) {
         vec z = scale * (vload(x + i * step) - mean) + beta, v, g, s;
@@ -297,11 +301,11 @@ INLINE void activate(int act, int grad, const nn_real *x, int64_t step, int64_t 
 static void activate_row(int act, const nn_real *x, int64_t step, int64_t n, vec mean, vec scale, vec beta,
                          nn_real *a, nn_real *slope, const struct soon *soon)
 {
-#define CASE(name)                                                                                            \
-    case name:                                                                                                \
-        if (slope)                                                                                            \
+#define CASE(name)                                                                                           \
+    case name:                                                                                               \
+        if (slope)                                                                                           \
             activate(name, 1, x, step, n, mean, scale, beta, a, slope, soon);                                \
-        else                                                                                                  \
+        else                                                                                                 \
             activate(name, 0, x, step, n, mean, scale, beta, a, NULL, soon);                                 \
         break;
     switch (act) {
@@ -315,7 +319,8 @@ static void activate_row(int act, const nn_real *x, int64_t step, int64_t n, vec
 }
 
 /* The first `lanes` elements of n pixels into pixels of VEC. */
-static void gather(const nn_real *x, int64_t step, int64_t n, int lanes, nn_real *out, const struct soon *soon)
+static void gather(const nn_real *x, int64_t step, int64_t n, int lanes, nn_real *out,
+                   const struct soon *soon)
 {
     if (lanes == VEC)
         for (int64_t i = 0; i < n; i++) {
@@ -407,7 +412,8 @@ static void number_rows(int64_t *slot, int64_t rows, int64_t depth)
     }
 }
 
-static void open_tile(struct tile *t, const struct nni_depthwise *d, int64_t number, char *lane, bool backward)
+static void open_tile(struct tile *t, const struct nni_depthwise *d, int64_t number, char *lane,
+                      bool backward)
 {
     const nni_conv_geometry *g = &d->g;
     int64_t vectors = d->block / VEC, rest = number / d->blocks;
@@ -474,8 +480,8 @@ static struct soon soon_after(const struct tile *t, int64_t v, int64_t row, cons
 }
 
 /* a[i] = sum over the inner channels of x[i] times one or two vectors of the matrix, for p pixels. */
-INLINE void expand_block(int p, int vectors, const nn_real *x, const nn_real *w, int64_t inner, nn_real *const *out,
-                         int64_t at)
+INLINE void expand_block(int p, int vectors, const nn_real *x, const nn_real *w, int64_t inner,
+                         nn_real *const *out, int64_t at)
 {
     vec a[2][PIXELS];
 
@@ -502,7 +508,8 @@ INLINE void expand_block(int p, int vectors, const nn_real *x, const nn_real *w,
     }
 }
 
-INLINE void expand_any(int vectors, const nn_real *x, const nn_real *w, int64_t inner, int64_t n, nn_real *const *out)
+INLINE void expand_any(int vectors, const nn_real *x, const nn_real *w, int64_t inner, int64_t n,
+                       nn_real *const *out)
 {
     int64_t i = 0;
 
@@ -542,9 +549,11 @@ static void make_row(struct tile *t, int64_t row, bool slopes)
             int64_t at = t->channel + (v + i) * VEC;
             int lanes = lanes_of(t, v + i);
 
-            activate_row(d->act, out[i], VEC, w, load_lanes(d->mean + at, lanes), load_lanes(d->scale + at, lanes),
+            activate_row(d->act, out[i], VEC, w, load_lanes(d->mean + at, lanes),
+                         load_lanes(d->scale + at, lanes),
                          d->beta ? load_lanes(d->beta + at, lanes) : vzero(),
-                         x_row(t, v + i, row) + d->g.pad_left * VEC, slopes ? slope_row(t, v + i, row) : NULL, &nothing);
+                         x_row(t, v + i, row) + d->g.pad_left * VEC, slopes ? slope_row(t, v + i, row) : NULL,
+                         &nothing);
         }
     }
 }
@@ -577,7 +586,8 @@ static void fill_x(struct tile *t, int64_t begin, int64_t end, bool slopes)
                 x = t->spare;
                 step = VEC;
             }
-            activate_row(d->act, x, step, w, load_lanes(d->mean + at, lanes), load_lanes(d->scale + at, lanes),
+            activate_row(d->act, x, step, w, load_lanes(d->mean + at, lanes),
+                         load_lanes(d->scale + at, lanes),
                          d->beta ? load_lanes(d->beta + at, lanes) : vzero(), a,
                          slopes ? slope_row(t, v, row) : NULL, &soon);
         }
@@ -679,14 +689,15 @@ static void forward(const struct nni_depthwise *d, int64_t number, void *lane)
     if (d->moments)
         for (int64_t v = 0; v < t.vectors; v++)
             for (int i = 0; i < 2; i++)
-                vstore(d->moments + (number * 2 + i) * d->block + v * VEC, vload(t.sum + (v * t.sums + 1 + i) * VEC));
+                vstore(d->moments + (number * 2 + i) * d->block + v * VEC,
+                       vload(t.sum + (v * t.sums + 1 + i) * VEC));
 }
 
 /* --------------------------------------------------------------- backward */
 
 /* One row of the total gradient of y: what came from behind, and the gradients of its statistics. */
-INLINE void total(const nn_real *dy, const nn_real *y, int64_t step, int64_t n, int64_t ahead, int lanes, vec plus,
-                  vec factor, vec mean, nn_real *out)
+INLINE void total(const nn_real *dy, const nn_real *y, int64_t step, int64_t n, int64_t ahead, int lanes,
+                  vec plus, vec factor, vec mean, nn_real *out)
 {
     for (int64_t i = 0; i < n; i++) {
         vec g = plus;
@@ -714,7 +725,8 @@ static void fill_y(struct tile *t, int64_t begin, int64_t end, int64_t own, int6
 
     for (end = least(end, g->oh); row < end; row++)
         for (int64_t v = 0; v < t->vectors; v++) {
-            int64_t from = y_offset(t, v, row), at = t->channel + v * VEC, ahead = row + 1 < g->oh ? g->ow * g->c : 0;
+            int64_t from = y_offset(t, v, row), at = t->channel + v * VEC,
+                    ahead = row + 1 < g->oh ? g->ow * g->c : 0;
             const nn_real *dy = d->dy ? d->dy + from : NULL, *y = value ? value + from : NULL;
             nn_real *out = y_row(t, v, row) + d->y_left * VEC;
             int lanes = lanes_of(t, v);
@@ -797,8 +809,8 @@ static void data_row_fast(struct tile *t, int64_t v, int64_t row)
     }
     memset(sum, 0, sizeof sum);
     for (int64_t q = 0; q < s; q++)
-        fast[taps[q]](t->in + q * k, t->wt + q * k, rows, first[q] < g->w ? (g->w - first[q] + s - 1) / s : 0, zero,
-                      t->row + (g->pad_left + first[q]) * VEC, s * VEC, sum);
+        fast[taps[q]](t->in + q * k, t->wt + q * k, rows, first[q] < g->w ? (g->w - first[q] + s - 1) / s : 0,
+                      zero, t->row + (g->pad_left + first[q]) * VEC, s * VEC, sum);
 }
 
 static void data_row_plain(struct tile *t, int64_t v, int64_t row)
@@ -825,8 +837,8 @@ static void data_row_plain(struct tile *t, int64_t v, int64_t row)
 }
 
 /* From the gradient of the activated row to that of the row itself and of the affine map. */
-INLINE void finish(const struct tile *t, int64_t v, int64_t row, int lanes, bool affine, bool sums, nn_real *dx,
-                   bool add)
+INLINE void finish(const struct tile *t, int64_t v, int64_t row, int lanes, bool affine, bool sums,
+                   nn_real *dx, bool add)
 {
     const struct nni_depthwise *d = t->d;
     int64_t c = d->g.c, w = d->g.w, at = t->channel + v * VEC, step = t->made ? VEC : c;
@@ -932,7 +944,8 @@ static void backward(const struct nni_depthwise *d, int64_t number, void *lane)
     if (d->partial)
         for (int64_t i = 0; i < t.sums; i++)
             for (int64_t v = 0; v < t.vectors; v++)
-                vstore(d->partial + (number * t.sums + i) * d->block + v * VEC, vload(t.sum + (v * t.sums + i) * VEC));
+                vstore(d->partial + (number * t.sums + i) * d->block + v * VEC,
+                       vload(t.sum + (v * t.sums + i) * VEC));
 }
 
 static void pack(const struct nni_depthwise *d, const nn_real *weight, nn_real *packed, bool backward_order,
@@ -946,7 +959,8 @@ static void pack(const struct nni_depthwise *d, const nn_real *weight, nn_real *
             nn_real *out = packed + (c * kk + i * k * VEC);
 
             for (int64_t q = 0; q < (turn ? d->g.stride : 1); q++)
-                for (int64_t n = 0, s = turn ? d->g.stride : 1, taps = (k - q + s - 1) / s; n < taps; n++, out += VEC) {
+                for (int64_t n = 0, s = turn ? d->g.stride : 1, taps = (k - q + s - 1) / s; n < taps;
+                     n++, out += VEC) {
                     int64_t j = turn ? q + s * (taps - 1 - n) : n;
 
                     for (int64_t e = 0; e < VEC; e++)
