@@ -193,7 +193,8 @@ NN_API void nn_loader_free(nn_loader *loader);
 /* Samples of an epoch, and its batches. */
 NN_API int64_t nn_loader_samples(const nn_loader *loader);
 NN_API int64_t nn_loader_batches(const nn_loader *loader);
-/* Begins `epoch` at sample position `position` (a multiple of the batch), dropping what was prepared. */
+/* Begins `epoch` at sample position `position` (a multiple of the batch, or the end: the number of samples), dropping
+ * what was prepared. */
 NN_API int nn_loader_start(nn_loader *loader, int64_t epoch, int64_t position);
 /* The next batch; count 0 at the end of the epoch. NN_ESTATE before nn_loader_start. */
 NN_API int nn_loader_next(nn_loader *loader, nn_batch *out);

@@ -202,9 +202,10 @@ int nn_loader_new(nn_loader **out, const nn_loader_opts *opts, nn_message *why)
     l->image_bytes = 3 * opts->preprocess->size * opts->preprocess->size;
     l->flips = nni_stream_of(opts->seed, nni_hash("flip", 4, NNI_HASH_BASIS));
     if (!collect(l) || !allocate(l)) {
+        int slots = l->slots;
+
         release(l);
-        return nni_fail(why, NN_ENOMEM, "no memory for %d batches of %lld images", l ? AHEAD + 1 : 0,
-                        (long long)opts->batch);
+        return nni_fail(why, NN_ENOMEM, "no memory for %d batches of %lld images", slots, (long long)opts->batch);
     }
     if (!l->n) {
         release(l);
@@ -249,7 +250,7 @@ int nn_loader_start(nn_loader *l, int64_t epoch, int64_t position)
 {
     int rc = NN_OK;
 
-    if (epoch < 0 || position < 0 || position % l->o.batch)
+    if (epoch < 0 || position < 0 || (position % l->o.batch && position != l->n))
         return NN_EINVAL;
     (void)pthread_mutex_lock(&l->lock);
     l->running = false;
@@ -305,8 +306,8 @@ int nn_loader_next(nn_loader *l, nn_batch *out)
 
 struct verify {
     nn_dataset *data;
-    int *status;
-    nn_message *message;
+    char **why;   /* NULL: usable */
+    bool memory;  /* false: there was none */
     int64_t next, done;
     pthread_mutex_t lock;
     pthread_cond_t more;
@@ -319,7 +320,9 @@ static void *verify_some(void *argument)
     for (;;) {
         const nn_sample *s;
         nn_image image = { 0 };
+        nn_message message;
         int64_t i;
+        int rc = NN_OK;
 
         (void)pthread_mutex_lock(&v->lock);
         i = v->next++;
@@ -328,9 +331,12 @@ static void *verify_some(void *argument)
             return NULL;
         s = &v->data->sample[i];
         if (!s->excluded)
-            v->status[i] = nn_image_load(&image, s->file, NULL, &v->message[i]);
+            rc = nn_image_load(&image, s->file, NULL, &message);
         nn_image_free(&image);
+        if (rc && rc != NN_ENOMEM)
+            v->why[i] = nni_strdup(message.text);
         (void)pthread_mutex_lock(&v->lock);
+        v->memory = v->memory && !(rc && !v->why[i]);
         v->done++;
         (void)pthread_cond_signal(&v->more);
         (void)pthread_mutex_unlock(&v->lock);
@@ -340,19 +346,15 @@ static void *verify_some(void *argument)
 int nn_dataset_verify(nn_dataset *d, int threads, void (*progress)(void *payload, int64_t done, int64_t all),
                       void *payload, nn_message *why)
 {
-    struct verify v = { .data = d };
+    struct verify v = { .data = d, .memory = true };
     pthread_t thread[MOST_THREADS];
     int started = 0, rc = NN_OK;
 
     threads = threads < 1 ? nni_processors() : threads;
     threads = threads > MOST_THREADS ? MOST_THREADS : threads;
-    v.status = nni_alloc_array((size_t)d->samples + 1, sizeof *v.status);
-    v.message = nni_alloc_array((size_t)d->samples + 1, sizeof *v.message);
-    if (!v.status || !v.message) {
-        nni_free(v.status);
-        nni_free(v.message);
+    v.why = nni_alloc_array((size_t)d->samples + 1, sizeof *v.why);
+    if (!v.why)
         return nni_fail(why, NN_ENOMEM, "no memory to verify %lld images", (long long)d->samples);
-    }
     (void)pthread_mutex_init(&v.lock, NULL);
     (void)pthread_cond_init(&v.more, NULL);
     while (started < threads && !pthread_create(&thread[started], NULL, verify_some, &v))
@@ -378,13 +380,11 @@ int nn_dataset_verify(nn_dataset *d, int threads, void (*progress)(void *payload
         progress(payload, d->samples, d->samples);
     (void)pthread_cond_destroy(&v.more);
     (void)pthread_mutex_destroy(&v.lock);
-    for (int64_t i = 0; !rc && i < d->samples; i++) {
-        if (v.status[i] == NN_ENOMEM)
-            rc = nni_fail(why, NN_ENOMEM, "%s", v.message[i].text);
-        else if (v.status[i])
-            rc = nn_dataset_exclude(d, i, v.message[i].text);
+    for (int64_t i = 0; i < d->samples; i++) {
+        if (!rc && v.memory && v.why[i])
+            rc = nn_dataset_exclude(d, i, v.why[i]);
+        nni_free(v.why[i]);
     }
-    nni_free(v.status);
-    nni_free(v.message);
-    return rc;
+    nni_free(v.why);
+    return rc || !v.memory ? nni_fail(why, NN_ENOMEM, "no memory to verify %lld images", (long long)d->samples) : NN_OK;
 }
