@@ -135,11 +135,13 @@ NN_API int nn_model_save(nn_model *model, const char *path, nn_base role, const 
 
 /* Everything that an exact resume needs, in one safetensors file: "model/NAME" (parameters and state),
  * "ema/NAME", "optim.m1/NAME", "optim.m2/NAME" (what the plan keeps), and in the metadata the plan's
- * counters and random seed, a checksum over all tensors, and the caller's `pairs` (position in the epoch,
+ * counters and random seed, a checksum over all that, and the caller's `pairs` (position in the epoch,
  * early stopping, preprocessing record ...; keys beginning with "libnn.plan." are reserved). Atomic: a
  * crash leaves the old file or the new one. NN_EIO, NN_ENOMEM, NN_EINVAL. */
 NN_API int nn_checkpoint_save(const nn_plan *plan, nn_model *model, const char *path, const nn_pair *pairs,
                               int64_t pair_count, nn_message *why);
+/* Whether the file is a checkpoint and undamaged: the checksum covers every name, shape, value and pair. NN_EFORMAT. */
+NN_API int nn_checkpoint_check(const nn_safetensors *file, nn_message *why);
 /* Puts all of it back. The network and the optimizer must be those of the file. The checksum is verified
  * first; on NN_EFORMAT nothing has changed unless the text says that the file is from another run. */
 NN_API int nn_checkpoint_load(nn_plan *plan, nn_model *model, const nn_safetensors *file, nn_message *why);

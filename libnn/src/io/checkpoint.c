@@ -42,10 +42,22 @@ static bool has_part(const nn_plan *p, const nn_model *m, const struct part *par
     return p->optim.name && p->optim.moments > (part->base == NN_BASE_MOMENT2) && m->buffer[part->base];
 }
 
-/* The sum over all tensors of the CRC of (name, data) does not depend on their order in the file. */
-static uint32_t checksum(uint32_t sum, const char *name, const void *data, size_t bytes)
+/* The sum over all tensors of the CRC of (name, type, shape, data) and over all pairs of that of (key, value)
+ * does not depend on their order in the file. Pairs count too: one flipped bit in a counter would resume elsewhere. */
+static uint32_t checksum(uint32_t sum, const char *name, nn_dtype type, const nn_shape *shape, const void *data)
 {
-    return sum + nni_crc32c(nni_crc32c(0, name, strlen(name)), data, bytes);
+    int64_t head[NN_MAX_RANK + 1] = { (int64_t)type };
+    uint32_t crc = nni_crc32c(0, name, strlen(name));
+
+    for (int i = 0; i < shape->rank; i++)
+        head[i + 1] = shape->dim[i];
+    crc = nni_crc32c(crc, head, sizeof *head * (size_t)(shape->rank + 1));
+    return sum + nni_crc32c(crc, data, (size_t)nn_shape_count(*shape) * nn_dtype_size(type));
+}
+
+static uint32_t checksum_pair(uint32_t sum, const nn_pair *pair)
+{
+    return sum + nni_crc32c(nni_crc32c(0, pair->key, strlen(pair->key) + 1), pair->value, strlen(pair->value));
 }
 
 static int64_t gather(const nn_plan *p, const nn_model *m, nn_safetensors_item *item, nni_arena *names, uint32_t *sum)
@@ -65,7 +77,7 @@ static int64_t gather(const nn_plan *p, const nn_model *m, nn_safetensors_item *
                                              .data = (const char *)m->buffer[base] + s->offset };
             if (!item[n].name)
                 return -1;
-            *sum = checksum(*sum, item[n].name, item[n].data, (size_t)s->count * nn_dtype_size(s->type));
+            *sum = checksum(*sum, item[n].name, item[n].type, &item[n].shape, item[n].data);
             n++;
         }
     }
@@ -76,8 +88,8 @@ int nn_checkpoint_save(const nn_plan *p, nn_model *m, const char *path, const nn
                        nn_message *why)
 {
     nni_arena arena = { 0 };
-    nn_safetensors_item *item = nni_arena_take(&arena, (size_t)(m->count * PART_COUNT + 1) * sizeof *item);
-    nn_pair *pair = nni_arena_take(&arena, (size_t)(pair_count + OWN_PAIRS) * sizeof *pair);
+    nn_safetensors_item *item;
+    nn_pair *pair;
     int64_t n = 0, k = 0;
     uint32_t sum = 0;
     bool memory;
@@ -85,6 +97,8 @@ int nn_checkpoint_save(const nn_plan *p, nn_model *m, const char *path, const nn
 
     if (!m->sealed)
         return nni_fail(why, NN_ESTATE, "%s: the model has no values yet", path);
+    item = nni_arena_take(&arena, (size_t)(m->count * PART_COUNT + 1) * sizeof *item);
+    pair = nni_arena_take(&arena, (size_t)(pair_count + OWN_PAIRS) * sizeof *pair);
     memory = item && pair && (n = gather(p, m, item, &arena, &sum)) >= 0;
     if (memory) {
         for (int64_t i = 0; i < pair_count; i++)
@@ -93,9 +107,13 @@ int nn_checkpoint_save(const nn_plan *p, nn_model *m, const char *path, const nn
             pair[k++] = (nn_pair){ COUNTERS[i].key, nni_arena_printf(&arena, "%.0f", nn_get(p, COUNTERS[i].setting)) };
         pair[k++] = (nn_pair){ KEY "seed", nni_arena_printf(&arena, "%llu", (unsigned long long)p->now.seed) };
         pair[k++] = (nn_pair){ KEY "optimizer", p->optim.name ? p->optim.name : "none" };
+        for (int64_t i = 0; i < k; i++) {
+            memory = memory && (pair[i].value || i < pair_count);
+            if (pair[i].key && pair[i].value) /* what the caller left out is refused below */
+                sum = checksum_pair(sum, &pair[i]);
+        }
         pair[k++] = (nn_pair){ KEY "checksum", nni_arena_printf(&arena, "%08x", (unsigned)sum) };
-        for (int64_t i = 0; i < k; i++)
-            memory = memory && pair[i].value;
+        memory = memory && pair[k - 1].value;
     }
     rc = memory ? nn_safetensors_write(path, item, n, pair, k, why)
                 : nni_fail(why, NN_ENOMEM, "%s: no memory for its table", path);
@@ -103,10 +121,11 @@ int nn_checkpoint_save(const nn_plan *p, nn_model *m, const char *path, const nn
     return rc;
 }
 
-static int verify(const nn_safetensors *file, nn_message *why)
+int nn_checkpoint_check(const nn_safetensors *file, nn_message *why)
 {
     const char *text = nn_safetensors_metadata(file, KEY "checksum");
     uint32_t sum = 0;
+    char now[16];
 
     if (!text)
         return nni_fail(why, NN_EFORMAT, "not a checkpoint: its metadata has no \"" KEY "checksum\" (weights alone are "
@@ -114,11 +133,19 @@ static int verify(const nn_safetensors *file, nn_message *why)
     for (int64_t i = 0; i < nn_safetensors_count(file); i++) {
         const nn_safetensors_entry *e = nn_safetensors_at(file, i);
 
-        sum = checksum(sum, e->name, e->data, e->bytes);
+        if (e->type == NN_DTYPES)
+            return nni_fail(why, NN_EFORMAT, "the checkpoint is damaged: \"%s\" has type %s", e->name, e->dtype);
+        sum = checksum(sum, e->name, e->type, &e->shape, e->data);
     }
-    if (strtoul(text, NULL, 16) != sum)
-        return nni_fail(why, NN_EFORMAT, "the checkpoint is damaged: checksum %08x, recorded %s; use an older one",
-                        (unsigned)sum, text);
+    for (int64_t i = 0; i < nn_safetensors_metadata_count(file); i++) {
+        const nn_pair *pair = nn_safetensors_metadata_at(file, i);
+
+        if (strcmp(pair->key, KEY "checksum") != 0)
+            sum = checksum_pair(sum, pair);
+    }
+    (void)snprintf(now, sizeof now, "%08x", (unsigned)sum);
+    if (strcmp(text, now) != 0)
+        return nni_fail(why, NN_EFORMAT, "the checkpoint is damaged: checksum %s, recorded %s; use an older one", now, text);
     return NN_OK;
 }
 
@@ -138,7 +165,7 @@ int nn_checkpoint_load(nn_plan *p, nn_model *m, const nn_safetensors *file, nn_m
 {
     const char *optim = nn_safetensors_metadata(file, KEY "optimizer");
     uint64_t counter[COUNTER_COUNT], seed;
-    int rc = verify(file, why);
+    int rc = nn_checkpoint_check(file, why);
 
     for (int i = 0; !rc && i < COUNTER_COUNT; i++)
         rc = read_number(file, COUNTERS[i].key, &counter[i], why);
