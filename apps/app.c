@@ -121,6 +121,29 @@ const char *app_duration(double seconds, char text[32])
 
 /* ------------------------------------------------------------------ options */
 
+/* The recipe that is being parsed: its arguments come first, argument i from line[i - 1]. */
+static struct {
+    const char *path;
+    int *line;
+    int arguments;
+    argp_parser_t parser; /* the program's own */
+    int now;              /* line of the option at hand, 0: it is from the command line */
+} recipe;
+
+void app_bad_option(const struct argp_state *state, const char *format, ...)
+{
+    char text[1024];
+    va_list args;
+
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (recipe.now)
+        argp_error(state, "%s:%d: %s", recipe.path, recipe.now, text);
+    else
+        argp_error(state, "%s", text);
+}
+
 int64_t app_int(const struct argp_state *state, const char *option, const char *text, int64_t low, int64_t high)
 {
     char *end;
@@ -129,8 +152,8 @@ int64_t app_int(const struct argp_state *state, const char *option, const char *
     errno = 0;
     v = strtoll(text, &end, 10);
     if (errno || end == text || *end || v < low || v > high)
-        argp_error(state, "--%s: \"%s\" is not a whole number from %lld to %lld", option, text, (long long)low,
-                   (long long)high);
+        app_bad_option(state, "--%s: \"%s\" is not a whole number from %lld to %lld", option, text,
+                       (long long)low, (long long)high);
     return v;
 }
 
@@ -142,7 +165,7 @@ double app_real(const struct argp_state *state, const char *option, const char *
     errno = 0;
     v = strtod(text, &end);
     if (end == text || *end || !isfinite(v) || v < low || v > high)
-        argp_error(state, "--%s: \"%s\" is not a number from %g to %g", option, text, low, high);
+        app_bad_option(state, "--%s: \"%s\" is not a number from %g to %g", option, text, low, high);
     return v;
 }
 
@@ -158,19 +181,29 @@ static char *trimmed(char *s)
     return s;
 }
 
+static const struct argp_option *find_option(const struct argp *argp, const char *name)
+{
+    const struct argp_option *o = argp->options;
+
+    while ((o->name || o->key || o->doc || o->group) && !(o->name && !strcmp(o->name, name)))
+        o++;
+    return o->name ? o : NULL;
+}
+
 /* Lines "option = value", '#' comments; each becomes the argument --option=value. */
-static char **read_recipe(const char *path, int *count)
+static char **read_recipe(const struct argp *argp, const char *path)
 {
     FILE *f = fopen(path, "r");
     char **list = NULL, *line = NULL;
     size_t room = 0;
     int number = 0;
 
-    *count = 0;
     if (!f)
         exit(app_fail(APP_USAGE, "--recipe %s: %s", path, strerror(errno)));
-    while (getline(&line, &room, f) >= 0) {
+    recipe.path = path;
+    while (errno = 0, getline(&line, &room, f) >= 0) {
         char *name = trimmed(line), *value = strchr(name, '='), *argument;
+        const struct argp_option *o;
         size_t size;
 
         number++;
@@ -181,49 +214,82 @@ static char **read_recipe(const char *path, int *count)
         *value++ = 0;
         name = trimmed(name);
         value = trimmed(value);
+        o = find_option(argp, name);
         if (!strcmp(name, "recipe"))
             exit(app_fail(APP_USAGE, "%s:%d: a recipe cannot name another recipe", path, number));
+        if (!o)
+            exit(app_fail(APP_USAGE, "%s:%d: there is no option \"%s\"", path, number, name));
+        if (!o->arg && *value)
+            exit(app_fail(APP_USAGE, "%s:%d: \"%s\" takes no value: write \"%s =\"", path, number, name, name));
         size = strlen(name) + strlen(value) + 4;
         argument = malloc(size);
-        list = realloc(list, (size_t)(*count + 1) * sizeof *list);
-        if (!argument || !list)
+        list = realloc(list, (size_t)(recipe.arguments + 1) * sizeof *list);
+        recipe.line = realloc(recipe.line, (size_t)(recipe.arguments + 1) * sizeof *recipe.line);
+        if (!argument || !list || !recipe.line)
             exit(app_fail(APP_DEVICE, "out of memory"));
-        (void)snprintf(argument, size, *value ? "--%s=%s" : "--%s", name, value);
-        list[(*count)++] = argument;
+        (void)snprintf(argument, size, o->arg ? "--%s=%s" : "--%s", name, value);
+        recipe.line[recipe.arguments] = number;
+        list[recipe.arguments++] = argument;
     }
+    if (errno)
+        exit(app_fail(APP_USAGE, "--recipe %s: %s", path, strerror(errno)));
     free(line);
     (void)fclose(f);
     return list;
 }
 
+/* The value of the argument --recipe, abbreviated or not; NULL without one. */
+static const char *recipe_path(int argc, char **argv)
+{
+    const char *path = NULL;
+
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        size_t n = strcspn(argv[i], "=");
+
+        if (n < strlen("--rec") || strncmp(argv[i], "--recipe", n) != 0)
+            continue;
+        if (path)
+            exit(app_fail(APP_USAGE, "--recipe: give one only"));
+        path = argv[i][n] ? argv[i] + n + 1 : argv[i + 1]; /* NULL at the end: argp says what is missing */
+    }
+    return path;
+}
+
+/* Tells app_bad_option where an option stands. */
+static error_t parse_located(int key, char *arg, struct argp_state *state)
+{
+    error_t rc;
+
+    recipe.now = key > 0 && key < ARGP_KEY_END && state->next - 1 <= recipe.arguments ? recipe.line[state->next - 2] : 0;
+    rc = recipe.parser(key, arg, state);
+    recipe.now = 0;
+    return rc;
+}
+
 void app_parse(const struct argp *argp, int argc, char **argv, void *payload)
 {
-    const char *recipe = NULL;
+    const char *path = find_option(argp, "recipe") ? recipe_path(argc, argv) : NULL;
     char **extra = NULL, **all;
-    int extras = 0, n = 0;
+    struct argp located = *argp;
+    int n = 0;
 
     argp_err_exit_status = APP_USAGE;
-    for (int i = 1; i < argc; i++) {
-        if (!strcmp(argv[i], "--"))
-            break;
-        if (!strncmp(argv[i], "--recipe=", 9))
-            recipe = argv[i] + 9;
-        else if (!strcmp(argv[i], "--recipe") && i + 1 < argc)
-            recipe = argv[i + 1];
-    }
-    if (recipe)
-        extra = read_recipe(recipe, &extras);
-    all = calloc((size_t)(argc + extras + 1), sizeof *all);
+    if (path)
+        extra = read_recipe(argp, path);
+    all = calloc((size_t)(argc + recipe.arguments + 1), sizeof *all);
     if (!all)
         exit(app_fail(APP_DEVICE, "out of memory"));
     all[n++] = argv[0];
-    for (int i = 0; i < extras; i++)
+    for (int i = 0; i < recipe.arguments; i++)
         all[n++] = extra[i];
     for (int i = 1; i < argc; i++)
         all[n++] = argv[i];
-    if (argp_parse(argp, n, all, 0, NULL, payload))
+    recipe.parser = argp->parser;
+    located.parser = parse_located;
+    if (argp_parse(&located, n, all, 0, NULL, payload))
         exit(APP_USAGE);
     /* Values of options point into the arguments: they stay until the process ends. */
+    free(recipe.line);
     free(extra);
     free(all);
 }
@@ -248,6 +314,7 @@ void app_catch_interrupts(void)
     (void)sigaction(SIGTERM, &a, NULL);
     a.sa_handler = SIG_IGN;
     (void)sigaction(SIGPIPE, &a, NULL);
+    (void)sigaction(SIGXFSZ, &a, NULL); /* a file that may not grow is an error of write, as a full disk is */
 }
 
 /* -------------------------------------------------------------------- files */

@@ -33,7 +33,9 @@ void app_say(const char *format, ...) NN_PRINTF(1, 2);
  * argument --recipe FILE is there, the lines "option = value" of that file are read first, so that the
  * command line wins. NULL payload fields stay as they were. */
 void app_parse(const struct argp *argp, int argc, char **argv, void *payload);
-/* Numbers of options; a malformed or out-of-range one ends the program through argp_error. */
+/* argp_error for the value of an option: names the recipe's file and line if it came from there. */
+void app_bad_option(const struct argp_state *state, const char *format, ...) NN_PRINTF(2, 3);
+/* Numbers of options; a malformed or out-of-range one ends the program through app_bad_option. */
 int64_t app_int(const struct argp_state *state, const char *option, const char *text, int64_t low, int64_t high);
 double app_real(const struct argp_state *state, const char *option, const char *text, double low, double high);
 

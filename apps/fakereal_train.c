@@ -10,9 +10,12 @@
 #include <errno.h>
 #include <math.h>
 #include <dirent.h>
+#include <libgen.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 enum { MOST_EXTRA = 32, MOST_SKIPPED = 20 };
@@ -65,11 +68,11 @@ static const struct argp_option LIST[] = {
     { "ema-decay", O_EMA, "X", 0, "validate and keep averaged weights (off)", 3 },
     { "monitor", O_MONITOR, "NAME", 0, "valid_loss, valid_macro_f1 or valid_accuracy (valid_loss)", 3 },
     { "patience", O_PATIENCE, "N", 0, "stop after so many epochs without improvement; 0: never (5)", 3 },
-    { "max-steps", O_MAX_STEPS, "N", 0, "end after so many updates in all, resumed ones included", 3 },
+    { "max-steps", O_MAX_STEPS, "N", 0, "end after so many updates in all, resumed ones included; the schedule is that of --epochs", 3 },
     { "seed", O_SEED, "N", 0, "of everything random (42)", 3 },
     { NULL, 0, NULL, 0, "Run:", 4 },
     { "run-dir", 'o', "DIR", 0, "run folder (runs/MODEL-DATE)", 4 },
-    { "resume", O_RESUME, "auto|FILE", 0, "go on from the run folder's last checkpoint, or from FILE", 4 },
+    { "resume", O_RESUME, "auto|FILE", 0, "go on from the run folder's last checkpoint if there is one, or from FILE", 4 },
     { "checkpoint-every", O_EVERY, "STEPS", 0, "besides the end of each epoch (500)", 4 },
     { "dry-run", O_DRY_RUN, NULL, 0, "check the data, print the plan and stop", 4 },
     { NULL, 0, NULL, 0, "Device:", 5 },
@@ -85,12 +88,12 @@ static const char *one_of(const struct argp_state *state, const char *option, co
 {
     size_t n = strlen(text);
 
-    for (const char *at = names; at; at = strchr(at, ' ')) {
+    for (const char *at = strchr(text, ' ') ? NULL : names; at; at = strchr(at, ' ')) {
         at += *at == ' ';
         if (!strncmp(at, text, n) && (at[n] == ' ' || !at[n]))
             return text;
     }
-    argp_error(state, "--%s: \"%s\" is none of: %s", option, text, names);
+    app_bad_option(state, "--%s: \"%s\" is none of: %s", option, text, names);
     return text;
 }
 
@@ -104,7 +107,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case O_REAL: o->real_dir = arg; return 0;
     case O_EXTRA:
         if (o->extras == MOST_EXTRA)
-            argp_error(state, "--extra-data: at most %d times", MOST_EXTRA);
+            app_bad_option(state, "--extra-data: at most %d times", MOST_EXTRA);
         o->extra[o->extras++] = arg;
         return 0;
     case O_SPLIT: o->split = arg; return 0;
@@ -129,7 +132,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case O_STEP_FACTOR: o->step_factor = app_real(state, "step-factor", arg, 1e-6, 1); return 0;
     case O_AUGMENT:
         if (strcmp(arg, "none") && strcmp(arg, "flip"))
-            argp_error(state, "--augment %s: this build has none and flip", arg);
+            app_bad_option(state, "--augment %s: this build has none and flip", arg);
         o->augment = arg;
         return 0;
     case O_MONITOR: o->monitor = one_of(state, "monitor", arg, "valid_loss valid_macro_f1 valid_accuracy"); return 0;
@@ -231,7 +234,9 @@ struct training {
     nn_plan *full, *rest, *eval; /* rest: the last, smaller batch of an epoch */
     nn_plan_opts plan_opts;
     int64_t warmup, steps_per_epoch, planned;
+    int64_t left_out; /* images of each epoch that no step sees */
     int64_t skipped_before, skipped_in_row;
+    char *last; /* path of the checkpoint */
     double began;
     int64_t steps_here; /* updates made by this process */
 };
@@ -278,18 +283,19 @@ static int save(struct training *t)
 {
     int rc = run_save(&t->run, &t->net, t->full);
 
-    if (rc)
-        app_say("training goes on; the previous checkpoint is intact and the next one is tried later");
+    if (rc && app_exists(t->last))
+        app_say("the previous checkpoint is intact");
     return rc;
 }
 
 /* Runs the validation split; logits [n,2] and the samples they belong to are the caller's. */
-static int validate(struct training *t, double **logits, int64_t **sample, nn_metrics *m)
+static int validate(struct training *t, double **logits, int64_t **sample, nn_metrics *m, bool *done)
 {
     int64_t n = nn_loader_samples(t->valid), at = 0, b = t->o->batch;
     int32_t *label = calloc((size_t)n, sizeof *label);
     int rc = APP_OK;
 
+    *done = false;
     *logits = calloc((size_t)(n + b) * 2, sizeof **logits);
     *sample = calloc((size_t)n, sizeof **sample);
     if (!label || !*logits || !*sample) {
@@ -304,7 +310,9 @@ static int validate(struct training *t, double **logits, int64_t **sample, nn_me
         size_t bytes;
         void *image;
 
-        if (nn_loader_next(t->valid, &batch) || !batch.count)
+        if (nn_loader_next(t->valid, &batch))
+            rc = app_fail(APP_DEVICE, "the loader failed");
+        if (rc || !batch.count)
             break;
         for (int64_t i = 0; !rc && i < batch.count; i++)
             if (batch.status[i])
@@ -322,10 +330,11 @@ static int validate(struct training *t, double **logits, int64_t **sample, nn_me
         memcpy(*sample + at, batch.sample, (size_t)batch.count * sizeof **sample);
         at += batch.count;
         app_progress("validating %lld/%lld", (long long)at, (long long)n);
-        if (app_interrupted)
+        if (app_interrupted && at < n)
             break;
     }
-    if (!rc && !app_interrupted && nn_metrics_binary(m, *logits, label, n, 0.5))
+    *done = !rc && at == n;
+    if (*done && nn_metrics_binary(m, *logits, label, n, 0.5))
         rc = app_fail(APP_DEVICE, "metrics: out of memory");
     free(label);
     return rc;
@@ -338,27 +347,40 @@ static double monitored(const struct training *t, const nn_metrics *m)
     return strcmp(t->o->monitor, "valid_accuracy") ? m->loss : m->accuracy;
 }
 
-/* End of an epoch, or of the run within one: validation, records, best weights. */
-static int finish_epoch(struct training *t, bool whole)
+static json_t *number(double value) { return isfinite(value) ? json_real(value) : json_null(); }
+
+/* Samples of this epoch that steps have seen. */
+static int64_t trained(const struct training *t)
+{
+    int64_t position = t->run.state.position, whole = nn_loader_samples(t->train) - t->left_out;
+
+    return position < whole ? position : whole;
+}
+
+/* End of an epoch, or of the run within one: validation, records, best weights. *done: an interrupt did not come before. */
+static int finish_epoch(struct training *t, bool whole, bool *done)
 {
     struct run_state *s = &t->run.state;
     struct run_row row = { .epoch = s->epoch, .step = step_of(t) };
     double *logits = NULL, value;
-    int64_t *sample = NULL;
-    int rc = validate(t, &logits, &sample, &row.valid);
+    int64_t *sample = NULL, here = trained(t) - s->from;
+    int rc = validate(t, &logits, &sample, &row.valid, done);
 
-    if (rc || app_interrupted) {
+    if (rc || !*done) {
         free(logits);
         free(sample);
         return rc;
     }
-    row.train_loss = s->position ? s->loss_sum / (double)s->position : (double)NAN;
+    row.train_loss = s->position ? s->loss_sum / (double)trained(t) : (double)NAN;
     row.learning_rate = rate(t, row.step ? row.step - 1 : 0);
-    row.images_per_second = s->seconds > 0 ? (double)s->position / s->seconds : (double)NAN;
+    row.images_per_second = s->seconds > 0 && here > 0 ? (double)here / s->seconds : (double)NAN;
     row.wait_for_data = s->waited;
     value = monitored(t, &row.valid);
     if (nn_early_stop_update(&s->stop, value)) {
-        rc = run_save_best(&t->run, &t->net, t->o->ema > 0 ? NN_BASE_EMA : NN_BASE_PARAM, 0.5);
+        if (!whole)
+            rc = run_put_best_aside(&t->run);
+        if (!rc)
+            rc = run_save_best(&t->run, &t->net, t->o->ema > 0 ? NN_BASE_EMA : NN_BASE_PARAM, 0.5);
         if (!rc)
             rc = run_write_predictions(&t->run, t->data, sample, logits, row.valid.samples);
     }
@@ -370,10 +392,9 @@ static int finish_epoch(struct training *t, bool whole)
     app_say("epoch %lld  step %lld  train loss %.4f  valid loss %.4f  accuracy %.4f  macro F1 %.4f  %.1f images/s%s",
             (long long)row.epoch + 1, (long long)row.step, row.train_loss, row.valid.loss, row.valid.accuracy,
             row.valid.macro_f1, row.images_per_second, s->stop.bad_epochs ? "" : "  (best)");
-    run_event(&t->run, json_pack("{s:s, s:I, s:I, s:f, s:f, s:f}", "event", "epoch", "epoch", (json_int_t)row.epoch,
-                                 "step", (json_int_t)row.step, "train_loss",
-                                 isfinite(row.train_loss) ? row.train_loss : 0.0, "valid_loss",
-                                 isfinite(row.valid.loss) ? row.valid.loss : 0.0, "valid_macro_f1", row.valid.macro_f1));
+    run_event(&t->run, json_pack("{s:s, s:I, s:I, s:o, s:o, s:o}", "event", "epoch", "epoch", (json_int_t)row.epoch,
+                                 "step", (json_int_t)row.step, "train_loss", number(row.train_loss), "valid_loss",
+                                 number(row.valid.loss), "valid_macro_f1", number(row.valid.macro_f1)));
     free(logits);
     free(sample);
     return rc;
@@ -416,7 +437,7 @@ static void show(const struct training *t, double loss)
 {
     const struct run_state *s = &t->run.state;
     int64_t n = nn_loader_samples(t->train);
-    double per_second = s->seconds > 0 ? (double)s->position / s->seconds : 0;
+    double per_second = s->seconds > 0 ? (double)(s->position - s->from) / s->seconds : 0;
     char left[32];
 
     app_progress("epoch %lld/%lld  %lld/%lld  step %lld  loss %.4f  %.1f images/s  waiting for data %.0f%%  left %s",
@@ -425,30 +446,28 @@ static void show(const struct training *t, double loss)
                  app_duration(per_second > 0 ? (double)(n - s->position) / per_second : 0, left));
 }
 
-/* Trains from the current position to the end of the epoch. *ended: --max-steps was reached. */
-static int train_epoch(struct training *t, bool *ended)
+static bool all_steps_made(const struct training *t) { return t->o->max_steps && step_of(t) >= t->o->max_steps; }
+
+/* Trains from the current position to the end of the epoch, --max-steps or an interrupt. */
+static int train_epoch(struct training *t)
 {
     struct run_state *s = &t->run.state;
+    int64_t n = nn_loader_samples(t->train);
     int rc = nn_loader_start(t->train, s->epoch, s->position);
 
     if (rc)
         return app_fail(app_exit_code(rc), "the loader cannot start: %s", nn_strerror(rc));
     s->seconds = s->waited = 0;
-    for (;;) {
+    s->from = s->position;
+    while (s->position < n && !app_interrupted && !all_steps_made(t)) {
         double start = app_seconds();
         nn_batch batch;
 
-        if (t->o->max_steps && step_of(t) >= t->o->max_steps) {
-            *ended = true;
-            return APP_OK;
-        }
         if (nn_loader_next(t->train, &batch))
             return app_fail(APP_DEVICE, "the loader failed");
-        if (!batch.count)
-            return APP_OK;
         if (batch.count < t->o->batch && !t->rest) {
             s->position += batch.count; /* left out, as was said */
-            continue;
+            break;
         }
         rc = one_step(t, &batch);
         if (rc)
@@ -458,11 +477,10 @@ static int train_epoch(struct training *t, bool *ended)
         if (!t->steps_here++)
             app_say("first step after %.1f s, peak memory %.0f MB", app_seconds() - t->began, app_peak_bytes() / 1e6);
         show(t, nn_loss(batch.count == t->o->batch ? t->full : t->rest));
-        if (app_interrupted)
-            return APP_OK;
-        if (step_of(t) % t->o->checkpoint_every == 0)
-            (void)save(t);
+        if (step_of(t) % t->o->checkpoint_every == 0 && s->position < n && !app_interrupted && save(t))
+            app_say("training goes on, and the next checkpoint is tried in its turn");
     }
+    return APP_OK;
 }
 
 static int interrupted(struct training *t)
@@ -477,47 +495,68 @@ static int interrupted(struct training *t)
     return rc ? rc : 128 + number;
 }
 
-static int train(struct training *t)
+static bool finished(const struct training *t)
 {
-    struct run_state *s = &t->run.state;
-    int rc = APP_OK;
-    bool ended = false;
+    const struct run_state *s = &t->run.state;
+    bool validated = s->ended || (s->epoch && !s->position);
 
-    while (!rc && !ended && s->epoch < t->o->epochs && !(s->epoch && nn_early_stop_done(&s->stop))) {
-        rc = train_epoch(t, &ended);
-        if (rc)
-            break;
-        if (app_interrupted)
-            return interrupted(t);
-        if (ended) {
-            /* The checkpoint is of the moment before: a longer run does not know that this one validated here. */
-            rc = save(t);
-            if (!rc)
-                rc = finish_epoch(t, false);
-            break;
-        }
-        rc = finish_epoch(t, true);
-        if (app_interrupted)
-            return interrupted(t);
-        s->epoch++;
-        s->position = 0;
-        s->loss_sum = 0;
-        if (!rc && (s->epoch >= t->o->epochs || nn_early_stop_done(&s->stop)))
-            s->finished = 1;
-        if (!rc)
-            rc = save(t);
-    }
-    if (rc)
-        return rc;
-    if (s->finished && s->epoch < t->o->epochs)
-        app_say("stopped early: %lld epochs without improvement", (long long)s->stop.bad_epochs);
+    return s->epoch >= t->o->epochs || nn_early_stop_done(&s->stop) || (validated && all_steps_made(t));
+}
+
+/* What the user is left with. */
+static int conclude(struct training *t, const nn_early_stop *stop)
+{
+    if (nn_early_stop_done(stop) && !t->run.state.ended)
+        app_say("stopped early: %lld epochs without improvement", (long long)stop->bad_epochs);
     if (nn_get(t->full, NN_SKIPPED) > 0)
         app_say("updates skipped because a gradient was not finite: %.0f", nn_get(t->full, NN_SKIPPED));
     run_event(&t->run, json_pack("{s:s, s:I}", "event", "end", "step", (json_int_t)step_of(t)));
-    app_say("best %s %.6g in epoch %lld; peak memory %.0f MB", t->o->monitor, s->stop.best,
-            (long long)s->stop.best_epoch + 1, app_peak_bytes() / 1e6);
-    printf("%s/best.safetensors\n", t->run.folder);
+    if (!stop->seen)
+        return app_fail(APP_NO, "training diverged: %s was never a number, so there are no best weights. Try a lower --lr or "
+                                "--clip-norm 1",
+                        t->o->monitor);
+    app_say("best %s %.6g in epoch %lld; peak memory %.0f MB", t->o->monitor, stop->best, (long long)stop->best_epoch + 1,
+            app_peak_bytes() / 1e6);
+    if (printf("%s/best.safetensors\n", t->run.folder) < 0 || fflush(stdout))
+        return app_fail(APP_IO, "standard output: %s", strerror(errno));
     return APP_OK;
+}
+
+static int train(struct training *t)
+{
+    struct run_state *s = &t->run.state;
+    nn_early_stop stop = s->stop;
+
+    while (!finished(t)) {
+        struct run_state before;
+        int rc = train_epoch(t);
+        bool whole = s->position == nn_loader_samples(t->train), done = false;
+
+        if (rc)
+            return rc;
+        before = *s;
+        if (whole || !app_interrupted)
+            rc = finish_epoch(t, whole, &done);
+        if (rc)
+            return rc;
+        if (!done)
+            return interrupted(t);
+        stop = s->stop;
+        if (whole) {
+            s->epoch++;
+            s->position = 0;
+            s->loss_sum = 0;
+        } else {
+            *s = before; /* a longer run would not have validated here */
+            s->ended = step_of(t);
+        }
+        if (app_interrupted && !finished(t))
+            return interrupted(t);
+        rc = save(t);
+        if (rc)
+            return rc;
+    }
+    return conclude(t, &stop);
 }
 
 /* ----------------------------------------------------------------- preparation */
@@ -548,10 +587,28 @@ static json_t *configuration(const struct training *t)
     return j;
 }
 
+static json_t *describe_source(const nn_dataset *d, int32_t source)
+{
+    json_t *root = json_string(d->source[source].root);
+    int64_t n[NN_SPLITS + 1][NN_LABELS] = { { 0 } };
+    char hex[65];
+
+    for (int64_t i = 0; i < d->samples; i++)
+        if (d->sample[i].source == source)
+            n[d->sample[i].excluded ? NN_SPLITS : d->sample[i].split][d->sample[i].label]++;
+    (void)nn_dataset_digest(d, source, hex);
+    return json_pack("{s:o, s:s, s:{s:I, s:I}, s:{s:I, s:I}, s:{s:I, s:I}}", "root",
+                     root ? root : json_string("(name is no valid UTF-8)"), "sha256", hex, "train", "fake",
+                     (json_int_t)n[NN_SPLIT_TRAIN][NN_LABEL_FAKE], "real", (json_int_t)n[NN_SPLIT_TRAIN][NN_LABEL_REAL],
+                     "valid", "fake", (json_int_t)n[NN_SPLIT_VALID][NN_LABEL_FAKE], "real",
+                     (json_int_t)n[NN_SPLIT_VALID][NN_LABEL_REAL], "excluded", "fake", (json_int_t)n[NN_SPLITS][NN_LABEL_FAKE],
+                     "real", (json_int_t)n[NN_SPLITS][NN_LABEL_REAL]);
+}
+
 static int write_config(const struct training *t)
 {
     const struct options *o = t->o;
-    json_t *j = json_deep_copy(t->run.config), *data = json_object(), *roots = json_array();
+    json_t *j = json_deep_copy(t->run.config), *data = json_object(), *sources = json_array();
     char *path = app_join(t->run.folder, "config.json"), *text;
     int rc;
 
@@ -560,12 +617,9 @@ static int write_config(const struct training *t)
                                   json_pack("{s:I, s:I}", "fake", (json_int_t)t->data->count[s][NN_LABEL_FAKE], "real",
                                             (json_int_t)t->data->count[s][NN_LABEL_REAL]));
     (void)json_object_set_new(data, "excluded", json_integer((json_int_t)t->data->excluded));
-    for (int32_t i = 0; i < t->data->sources; i++) {
-        json_t *root = json_string(t->data->source[i].root);
-
-        (void)json_array_append_new(roots, root ? root : json_string("(name is no valid UTF-8)"));
-    }
-    (void)json_object_set_new(data, "sources", roots);
+    for (int32_t i = 0; i < t->data->sources; i++)
+        (void)json_array_append_new(sources, describe_source(t->data, i));
+    (void)json_object_set_new(data, "sources", sources);
     (void)json_object_set_new(j, "data", data);
     (void)json_object_set_new(j, "libnn", json_string(nn_version()));
     (void)json_object_set_new(j, "epochs", json_integer((json_int_t)o->epochs));
@@ -594,30 +648,46 @@ static bool folder_has_files(const char *path)
     return any;
 }
 
+/* Whether `file` lies in `folder`. */
+static bool lies_in(const char *file, const char *folder)
+{
+    char *copy = strdup(file);
+    struct stat a, b;
+    bool in = copy && !stat(dirname(copy), &a) && !stat(folder, &b) && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+
+    free(copy);
+    return in;
+}
+
 /* Decides whether this is a fresh run or a resumed one; *file is the checkpoint or NULL. */
 static int choose_run(struct options *o, char **file)
 {
-    static char name[256];
-    char *last;
+    static char name[PATH_MAX];
+    bool automatic = o->resume && !strcmp(o->resume, "auto"), own;
 
-    if (!o->run_dir) {
+    if (!o->run_dir && automatic)
+        return app_fail(APP_USAGE, "--resume auto needs --run-dir");
+    if (!o->run_dir && o->resume) {
+        (void)snprintf(name, sizeof name, "%s", o->resume);
+        o->run_dir = dirname(name);
+    } else if (!o->run_dir) {
         time_t now = time(NULL);
         struct tm tm;
         char stamp[32];
 
-        if (o->resume && !strcmp(o->resume, "auto"))
-            return app_fail(APP_USAGE, "--resume auto needs --run-dir");
         (void)strftime(stamp, sizeof stamp, "%Y%m%d-%H%M%S", localtime_r(&now, &tm));
         (void)snprintf(name, sizeof name, "runs/%s-%s", o->model, stamp);
         o->run_dir = name;
     }
-    last = app_join(o->run_dir, "last.safetensors");
-    if (o->resume && strcmp(o->resume, "auto"))
-        *file = strdup(o->resume);
-    else if (o->resume && app_exists(last))
-        *file = strdup(last);
-    free(last);
-    if (!o->resume && folder_has_files(o->run_dir))
+    *file = automatic ? app_join(o->run_dir, "last.safetensors") : o->resume ? strdup(o->resume) : NULL;
+    if (o->resume && !*file)
+        return app_fail(APP_DEVICE, "out of memory");
+    if (automatic && !app_exists(*file)) { /* nothing to go on from yet */
+        free(*file);
+        *file = NULL;
+    }
+    own = automatic || (*file && lies_in(*file, o->run_dir));
+    if (!own && folder_has_files(o->run_dir))
         return app_fail(APP_USAGE, "%s is not empty; choose another --run-dir, or go on with --resume auto", o->run_dir);
     return APP_OK;
 }
@@ -638,8 +708,14 @@ static int prepare_plans(struct training *t)
     network_print_summary(&t->net, t->full, "training plan");
     if (left && left != t->o->batch && network_plan(&t->net, NN_TRAIN, left, &opts, &t->rest)) {
         t->rest = NULL;
+        t->left_out = left;
         app_say("the last %lld images of each epoch are left out: they are too few for batch norm", (long long)left);
     }
+    /* Where --max-steps ends is no part of the plan, or a run that is resumed with more would be another one. */
+    t->steps_per_epoch = n / t->o->batch + (t->rest != NULL);
+    t->planned = t->o->epochs * t->steps_per_epoch;
+    if (!t->planned)
+        return app_fail(APP_DATA, "%lld training images are too few for --batch-size %lld", (long long)n, (long long)t->o->batch);
     rc = network_plan(&t->net, NN_EVAL, t->o->batch, NULL, &t->eval);
     return rc;
 }
@@ -670,10 +746,9 @@ static int prepare(struct training *t, const struct options *o, json_t *stored)
         rc = nn_loader_new(&t->train, &l, &why);
     if (rc)
         return app_fail(app_exit_code(rc), "%s", why.text);
-    t->steps_per_epoch = nn_loader_batches(t->train);
-    t->planned = o->epochs * t->steps_per_epoch;
-    if (o->max_steps && o->max_steps < t->planned)
-        t->planned = o->max_steps;
+    rc = prepare_plans(t);
+    if (rc)
+        return rc;
     t->warmup = o->warmup != WARMUP_AUTO ? o->warmup : t->planned / 10 < 1500 ? t->planned / 10 : 1500;
     if (stored && o->warmup == WARMUP_AUTO) /* what auto meant when the run began */
         t->warmup = json_integer_value(json_object_get(stored, "warmup_steps"));
@@ -682,7 +757,7 @@ static int prepare(struct training *t, const struct options *o, json_t *stored)
     t->run.config = configuration(t);
     t->run.state.stop = (nn_early_stop){ .patience = o->patience, .maximize = strcmp(o->monitor, "valid_loss") != 0 };
     t->run.state.plateau = (nn_plateau){ .factor = o->step_factor, .patience = 3 };
-    return prepare_plans(t);
+    return APP_OK;
 }
 
 static int begin(struct training *t, const char *file)
@@ -692,6 +767,8 @@ static int begin(struct training *t, const char *file)
     nn_message why;
     int rc = app_make_folder(t->run.folder);
 
+    if (!rc && file)
+        rc = run_restore(&t->run, file);
     if (!rc)
         rc = write_config(t);
     if (!rc && nn_split_write(t->data, split, &why))
@@ -699,6 +776,7 @@ static int begin(struct training *t, const char *file)
     free(split);
     if (rc)
         return rc;
+    t->run.state.ended = 0;
     if (file) {
         if (t->rest)
             copy_counters(t->rest, t->full);
@@ -721,8 +799,9 @@ static int run_all(struct options *o, struct training *t)
     int rc = choose_run(o, &file);
 
     t->run.folder = o->run_dir;
-    if (!rc && file && !(stored = run_stored_config(file)))
-        rc = APP_DATA;
+    t->last = o->run_dir ? app_join(o->run_dir, "last.safetensors") : NULL;
+    if (!rc && file)
+        rc = run_stored_config(&stored, file);
     if (!rc)
         rc = app_open(&t->net.device, &o->device);
     if (!rc)
@@ -732,6 +811,8 @@ static int run_all(struct options *o, struct training *t)
         rc = app_fail(APP_DEVICE, "out of memory");
     if (!rc)
         rc = read_data(o, t->data);
+    if (!rc && app_interrupted)
+        rc = app_fail(128 + app_interrupted, "interrupted before the first step");
     if (!rc)
         rc = prepare(t, o, stored);
     if (!rc && file)
@@ -740,8 +821,10 @@ static int run_all(struct options *o, struct training *t)
         rc = network_start_from(&t->net, o->weights);
     if (!rc && o->dry_run)
         app_say("dry run: nothing was trained or written");
-    else if (!rc && file && t->run.state.finished)
-        app_say("%s is finished: nothing to do", o->run_dir);
+    else if (!rc && file && finished(t))
+        app_say("%s is finished after %lld steps: nothing to do", file, (long long)step_of(t));
+    else if (!rc && app_interrupted)
+        rc = app_fail(128 + app_interrupted, "interrupted before the first step");
     else if (!rc)
         rc = begin(t, file);
     json_decref(stored);
@@ -779,6 +862,7 @@ int main(int argc, char **argv)
     network_free(&t.net);
     nn_dataset_free(t.data);
     json_decref(t.run.config);
+    free(t.last);
     nn_close(device);
     app_progress_end();
     return rc;

@@ -6,12 +6,16 @@
 
 #include "app.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <libgen.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define KEY_STATE "libnn.run.state"
 #define KEY_CONFIG "libnn.run.config"
@@ -25,10 +29,10 @@ static char *state_text(const struct run_state *s)
         (void)snprintf(text, 1024,
                        "epoch=%" PRId64 " position=%" PRId64 " loss=%a best=%a seen=%" PRId32 " best_epoch=%" PRId64
                        " bad=%" PRId64 " epochs=%" PRId64 " scale=%a plateau=%a plateau_bad=%" PRId64
-                       " started=%d finished=%d",
+                       " started=%d ended=%" PRId64,
                        s->epoch, s->position, s->loss_sum, s->stop.best, s->stop.seen, s->stop.best_epoch,
                        s->stop.bad_epochs, s->stop.epochs, s->plateau.scale, s->plateau.best, s->plateau.bad,
-                       s->plateau.started, s->finished);
+                       s->plateau.started, s->ended);
     return text;
 }
 
@@ -37,10 +41,10 @@ static bool state_read(struct run_state *s, const char *text)
     return text && sscanf(text,
                           "epoch=%" SCNd64 " position=%" SCNd64 " loss=%la best=%la seen=%" SCNd32
                           " best_epoch=%" SCNd64 " bad=%" SCNd64 " epochs=%" SCNd64 " scale=%la plateau=%la plateau_bad=%" SCNd64
-                          " started=%d finished=%d",
+                          " started=%d ended=%" SCNd64,
                           &s->epoch, &s->position, &s->loss_sum, &s->stop.best, &s->stop.seen, &s->stop.best_epoch,
                           &s->stop.bad_epochs, &s->stop.epochs, &s->plateau.scale, &s->plateau.best, &s->plateau.bad,
-                          &s->plateau.started, &s->finished) == 13;
+                          &s->plateau.started, &s->ended) == 13;
 }
 
 int run_save(struct run *r, const struct network *n, const nn_plan *plan)
@@ -52,7 +56,9 @@ int run_save(struct run *r, const struct network *n, const nn_plan *plan)
     int64_t count = 0;
     int rc = network_pairs(n, pairs, &count, 0.5);
 
-    if (!rc && config && state) {
+    if (!rc && (!config || !state))
+        rc = app_fail(APP_DEVICE, "cannot save the checkpoint: out of memory");
+    if (!rc) {
         int64_t own = count;
 
         pairs[own++] = (nn_pair){ KEY_CONFIG, config };
@@ -85,22 +91,25 @@ int run_save_best(struct run *r, struct network *n, nn_base role, double thresho
     return rc;
 }
 
-json_t *run_stored_config(const char *file)
+int run_stored_config(json_t **out, const char *file)
 {
     nn_safetensors *f;
     nn_message why;
-    json_t *config = NULL;
+    const char *text;
+    int rc = nn_safetensors_open(&f, file, NULL, &why);
 
-    if (nn_safetensors_open(&f, file, NULL, &why)) {
-        (void)app_fail(0, "%s", why.text);
-        return NULL;
-    }
-    if (nn_safetensors_metadata(f, KEY_CONFIG))
-        config = json_loads(nn_safetensors_metadata(f, KEY_CONFIG), JSON_REJECT_DUPLICATES, NULL);
-    if (!config)
-        (void)app_fail(0, "%s: not a checkpoint of a training run (no \"%s\" in its metadata)", file, KEY_CONFIG);
+    *out = NULL;
+    if (rc)
+        return app_fail(app_exit_code(rc), "%s", why.text);
+    text = nn_safetensors_metadata(f, KEY_CONFIG);
+    if (!text)
+        rc = app_fail(APP_DATA, "%s: not a checkpoint of a training run (no \"%s\" in its metadata)", file, KEY_CONFIG);
+    else if (nn_checkpoint_check(f, &why))
+        rc = app_fail(APP_DATA, "%s: %s", file, why.text);
+    else if (!(*out = json_loads(text, JSON_REJECT_DUPLICATES, NULL)))
+        rc = app_fail(APP_DATA, "%s: \"%s\" in its metadata is no JSON", file, KEY_CONFIG);
     nn_safetensors_free(f);
-    return config;
+    return rc;
 }
 
 /* Lists what differs between two configurations; the number of differences. */
@@ -124,6 +133,13 @@ static int differences(const json_t *now, const json_t *then)
         free(b);
         n++;
     }
+    json_object_foreach((json_t *)(uintptr_t)now, key, value)
+    {
+        if (!json_object_get(then, key)) {
+            app_say("  %s: absent in the checkpoint", key);
+            n++;
+        }
+    }
     return n;
 }
 
@@ -131,13 +147,13 @@ int run_resume(struct run *r, struct network *n, nn_plan *plan, const char *file
 {
     nn_early_stop stop = r->state.stop;
     nn_plateau plateau = r->state.plateau;
-    json_t *then = run_stored_config(file);
+    json_t *then;
     nn_safetensors *f;
     nn_message why;
-    int rc;
+    int rc = run_stored_config(&then, file);
 
-    if (!then)
-        return APP_DATA;
+    if (rc)
+        return rc;
     rc = differences(r->config, then) ? app_fail(APP_USAGE, "%s was made with other options or other data (above); "
                                                             "repeat those, or begin a new run with --weights",
                                                  file)
@@ -159,6 +175,133 @@ int run_resume(struct run *r, struct network *n, nn_plan *plan, const char *file
     r->state.plateau.factor = plateau.factor;
     r->state.plateau.patience = plateau.patience;
     return rc;
+}
+
+/* --------------------------------------------------------- the best weights and their predictions */
+
+static const char BEST[] = "best.safetensors", PREDICTIONS[] = "valid_predictions.csv";
+
+/* Where a file of the best lies while it is put aside. */
+static char *aside_of(const char *folder, const char *name)
+{
+    char tilde[64];
+
+    (void)snprintf(tilde, sizeof tilde, "%s~", name);
+    return app_join(folder, tilde);
+}
+
+static int put_aside(const char *folder, const char *name)
+{
+    char *path = app_join(folder, name), *aside = aside_of(folder, name);
+    int rc = APP_OK;
+
+    (void)unlink(aside);
+    /* A second name keeps the first in place; not every file system has that. */
+    if (app_exists(path) && link(path, aside) && rename(path, aside))
+        rc = app_fail(APP_IO, "%s: %s", aside, strerror(errno));
+    free(path);
+    free(aside);
+    return rc;
+}
+
+int run_put_best_aside(const struct run *r)
+{
+    int rc = put_aside(r->folder, BEST);
+
+    return rc ? rc : put_aside(r->folder, PREDICTIONS);
+}
+
+static int put_back(const char *folder, const char *name, bool wanted)
+{
+    char *path = app_join(folder, name), *aside = aside_of(folder, name);
+    int rc = APP_OK;
+
+    if (wanted && app_exists(aside) && rename(aside, path))
+        rc = app_fail(APP_IO, "%s: %s", aside, strerror(errno));
+    if (!wanted) {
+        (void)unlink(aside);
+        if (unlink(path) && errno != ENOENT)
+            rc = app_fail(APP_IO, "%s: %s", path, strerror(errno));
+    }
+    free(path);
+    free(aside);
+    return rc;
+}
+
+/* Copies a file into the run folder; there need be none. */
+static int bring(const struct run *r, const char *from, const char *name)
+{
+    char *to = app_join(r->folder, name);
+    char block[1 << 16];
+    size_t n;
+    int rc = APP_OK;
+    FILE *in = fopen(from, "rb"), *out = in ? fopen(to, "wb") : NULL;
+
+    if (in) {
+        while (out && (n = fread(block, 1, sizeof block, in)) && fwrite(block, 1, n, out) == n)
+            ;
+        if (!out || ferror(in) || ferror(out))
+            rc = app_fail(APP_IO, "%s: cannot copy it to %s: %s", from, to, strerror(errno));
+        if (out && fclose(out) && !rc)
+            rc = app_fail(APP_IO, "%s: %s", to, strerror(errno));
+        (void)fclose(in);
+    }
+    free(to);
+    return rc;
+}
+
+static int bring_along(const struct run *r, const char *from)
+{
+    const char *names[] = { "metrics.csv", BEST, PREDICTIONS };
+    int rc = APP_OK;
+
+    for (size_t i = 0; !rc && i < sizeof names / sizeof *names; i++) {
+        char *path = app_join(from, names[i]), *aside = aside_of(from, names[i]);
+
+        rc = bring(r, app_exists(aside) ? aside : path, names[i]);
+        free(path);
+        free(aside);
+    }
+    return rc;
+}
+
+/* Files that atomic replacing leaves behind when a process is killed. */
+static void remove_leftovers(const char *folder)
+{
+    static const char *const names[] = { "last.safetensors.tmp.", "best.safetensors.tmp." };
+    DIR *d = opendir(folder);
+    const struct dirent *e;
+
+    while (d && (e = readdir(d))) {
+        for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+            if (!strncmp(e->d_name, names[i], strlen(names[i]))) {
+                char *path = app_join(folder, e->d_name);
+
+                (void)unlink(path);
+                free(path);
+            }
+        }
+    }
+    if (d)
+        (void)closedir(d);
+}
+
+int run_restore(const struct run *r, const char *file)
+{
+    char *copy = strdup(file);
+    const char *folder = copy ? dirname(copy) : NULL;
+    struct stat a, b;
+    int rc = APP_OK;
+
+    if (!folder)
+        return app_fail(APP_DEVICE, "out of memory");
+    if (!stat(folder, &a) && !stat(r->folder, &b) && (a.st_dev != b.st_dev || a.st_ino != b.st_ino))
+        rc = bring_along(r, folder);
+    free(copy);
+    remove_leftovers(r->folder);
+    if (!rc)
+        rc = put_back(r->folder, BEST, r->state.stop.seen);
+    return rc ? rc : put_back(r->folder, PREDICTIONS, r->state.stop.seen);
 }
 
 /* ------------------------------------------------------------------- records */

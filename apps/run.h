@@ -3,6 +3,8 @@
  * The run folder of a training: what was asked for, what happened, and where it stands.
  *
  *     config.json  split.tsv  metrics.csv  valid_predictions.csv  events.jsonl  last.safetensors  best.safetensors
+ *
+ * and, after an end by --max-steps within an epoch, best.safetensors~ and valid_predictions.csv~ (see run_put_best_aside).
  */
 #ifndef APPS_RUN_H
 #define APPS_RUN_H
@@ -17,10 +19,11 @@ struct run_state {
     int64_t epoch;    /* being trained, from 0 */
     int64_t position; /* samples of it that are done */
     double loss_sum;  /* over them, of the training loss */
-    double seconds, waited; /* of this epoch's training so far; not part of the exact state */
+    double seconds, waited; /* of this process's part of the epoch, which began */
+    int64_t from;           /* at this position; not part of the exact state */
     nn_early_stop stop;
     nn_plateau plateau;
-    int finished;
+    int64_t ended; /* step within an epoch at which --max-steps ended the run, validated; 0: it did not */
 };
 
 struct run {
@@ -32,10 +35,18 @@ struct run {
 /* 0 or an exit code, as everywhere here. */
 int run_save(struct run *r, const struct network *n, const nn_plan *plan);
 int run_save_best(struct run *r, struct network *n, nn_base role, double threshold);
-/* Reads the state and compares the configuration; differences are listed and are an error. */
+/* Reads the state and compares the configuration; differences are listed and are an error. run.folder need
+ * not be the folder of `file`. */
 int run_resume(struct run *r, struct network *n, nn_plan *plan, const char *file);
-/* The stored configuration alone; NULL with the reason printed. */
-json_t *run_stored_config(const char *file);
+/* The stored configuration alone, of a checkpoint that is whole. */
+int run_stored_config(json_t **out, const char *file);
+
+/* A run that --max-steps ends within an epoch validates there, and what that finds may replace the best weights. A longer
+ * run would not have validated there: so that it can be had by resuming, the best of before is put aside. */
+int run_put_best_aside(const struct run *r);
+/* Readies the folder for going on from `file`: the best weights are again those of the state, records of the
+ * run come along from another folder, and what a killed process left half-written is removed. */
+int run_restore(const struct run *r, const char *file);
 
 /* One row of metrics.csv; rows of this or later epochs, left by an interrupted run, are replaced. */
 struct run_row {
