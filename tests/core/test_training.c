@@ -420,6 +420,37 @@ START_TEST(shared_arena)
 }
 END_TEST
 
+/* Packed weights are kept only where they are parameters: a weight that is an input may change. */
+START_TEST(weights_from_outside)
+{
+    nn_device *device;
+    nn_plan *plan;
+    nn_graph *g;
+    size_t bytes;
+    nn_real y[3];
+
+    ck_assert_int_eq(nn_open(&device, "cpu", NULL, NULL), NN_OK);
+    ck_assert_int_eq(nn_graph_new(&g, device, NULL, NN_EVAL), NN_OK);
+    (void)nn_observe(g, "y", nn_linear(g, nn_input(g, "x", NN_REAL, NN_SHAPE2(1, 2)),
+                                       nn_input(g, "w", NN_REAL, NN_SHAPE2(3, 2)), NULL));
+    ck_assert_msg(nn_compile(&plan, g, (nn_plan_opts){ 0 }) == NN_OK, "%s", nn_graph_error(g));
+    nn_graph_free(g);
+    for (int k = 1; k < 4; k++) {
+        nn_real *x = nn_host(plan, "x", &bytes), *w = nn_host(plan, "w", &bytes);
+
+        x[0] = x[1] = 1;
+        for (int i = 0; i < 6; i++)
+            w[i] = (nn_real)(k * i);
+        ck_assert_int_eq(nn_run(plan, NN_FORWARD), NN_OK);
+        ck_assert_int_eq(nn_read(plan, "y", NN_REAL, y, 3), NN_OK);
+        for (int i = 0; i < 3; i++)
+            ck_assert_double_eq((double)y[i], k * (4 * i + 1));
+    }
+    nn_plan_free(plan);
+    nn_close(device);
+}
+END_TEST
+
 /* Two models in one graph; a detached value; the gradient of an observed tensor. */
 START_TEST(two_models)
 {
@@ -560,6 +591,7 @@ int main(void)
     tcase_add_test(t, freezing);
     tcase_add_test(t, averaging);
     tcase_add_test(t, shared_arena);
+    tcase_add_test(t, weights_from_outside);
     tcase_add_test(t, two_models);
     tcase_add_loop_test(t, memory_runs_out_anywhere, 0, 2);
     suite_add_tcase(s, t);

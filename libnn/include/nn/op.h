@@ -86,10 +86,11 @@ struct nn_step {
     size_t scratch_bytes; /* shared by all tiles, undefined contents at the first phase */
     size_t lane_bytes;    /* private to whoever runs a tile; contents do not survive it */
     void *scratch;
-    /* Values made from parameters alone (packed weights): run before phase 0, into `derived`. In
-     * plans that cannot change the parameters they are made once and kept. */
+    /* Values made from attributes and the inputs of `reads` alone (packed weights): run before phase 0.
+     * Where those inputs are parameters that the plan cannot change they are made once and kept. */
     struct {
         size_t bytes;
+        uint32_t reads; /* NN_IN(i) */
         int64_t tiles;
         nn_tile *run;
         void *at;

@@ -132,13 +132,17 @@ static int collect_inputs(struct nni_compile *c)
     return NN_OK;
 }
 
-/* Derived values are kept where nobody can change the parameters they are made from. */
+/* Derived values are kept where nobody can change what they are made from. */
 static void choose_cached(nn_plan *p, bool keep)
 {
     for (int64_t i = 0; keep && i < p->steps; i++) {
         struct nni_planned *s = &p->step[i];
+        bool constant = s->derived_store >= 0;
 
-        if (s->derived_store >= 0) {
+        for (int k = 0; constant && k < NN_MAX_IN; k++)
+            if (s->step.derived.reads & NN_IN(k))
+                constant = s->step.in[k].base == NN_BASE_PARAM || s->step.in[k].base == NN_BASE_STATE;
+        if (constant) {
             s->derived_cached = true;
             p->store[s->derived_store].cache = true;
         }

@@ -29,8 +29,8 @@ static int need(nn_model *m, nn_base *role)
     if (*role == NN_BASE_NONE)
         *role = NN_BASE_PARAM;
     if (*role != NN_BASE_PARAM && *role != NN_BASE_EMA && !is_moment(*role))
-        return nni_fail(&m->message, NN_EINVAL, "role %d is neither the parameters nor their average nor a moment",
-                        (int)*role);
+        return nni_fail(&m->message, NN_EINVAL,
+                        "role %d is neither the parameters nor their average nor a moment", (int)*role);
     rc = nn_model_need(m, *role);
     return rc || *role != NN_BASE_EMA ? rc : nn_model_need(m, NN_BASE_STATE_EMA);
 }
@@ -91,8 +91,8 @@ static int load_segment(struct load *l, const nn_segment *s)
     if (!fits(s, e)) {
         count(l, NN_LOAD_MISFIT, s->name);
         if (l->report.misfit == 1)
-            (void)nni_fail(&l->first[NN_LOAD_MISFIT], 0, "%.80s: %s %s in the file, %s %s in the model", s->name,
-                           e->dtype, nni_shape_text(e->shape, &a), nn_dtype_name(s->type),
+            (void)nni_fail(&l->first[NN_LOAD_MISFIT], 0, "%.80s: %s %s in the file, %s %s in the model",
+                           s->name, e->dtype, nni_shape_text(e->shape, &a), nn_dtype_name(s->type),
                            nni_shape_text(s->shape, &b));
         return NN_OK;
     }
@@ -114,7 +114,8 @@ static int find_unexpected(struct load *l)
         if (!own)
             return nni_fail(&l->model->message, NN_ENOMEM, "%s: no memory to look it up", name);
         s = nn_model_find(l->model, own);
-        if ((!s || base_of(s, l->opts.role) == NN_BASE_NONE) && !(l->opts.skip && nn_match(l->opts.skip, own)))
+        if ((!s || base_of(s, l->opts.role) == NN_BASE_NONE) &&
+            !(l->opts.skip && nn_match(l->opts.skip, own)))
             count(l, NN_LOAD_UNEXPECTED, name);
     }
     return NN_OK;
@@ -130,13 +131,15 @@ static int complain(struct load *l)
         if (n[i])
             (void)nni_fail(&part[i], 0, " %lld %s (%.100s)", (long long)n[i], what[i],
                            l->first[NN_LOAD_MISSING + i].text);
-    return nni_fail(&l->model->message, NN_EFORMAT,
-                    "weights do not fit the model, which is unchanged:%s%s%s; choose the matching network, skip "
-                    "names, or load partially",
-                    part[0].text, part[1].text, part[2].text);
+    return nni_fail(
+        &l->model->message, NN_EFORMAT,
+        "weights do not fit the model, which is unchanged:%s%s%s; choose the matching network, skip "
+        "names, or load partially",
+        part[0].text, part[1].text, part[2].text);
 }
 
-int nn_model_load_from(nn_model *m, const nn_safetensors *file, const nn_load_opts *opts, nn_load_report *report)
+int nn_model_load_from(nn_model *m, const nn_safetensors *file, const nn_load_opts *opts,
+                       nn_load_report *report)
 {
     struct load l = { .model = m, .file = file };
     int rc;

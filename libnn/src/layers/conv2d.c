@@ -20,10 +20,11 @@ nn_tensor *nn_layer_conv2d(nn_graph *g, const char *name, nn_tensor *x, nn_conv2
     if (!x)
         return NULL;
     if (opts.out < 1 || opts.k < 1 || groups < 1 || in % groups || opts.out % groups)
-        return nn_graph_fail(g, NN_ESHAPE,
-                             "convolution '%s': %lld groups do not divide %lld input and %lld output channels, "
-                             "or the kernel size %lld is not positive",
-                             name, (long long)groups, (long long)in, (long long)opts.out, (long long)opts.k);
+        return nn_graph_fail(
+            g, NN_ESHAPE,
+            "convolution '%s': %lld groups do not divide %lld input and %lld output channels, "
+            "or the kernel size %lld is not positive",
+            name, (long long)groups, (long long)in, (long long)opts.out, (long long)opts.k);
     fan_in = (double)(in / groups * opts.k * opts.k);
     fan_out = (double)(opts.out * opts.k * opts.k);
     init = (nn_init){ .kind = NN_INIT_NORMAL, .a = sqrt(2 / fan_out) };

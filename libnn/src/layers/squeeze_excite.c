@@ -10,15 +10,16 @@
 
 nn_tensor *nn_layer_squeeze_excite(nn_graph *g, const char *name, nn_tensor *x, int64_t squeeze)
 {
-    int64_t channels = nn_dim(x, -1);
+    nn_conv2d_opts fc1 = { .out = squeeze, .k = 1, .bias = 1 };
+    nn_conv2d_opts fc2 = { .out = nn_dim(x, -1), .k = 1, .bias = 1 };
     nn_tensor *gate;
 
     if (!x)
         return NULL;
     nn_push(g, name);
     gate = nn_global_avg_pool(g, x);
-    gate = nn_silu(g, nn_layer_conv2d(g, "fc1", gate, (nn_conv2d_opts){ .out = squeeze, .k = 1, .bias = 1 }));
-    gate = nn_sigmoid(g, nn_layer_conv2d(g, "fc2", gate, (nn_conv2d_opts){ .out = channels, .k = 1, .bias = 1 }));
+    gate = nn_silu(g, nn_layer_conv2d(g, "fc1", gate, fc1));
+    gate = nn_sigmoid(g, nn_layer_conv2d(g, "fc2", gate, fc2));
     x = nn_mul(g, x, gate);
     nn_pop(g);
     return x;

@@ -138,6 +138,7 @@ int nni_conv1x1_forward(nn_step *s)
     s->derived.bytes = g.packed_bytes;
     s->derived.tiles = g.panels;
     s->derived.run = pack_forward;
+    s->derived.reads = NN_IN(WEIGHT);
     if (g.staged)
         nn_phase(s, g.row_tiles, stage_forward);
     nn_phase(s, nni_gemm_tiles(&g), forward_tile);
@@ -381,6 +382,7 @@ int nni_conv1x1_backward(nn_step *s)
         s->derived.bytes = w.ds.packed_bytes;
         s->derived.tiles = w.ds.panels;
         s->derived.run = pack_backward;
+        s->derived.reads = NN_IN(WEIGHT);
     }
     nn_phase(s, w.ds_tiles + w.dw_tiles + w.bias_tiles, backward_tile);
     merges = w.channel_merges + w.gate_merges + w.dw_merges + (w.bias_tiles > 0);

@@ -200,6 +200,7 @@ static int forward(nn_step *s)
     s->derived.bytes = (size_t)v.g.groups * g.packed_bytes;
     s->derived.tiles = v.g.groups * g.panels;
     s->derived.run = pack_forward;
+    s->derived.reads = NN_IN(WEIGHT);
     nn_phase(s, v.g.groups * nni_gemm_tiles(&g), forward_tile);
     if (nni_wants_moments(s))
         nn_phase(s, nni_output_merge_tiles(s), merge_forward);
@@ -352,6 +353,7 @@ static int backward(nn_step *s)
         s->derived.bytes = (size_t)v.g.groups * w.dx.packed_bytes;
         s->derived.tiles = v.g.groups * w.dx.panels;
         s->derived.run = pack_backward;
+        s->derived.reads = NN_IN(WEIGHT);
     }
     nn_phase(s, w.dx_tiles + w.dw_tiles + w.bias_tiles, backward_tile);
     if (w.wants_dw || w.bias_tiles)

@@ -94,6 +94,7 @@ static void derive(nn_step *s, const struct nni_depthwise *d, nn_tile *run)
     s->derived.bytes = (size_t)nni_depthwise_packed(d) * sizeof(nn_real);
     s->derived.tiles = d->blocks;
     s->derived.run = run;
+    s->derived.reads = NN_IN(1);
 }
 
 /* ---------------------------------------------------------------- forward */

@@ -90,6 +90,7 @@ static int forward(nn_step *s)
     s->derived.bytes = (size_t)packed(&d) * sizeof(nn_real);
     s->derived.tiles = d.blocks;
     s->derived.run = pack_forward;
+    s->derived.reads = NN_IN(EXPAND) | NN_IN(WEIGHT);
     s->lane_bytes = nni_depthwise_lane(&d, false);
     s->flops = flops(s, &d, 1, 1);
     nn_phase(s, nni_depthwise_tiles(&d), forward_tile);
@@ -253,6 +254,7 @@ static int backward(nn_step *s)
     s->derived.bytes = nni_padded((size_t)packed(&w.d) * sizeof(nn_real)) + w.dx.packed_bytes;
     s->derived.tiles = w.d.blocks + w.dx.panels;
     s->derived.run = pack_backward;
+    s->derived.reads = NN_IN(EXPAND) | NN_IN(WEIGHT);
     s->scratch_bytes = w.bytes;
     s->lane_bytes =
         nni_max_size(nni_depthwise_lane(&w.d, true), nni_max_size(w.dx.lane_bytes, w.dw.lane_bytes));

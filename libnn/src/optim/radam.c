@@ -68,8 +68,8 @@ static void update(const nn_optim *self, const nn_update *u)
     int64_t i = 0;
 
     if (adapt)
-        step *= sqrt(correction2) *
-                sqrt((rho - 4) * (rho - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho));
+        step *=
+            sqrt(correction2) * sqrt((rho - 4) * (rho - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho));
     k.step = (nn_real)step;
     if (adapt) {
         for (; i + NNI_UPDATE_BLOCK <= u->count; i += NNI_UPDATE_BLOCK)

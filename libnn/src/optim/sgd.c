@@ -19,7 +19,8 @@ struct numbers {
     nn_real factor, decay, rate, keep, fresh, ahead, now;
 };
 
-static inline void plain(const struct numbers *k, nn_real *restrict param, const nn_real *restrict grad, int64_t count)
+static inline void plain(const struct numbers *k, nn_real *restrict param, const nn_real *restrict grad,
+                         int64_t count)
 {
     for (int64_t i = 0; i < count; i++)
         param[i] -= k->rate * (grad[i] * k->factor + k->decay * param[i]);
@@ -65,9 +66,11 @@ static void update(const nn_optim *self, const nn_update *u)
 
 nn_optim nn_sgd(nn_sgd_opts opts)
 {
-    return (nn_optim){ .name = "sgd",
-                       .moments = opts.momentum != 0,
-                       .update = update,
-                       .decay = opts.decay,
-                       .p = { [MOMENTUM] = opts.momentum, [DAMPENING] = opts.dampening, [NESTEROV] = opts.nesterov } };
+    return (nn_optim){
+        .name = "sgd",
+        .moments = opts.momentum != 0,
+        .update = update,
+        .decay = opts.decay,
+        .p = { [MOMENTUM] = opts.momentum, [DAMPENING] = opts.dampening, [NESTEROV] = opts.nesterov }
+    };
 }
