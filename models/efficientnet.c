@@ -73,12 +73,8 @@ static int64_t blocks_of(const efficientnet_config *c, int stage)
     return (int64_t)ceil((double)stages[stage].blocks * c->depth);
 }
 
-static nn_tensor *activation(nn_graph *g, const efficientnet_config *c, nn_tensor *x)
-{
-    return c->lite ? nn_relu6(g, x) : nn_silu(g, x);
-}
-
-static nn_tensor *conv_bn(nn_graph *g, const efficientnet_config *c, int index, nn_tensor *x, nn_conv2d_opts conv)
+static nn_tensor *conv_bn(nn_graph *g, const efficientnet_config *c, int index, nn_tensor *x,
+                          nn_conv2d_opts conv)
 {
     conv.padding = c->lite ? NN_PAD_SAME : NN_PAD_AUTO;
     nn_pushi(g, index);
@@ -86,6 +82,13 @@ static nn_tensor *conv_bn(nn_graph *g, const efficientnet_config *c, int index, 
     x = nn_layer_batchnorm(g, "1", x, (nn_batchnorm_opts){ .eps = c->eps, .momentum = c->momentum });
     nn_pop(g);
     return x;
+}
+
+static nn_tensor *conv_bn_act(nn_graph *g, const efficientnet_config *c, int index, nn_tensor *x,
+                              nn_conv2d_opts conv)
+{
+    x = conv_bn(g, c, index, x, conv);
+    return c->lite ? nn_relu6(g, x) : nn_silu(g, x);
 }
 
 /* Expand, filter each channel by itself, weigh the channels, project; what comes in is added where
@@ -98,17 +101,19 @@ struct block {
 static nn_tensor *mbconv(nn_graph *g, const efficientnet_config *c, nn_tensor *x, const struct block *b)
 {
     int64_t in = nn_dim(x, 3), mid = in * b->expand;
+    nn_conv2d_opts expand = { .out = mid, .k = 1 };
+    nn_conv2d_opts filter = { .out = mid, .k = b->k, .stride = b->stride, .groups = mid };
+    nn_conv2d_opts project = { .out = b->out, .k = 1 };
     nn_tensor *y = x;
     int n = 0;
 
     nn_push(g, "block");
     if (mid != in)
-        y = activation(g, c, conv_bn(g, c, n++, y, (nn_conv2d_opts){ .out = mid, .k = 1 }));
-    y = activation(g, c, conv_bn(g, c, n++, y,
-                                 (nn_conv2d_opts){ .out = mid, .k = b->k, .stride = b->stride, .groups = mid }));
+        y = conv_bn_act(g, c, n++, y, expand);
+    y = conv_bn_act(g, c, n++, y, filter);
     if (!c->lite)
         y = nn_layer_squeeze_excite(g, nn_namei(g, n++), y, in < 4 ? 1 : in / 4);
-    y = conv_bn(g, c, n, y, (nn_conv2d_opts){ .out = b->out, .k = 1 });
+    y = conv_bn(g, c, n, y, project);
     nn_pop(g);
 
     if (b->stride == 1 && in == b->out) {
@@ -130,11 +135,12 @@ static nn_tensor *features(nn_graph *g, nn_tensor *x, const efficientnet_config 
         all += blocks_of(c, s);
 
     nn_push(g, "features");
-    x = activation(g, c, conv_bn(g, c, 0, x, (nn_conv2d_opts){ .out = stem, .k = 3, .stride = 2 }));
+    x = conv_bn_act(g, c, 0, x, (nn_conv2d_opts){ .out = stem, .k = 3, .stride = 2 });
     for (int s = 0; s < STAGES; s++) {
-        struct block b = {
-            .expand = stages[s].expand, .k = stages[s].k, .stride = stages[s].stride, .out = widened(c, stages[s].out)
-        };
+        struct block b = { .expand = stages[s].expand,
+                           .k = stages[s].k,
+                           .stride = stages[s].stride,
+                           .out = widened(c, stages[s].out) };
 
         nn_pushi(g, s + 1);
         for (int64_t i = 0; i < blocks_of(c, s); i++) {
@@ -146,7 +152,7 @@ static nn_tensor *features(nn_graph *g, nn_tensor *x, const efficientnet_config 
         }
         nn_pop(g);
     }
-    x = activation(g, c, conv_bn(g, c, STAGES + 1, x, (nn_conv2d_opts){ .out = head, .k = 1 }));
+    x = conv_bn_act(g, c, STAGES + 1, x, (nn_conv2d_opts){ .out = head, .k = 1 });
     nn_pop(g);
     return x;
 }

@@ -22,15 +22,15 @@ extern "C" {
 
 typedef struct efficientnet_config {
     const char *name;
-    double width, depth;   /* multipliers of B0's channels and blocks */
-    double dropout;        /* before the classifier */
-    double drop_path;      /* stochastic depth: block i of n is left out with probability drop_path*i/n */
-    double eps, momentum;  /* of the batch norms */
-    int64_t resolution;    /* height and width of the images that the network was designed for */
-    int64_t classes;       /* number of logits */
-    int lite;              /* ReLU6, no squeeze-and-excite, TensorFlow's padding, stem and head not widened */
-    int64_t backbone;      /* nonzero: the network, with so many outputs, is called "backbone" and feeds one
-                              more dropout and linear layer, "classifier" */
+    double width, depth;  /* multipliers of B0's channels and blocks */
+    double dropout;       /* before the classifier */
+    double drop_path;     /* stochastic depth: block i of n is left out with probability drop_path*i/n */
+    double eps, momentum; /* of the batch norms */
+    int64_t resolution;   /* height and width of the images that the network was designed for */
+    int64_t classes;      /* number of logits */
+    int lite;             /* ReLU6, no squeeze-and-excite, TensorFlow's padding, stem and head not widened */
+    int64_t backbone;     /* nonzero: the network, with so many outputs, is called "backbone" and feeds one
+                             more dropout and linear layer, "classifier" */
 } efficientnet_config;
 
 /* image [N,H,W,3], normalised -> logits [N,classes]; dropout and stochastic depth only in a

@@ -61,7 +61,8 @@ static int same(nn_model *a, const char *an, nn_model *b, const char *bn)
     return !memcmp(x, y, sizeof x);
 }
 
-static void expect_report(int64_t loaded, int64_t skipped, int64_t missing, int64_t unexpected, int64_t misfit)
+static void expect_report(int64_t loaded, int64_t skipped, int64_t missing, int64_t unexpected,
+                          int64_t misfit)
 {
     ck_assert_int_eq(r.loaded, loaded);
     ck_assert_int_eq(r.skipped, skipped);
@@ -175,7 +176,8 @@ START_TEST(partial_and_skip)
     ck_assert_int_eq(nn_model_read(m, "features.weight", NN_BASE_PARAM, NN_F32, x), NN_OK);
     ck_assert_mem_eq(x, ones, sizeof x);
     ck_assert(same(m, "classifier.weight", before, "classifier.weight"));
-    ck_assert_msg(!nn_model_load(m, path, &(nn_load_opts){ .skip = "classifier.*" }, &r), "%s", nn_model_error(m));
+    ck_assert_msg(!nn_model_load(m, path, &(nn_load_opts){ .skip = "classifier.*" }, &r), "%s",
+                  nn_model_error(m));
     expect_report(3, 1, 0, 0, 0);
     ck_assert(same(m, "classifier.weight", before, "classifier.weight"));
     nn_model_free(before);
@@ -189,11 +191,13 @@ START_TEST(prefixes)
     ck_assert_int_eq(nn_model_save(m, path, 0, NULL, 0), NN_OK);
     ck_assert_int_eq(nn_model_load(n, path, NULL, &r), NN_EFORMAT);
     expect_report(0, 0, 4, 4, 0);
-    ck_assert_msg(!nn_model_load(n, path, &(nn_load_opts){ .into = "backbone." }, &r), "%s", nn_model_error(n));
+    ck_assert_msg(!nn_model_load(n, path, &(nn_load_opts){ .into = "backbone." }, &r), "%s",
+                  nn_model_error(n));
     expect_report(4, 0, 0, 0, 0);
     ck_assert(same(m, "features.weight", n, "backbone.features.weight"));
     ck_assert_int_eq(nn_model_save(n, path, 0, NULL, 0), NN_OK);
-    ck_assert_msg(!nn_model_load(back, path, &(nn_load_opts){ .from = "backbone." }, &r), "%s", nn_model_error(back));
+    ck_assert_msg(!nn_model_load(back, path, &(nn_load_opts){ .from = "backbone." }, &r), "%s",
+                  nn_model_error(back));
     ck_assert(same(m, "classifier.weight", back, "classifier.weight"));
     nn_model_free(n);
     nn_model_free(back);
@@ -208,13 +212,15 @@ START_TEST(roles)
     ck_assert_int_eq(nn_model_need(m, NN_BASE_MOMENT1), NN_OK);
     ck_assert_int_eq(nn_model_write(m, "features.weight", NN_BASE_MOMENT1, NN_F32, ones), NN_OK);
     ck_assert_int_eq(nn_model_save(m, path, NN_BASE_MOMENT1, NULL, 0), NN_OK);
-    ck_assert_msg(!nn_model_load(n, path, &(nn_load_opts){ .role = NN_BASE_MOMENT1 }, &r), "%s", nn_model_error(n));
+    ck_assert_msg(!nn_model_load(n, path, &(nn_load_opts){ .role = NN_BASE_MOMENT1 }, &r), "%s",
+                  nn_model_error(n));
     expect_report(2, 0, 0, 0, 0);
     ck_assert_int_eq(nn_model_read(n, "features.weight", NN_BASE_MOMENT1, NN_REAL, ema), NN_OK);
     ck_assert(ema[0] == 1);
 
     ck_assert_int_eq(nn_model_save(m, path, 0, NULL, 0), NN_OK);
-    ck_assert_msg(!nn_model_load(n, path, &(nn_load_opts){ .role = NN_BASE_EMA }, &r), "%s", nn_model_error(n));
+    ck_assert_msg(!nn_model_load(n, path, &(nn_load_opts){ .role = NN_BASE_EMA }, &r), "%s",
+                  nn_model_error(n));
     expect_report(4, 0, 0, 0, 0);
     ck_assert_int_eq(nn_model_read(n, "features.weight", NN_BASE_EMA, NN_REAL, ema), NN_OK);
     ck_assert_int_eq(nn_model_read(m, "features.weight", NN_BASE_PARAM, NN_REAL, raw), NN_OK);
@@ -238,7 +244,8 @@ START_TEST(every_name_is_told)
     char payload[] = "payload";
 
     write_fault(&faults[1]);
-    ck_assert_int_eq(nn_model_load(m, path, &(nn_load_opts){ .each = tell, .payload = payload }, NULL), NN_EFORMAT);
+    ck_assert_int_eq(nn_model_load(m, path, &(nn_load_opts){ .each = tell, .payload = payload }, NULL),
+                     NN_EFORMAT);
     ck_assert(told[NN_LOAD_DONE] == 3 && told[NN_LOAD_MISSING] == 1 && told[NN_LOAD_UNEXPECTED] == 1);
 }
 END_TEST

@@ -74,8 +74,8 @@ static void expect_uniform(const char *name, double bound)
     struct moments r = moments_of(name);
     double error = 5 / sqrt((double)r.count);
 
-    ck_assert_msg(r.most <= bound && r.most > bound * (1 - error), "%s: largest value %g of bound %g", name, r.most,
-                  bound);
+    ck_assert_msg(r.most <= bound && r.most > bound * (1 - error), "%s: largest value %g of bound %g", name,
+                  r.most, bound);
     ck_assert_msg(fabs(r.deviation / bound * sqrt(3) - 1) < error && fabs(r.mean) < error * bound,
                   "%s: mean %g, deviation %g, bound %g", name, r.mean, r.deviation, bound);
 }
@@ -84,7 +84,8 @@ static void expect_constant(const char *name, double value)
 {
     struct moments r = moments_of(name);
 
-    ck_assert_msg(r.mean == value && r.deviation == 0, "%s: mean %g, deviation %g", name, r.mean, r.deviation);
+    ck_assert_msg(r.mean == value && r.deviation == 0, "%s: mean %g, deviation %g", name, r.mean,
+                  r.deviation);
 }
 
 static void expect_entries(const char *const *name, int64_t count)
@@ -121,7 +122,8 @@ END_TEST
 
 START_TEST(linear)
 {
-    static const char *const names[] = { "head.weight", "head.bias", "bare.weight", "bare.bias", "none.weight" };
+    static const char *const names[] = { "head.weight", "head.bias", "bare.weight", "bare.bias",
+                                         "none.weight" };
     nn_tensor *x = nn_input(g, "x", NN_REAL, NN_SHAPE2(3, 70));
 
     x = nn_layer_linear(g, "head", x, (nn_linear_opts){ .out = 300 });
@@ -161,13 +163,15 @@ static double value(int64_t i) { return 3 * sin(1.7 * (double)i) + (double)(i % 
 /* One forward run of a batch norm recorded in `mode` within the training graph. */
 static void run_batchnorm(nn_mode mode, nn_real *y)
 {
-    static const double gamma[C] = { 2, 0.5, 1 }, beta[C] = { 1, -1, 0 }, mean[C] = { 0.5, 1, -2 }, var[C] = { 4, 2, 1 };
+    static const double gamma[C] = { 2, 0.5, 1 }, beta[C] = { 1, -1, 0 }, mean[C] = { 0.5, 1, -2 },
+                        var[C] = { 4, 2, 1 };
     nn_tensor *x = input(N, H, W, C);
     nn_plan *plan;
     nn_real *in;
 
     (void)nn_use_mode(g, mode);
-    (void)nn_observe(g, "y", nn_layer_batchnorm(g, "n", x, (nn_batchnorm_opts){ .eps = 1e-3, .momentum = 0.25 }));
+    (void)nn_observe(g, "y",
+                     nn_layer_batchnorm(g, "n", x, (nn_batchnorm_opts){ .eps = 1e-3, .momentum = 0.25 }));
     ck_assert_msg(!nn_compile(&plan, g, (nn_plan_opts){ 0 }), "%s", nn_graph_error(g));
     ck_assert_int_eq(nn_model_write(m, "n.weight", NN_BASE_PARAM, NN_F64, gamma), NN_OK);
     ck_assert_int_eq(nn_model_write(m, "n.bias", NN_BASE_PARAM, NN_F64, beta), NN_OK);
@@ -183,7 +187,8 @@ static void run_batchnorm(nn_mode mode, nn_real *y)
 
 static void expect_batchnorm(nn_mode mode)
 {
-    static const double gamma[C] = { 2, 0.5, 1 }, beta[C] = { 1, -1, 0 }, mean[C] = { 0.5, 1, -2 }, var[C] = { 4, 2, 1 };
+    static const double gamma[C] = { 2, 0.5, 1 }, beta[C] = { 1, -1, 0 }, mean[C] = { 0.5, 1, -2 },
+                        var[C] = { 4, 2, 1 };
     nn_real y[ROWS * C];
     double tracked[C], spread[C];
     int64_t batches = -1;
@@ -205,8 +210,8 @@ static void expect_batchnorm(nn_mode mode)
         for (int64_t r = 0; r < ROWS; r++) {
             double want = gamma[c] * (value(r * C + c) - by_mean) / sqrt(by_var + 1e-3) + beta[c];
 
-            ck_assert_msg(fabs((double)y[r * C + c] - want) < 1e-5, "row %lld, channel %d: %g, not %g", (long long)r, c,
-                          (double)y[r * C + c], want);
+            ck_assert_msg(fabs((double)y[r * C + c] - want) < 1e-5, "row %lld, channel %d: %g, not %g",
+                          (long long)r, c, (double)y[r * C + c], want);
         }
         if (mode == NN_TRAIN) {
             ck_assert(fabs(tracked[c] - (0.75 * mean[c] + 0.25 * a)) < 1e-5);
@@ -274,9 +279,11 @@ START_TEST(mistakes_are_named)
     ck_assert_ptr_null(
         nn_layer_conv2d(g, "odd", input(1, 4, 4, 6), (nn_conv2d_opts){ .out = 8, .k = 3, .groups = 4 }));
     ck_assert_int_eq(nn_graph_status(g), NN_ESHAPE);
-    ck_assert_msg(strstr(nn_graph_error(g), "features") && strstr(nn_graph_error(g), "odd"), "%s", nn_graph_error(g));
+    ck_assert_msg(strstr(nn_graph_error(g), "features") && strstr(nn_graph_error(g), "odd"), "%s",
+                  nn_graph_error(g));
     ck_assert_ptr_null(nn_layer_linear(g, "later", input(1, 1, 1, 6), (nn_linear_opts){ .out = 8 }));
-    ck_assert_msg(strstr(nn_graph_error(g), "odd") != NULL, "the first failure is kept: %s", nn_graph_error(g));
+    ck_assert_msg(strstr(nn_graph_error(g), "odd") != NULL, "the first failure is kept: %s",
+                  nn_graph_error(g));
 }
 END_TEST
 

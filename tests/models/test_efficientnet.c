@@ -14,7 +14,10 @@
 
 static nn_device *device;
 
-static void open_device(void) { ck_assert_int_eq(nn_open(&device, "cpu", &(nn_device_options){ .threads = 2 }, NULL), NN_OK); }
+static void open_device(void)
+{
+    ck_assert_int_eq(nn_open(&device, "cpu", &(nn_device_options){ .threads = 2 }, NULL), NN_OK);
+}
 static void close_device(void) { nn_close(device); }
 
 /* Records `name` for images of `size` and returns its model; *logits gets the output's shape. */
@@ -171,8 +174,8 @@ START_TEST(one_step)
     ck_assert_int_eq(nn_graph_new(&g, device, m, NN_TRAIN), NN_OK);
     loss = efficientnet(g, nn_input(g, "image", NN_REAL, image), &c);
     loss = nn_cross_entropy(g, loss, nn_input(g, "target", NN_I32, NN_SHAPE1(4)), (nn_ce_opts){ 0 });
-    ck_assert_msg(!nn_compile(&plan, g, (nn_plan_opts){ .loss = loss, .optim = nn_sgd((nn_sgd_opts){ 0 }) }), "%s",
-                  nn_graph_error(g));
+    ck_assert_msg(!nn_compile(&plan, g, (nn_plan_opts){ .loss = loss, .optim = nn_sgd((nn_sgd_opts){ 0 }) }),
+                  "%s", nn_graph_error(g));
     nn_graph_free(g);
 
     x = nn_host(plan, "image", &bytes);
@@ -192,7 +195,8 @@ START_TEST(one_step)
         const char *at = (const char *)nn_model_buffer(m, s->base, NULL) + s->offset;
 
         if (s->base == NN_BASE_PARAM)
-            ck_assert_msg(memcmp(at, (const char *)before + s->offset, (size_t)s->count * sizeof(nn_real)) != 0,
+            ck_assert_msg(memcmp(at, (const char *)before + s->offset, (size_t)s->count * sizeof(nn_real)) !=
+                              0,
                           "%s did not change", s->name);
         else if (s->type == NN_I64)
             ck_assert_int_eq(*(const int64_t *)(const void *)at, 1);

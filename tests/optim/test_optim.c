@@ -19,7 +19,6 @@ static const int picked[] = { 0, 1, 15, 16, 31, 36 };
 static double gradient(int t, int i) { return sin(0.7 * t + 1.3 * i) + 0.2 * cos(i); }
 static double rate(int t) { return 1e-2 * (t < 4 ? t / 4.0 : 1.0); }
 
-
 static double ref_sgd(double p, double g, int t, double *b, const nn_sgd_opts *o)
 {
     g += o->decay * p;
@@ -61,16 +60,33 @@ static const struct test_case {
 } cases[] = {
     { .name = "sgd", .golden = golden_sgd, .family = SGD, .moments = 0 },
     { .name = "sgd", .golden = golden_sgd_momentum, .family = SGD, .moments = 1, .sgd = { .momentum = 0.9 } },
-    { .name = "sgd", .golden = golden_sgd_dampened, .family = SGD, .moments = 1, .sgd = { .momentum = 0.8, .dampening = 0.3, .decay = 0.1 } },
-    { .name = "sgd", .golden = golden_sgd_nesterov, .family = SGD, .moments = 1, .sgd = { .momentum = 0.9, .nesterov = 1, .decay = 0.05 } },
+    { .name = "sgd",
+      .golden = golden_sgd_dampened,
+      .family = SGD,
+      .moments = 1,
+      .sgd = { .momentum = 0.8, .dampening = 0.3, .decay = 0.1 } },
+    { .name = "sgd",
+      .golden = golden_sgd_nesterov,
+      .family = SGD,
+      .moments = 1,
+      .sgd = { .momentum = 0.9, .nesterov = 1, .decay = 0.05 } },
     { .name = "adam", .golden = golden_adam, .family = ADAM, .moments = 2 },
-    { .name = "adam", .golden = golden_adam_decay, .family = ADAM, .moments = 2,
+    { .name = "adam",
+      .golden = golden_adam_decay,
+      .family = ADAM,
+      .moments = 2,
       .adam = { .beta1 = 0.8, .beta2 = 0.95, .eps = 1e-2, .decay = 0.1 } },
     { .name = "adamw", .golden = golden_adamw, .family = ADAMW, .moments = 2, .adam = { .decay = 0.01 } },
-    { .name = "adamw", .golden = golden_adamw_eps, .family = ADAMW, .moments = 2,
+    { .name = "adamw",
+      .golden = golden_adamw_eps,
+      .family = ADAMW,
+      .moments = 2,
       .adam = { .beta1 = 0.8, .beta2 = 0.95, .eps = 1e-2, .decay = 0.5 } },
     { .name = "radam", .golden = golden_radam, .family = RADAM, .moments = 2 },
-    { .name = "radam", .golden = golden_radam_decay, .family = RADAM, .moments = 2,
+    { .name = "radam",
+      .golden = golden_radam_decay,
+      .family = RADAM,
+      .moments = 2,
       .adam = { .beta1 = 0.8, .beta2 = 0.95, .eps = 1e-2, .decay = 0.1 } },
 };
 enum { CASES = sizeof cases / sizeof *cases };
@@ -134,7 +150,7 @@ START_TEST(against_reference)
 
         for (int t = 1; t <= UPDATES; t++)
             want = c->family == SGD ? ref_sgd(want, gradient(t, i), t, b, &c->sgd)
-                                  : ref_adam(want, gradient(t, i), t, b, &a, c->family);
+                                    : ref_adam(want, gradient(t, i), t, b, &a, c->family);
         ck_assert_msg(fabs((double)p[i] - want) < tolerance, "%s, element %d: %.17g, not %.17g", c->name, i,
                       (double)p[i], want);
     }
@@ -148,8 +164,9 @@ START_TEST(against_torch)
 
     run(c, COUNT, 1, p, m);
     for (size_t k = 0; k < sizeof picked / sizeof *picked; k++)
-        ck_assert_msg(fabs((double)p[picked[k]] - c->golden[k]) < tolerance, "%s, element %d: %.17g, torch has %.17g",
-                      c->name, picked[k], (double)p[picked[k]], c->golden[k]);
+        ck_assert_msg(fabs((double)p[picked[k]] - c->golden[k]) < tolerance,
+                      "%s, element %d: %.17g, torch has %.17g", c->name, picked[k], (double)p[picked[k]],
+                      c->golden[k]);
 }
 END_TEST
 
@@ -190,7 +207,13 @@ START_TEST(rate_zero_keeps_weights)
 {
     nn_optim o = make(&cases[_i]);
     nn_real p[3] = { 1, -2, 3 }, before[3], grad[3] = { 1, 2, -3 }, m[2][3] = { { 0 } };
-    nn_update u = { .param = p, .grad = grad, .m1 = m[0], .m2 = m[1], .count = 3, .grad_factor = 1, .decay = o.decay,
+    nn_update u = { .param = p,
+                    .grad = grad,
+                    .m1 = m[0],
+                    .m2 = m[1],
+                    .count = 3,
+                    .grad_factor = 1,
+                    .decay = o.decay,
                     .t = 1 };
 
     memcpy(before, p, sizeof p);

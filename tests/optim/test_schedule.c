@@ -24,7 +24,8 @@ START_TEST(cosine)
 {
     ck_assert(nn_cosine(0, 0.1, 0.001, 10) == 0.1);
     ck_assert(near(nn_cosine(5, 0.1, 0.001, 10), 0.0505));
-    ck_assert(fabs(nn_cosine(3, 0.1, 0.001, 10) - 0.07959537) < 1e-8); /* CosineAnnealingLR(T_max=10, eta_min=0.001) */
+    ck_assert(fabs(nn_cosine(3, 0.1, 0.001, 10) - 0.07959537) <
+              1e-8); /* CosineAnnealingLR(T_max=10, eta_min=0.001) */
     ck_assert(nn_cosine(10, 0.1, 0.001, 10) == 0.001);
     ck_assert(nn_cosine(15, 0.1, 0.001, 10) == 0.001);
     ck_assert(nn_cosine(0, 0.1, 0.001, 0) == 0.001);

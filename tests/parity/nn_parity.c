@@ -56,7 +56,8 @@ static const nn_safetensors_entry *given(const char *name)
 
 static void fetch(const char *name, nn_dtype type, void *to, int64_t count)
 {
-    check(nn_safetensors_read(input, nn_safetensors_find(input, name), type, to, count, &why), name, why.text);
+    check(nn_safetensors_read(input, nn_safetensors_find(input, name), type, to, count, &why), name,
+          why.text);
 }
 
 /* A number of INPUT's "options", in the order in which the script wrote them. */
@@ -85,8 +86,8 @@ static void run_eval(nn_graph *g, nn_model *m, const char *network, const char *
     load(m, weights);
     fetch("image", NN_REAL, nn_host(plan, "image", NULL), given("image")->count);
     check(nn_run(plan, NN_FORWARD), network, nn_plan_error(plan));
-    check(nn_read(plan, "logits", NN_REAL, emit("", "logits", NN_REAL, shape), nn_shape_count(shape)), "logits",
-          nn_plan_error(plan));
+    check(nn_read(plan, "logits", NN_REAL, emit("", "logits", NN_REAL, shape), nn_shape_count(shape)),
+          "logits", nn_plan_error(plan));
     nn_plan_free(plan);
 }
 
@@ -106,20 +107,22 @@ static void emit_masks(nn_plan *plan, const nn_model *m, int k)
             continue;
         (void)snprintf(prefix, sizeof prefix, "mask.%d.", k);
         (void)snprintf(path, sizeof path, "%s/keep_mask", row[i].name);
-        check(nn_read(plan, path, NN_REAL, emit(prefix, row[i].name, NN_REAL, shape), nn_shape_count(shape)), path,
-              nn_plan_error(plan));
+        check(nn_read(plan, path, NN_REAL, emit(prefix, row[i].name, NN_REAL, shape), nn_shape_count(shape)),
+              path, nn_plan_error(plan));
     }
 }
 
 static void run_train(nn_graph *g, nn_model *m, const char *network, const char *weights, unsigned flags)
 {
-    nn_tensor *loss = efficientnet(g, nn_input(g, "image", NN_REAL, given("image.0")->shape), efficientnet_find(network));
+    nn_tensor *loss =
+        efficientnet(g, nn_input(g, "image", NN_REAL, given("image.0")->shape), efficientnet_find(network));
     nn_tensor *target = nn_input(g, "target", NN_I32, given("target")->shape);
     nn_plan *plan;
     char name[32];
 
     loss = nn_cross_entropy(g, loss, target, (nn_ce_opts){ 0 });
-    check(nn_compile(&plan, g, (nn_plan_opts){ .loss = loss, .seed = 7, .flags = flags }), network, nn_graph_error(g));
+    check(nn_compile(&plan, g, (nn_plan_opts){ .loss = loss, .seed = 7, .flags = flags }), network,
+          nn_graph_error(g));
     load(m, weights);
     fetch("target", NN_I32, nn_host(plan, "target", NULL), given("target")->count);
     for (int k = 0; (void)snprintf(name, sizeof name, "image.%d", k), given(name); k++) {
@@ -133,7 +136,8 @@ static void run_train(nn_graph *g, nn_model *m, const char *network, const char 
             const nn_segment *s = nn_model_segment(m, i);
 
             if (s->base == NN_BASE_PARAM)
-                check(nn_model_read(m, s->name, NN_BASE_GRAD, NN_REAL, emit("grad.", s->name, NN_REAL, s->shape)),
+                check(nn_model_read(m, s->name, NN_BASE_GRAD, NN_REAL,
+                                    emit("grad.", s->name, NN_REAL, s->shape)),
                       s->name, nn_model_error(m));
         }
     }
@@ -141,8 +145,9 @@ static void run_train(nn_graph *g, nn_model *m, const char *network, const char 
         const nn_segment *s = nn_model_segment(m, i);
 
         if (s->base == NN_BASE_STATE)
-            check(nn_model_read(m, s->name, NN_BASE_STATE, s->type, emit("state.", s->name, s->type, s->shape)), s->name,
-                  nn_model_error(m));
+            check(
+                nn_model_read(m, s->name, NN_BASE_STATE, s->type, emit("state.", s->name, s->type, s->shape)),
+                s->name, nn_model_error(m));
     }
     nn_plan_free(plan);
 }
@@ -174,12 +179,14 @@ static void run_optim(nn_graph *g, nn_model *m, const char *name, const char *we
 {
     int64_t steps = (int64_t)option(0), warmup = (int64_t)option(1), count;
     nn_tensor *z = small_network(g, nn_input(g, "image", NN_REAL, given("image")->shape));
-    nn_tensor *loss = nn_cross_entropy(g, z, nn_input(g, "target", NN_I32, given("target")->shape), (nn_ce_opts){ 0 });
+    nn_tensor *loss =
+        nn_cross_entropy(g, z, nn_input(g, "target", NN_I32, given("target")->shape), (nn_ce_opts){ 0 });
     nn_real *params;
     double *rate;
     nn_plan *plan;
 
-    check(nn_compile(&plan, g, (nn_plan_opts){ .loss = loss, .optim = optimizer(name) }), name, nn_graph_error(g));
+    check(nn_compile(&plan, g, (nn_plan_opts){ .loss = loss, .optim = optimizer(name) }), name,
+          nn_graph_error(g));
     load(m, weights);
     count = nn_model_parameters(m);
     rate = emit("", "rate", NN_F64, NN_SHAPE1(steps));
