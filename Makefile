@@ -5,6 +5,7 @@
 # make check ONLY='ops io'   tests of some areas
 # make parity          comparison with PyTorch, Pillow, OpenCV (builds a virtual environment)
 # make bench           each op on the shapes of real networks, then whole networks
+# make bench-rivals    whole networks against PyTorch, in turns (uses the environment of make parity); ARGS for compare.py
 # make install         library, headers and programs below PREFIX
 # make REAL=double     the variant whose arithmetic is double (gradient checks)
 # make SAN=address,undefined | SAN=thread      sanitizer variants
@@ -61,7 +62,7 @@ checked  := $(if $(ONLY),$(filter $(foreach a,$(ONLY),$B/tests/$a $B/tests/$a/%)
 twin     := $(if $(SAN)$(filter double,$(REAL)),,$(if $(filter build,$B),$B/double,$B-double))
 twinned  := $(if $(twin),$(patsubst $B/%,$(twin)/%,$(filter $(foreach a,core ops optim,$B/tests/$a/%),$(checked))))
 
-.PHONY: all check check-twin tests apps parity bench clean format format-check install
+.PHONY: all check check-twin tests apps parity bench bench-rivals clean format format-check install
 .SECONDARY:
 all: $B/libnn.a $B/libmodels.a $(apps)
 apps: $(apps)
@@ -130,6 +131,9 @@ check-twin:
 bench: $(filter $B/tests/ops/%,$(tests)) $B/apps/nn_bench
 	@for t in $(filter $B/tests/ops/%,$(tests)); do $$t --bench || exit 1; done
 	@for what in train infer; do $B/apps/nn_bench $$what --model efficientnet_b0 --profile || exit 1; done
+
+bench-rivals:
+	@MAKE="$(MAKE)" PYTHON="$(PYTHON)" benchmarks/run.sh $(ARGS)
 
 parity:
 	@MAKE="$(MAKE)" PYTHON="$(PYTHON)" tests/parity/run.sh

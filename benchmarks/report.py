@@ -1,0 +1,145 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Writes docs/performance.md from what compare.py and compare_faces.py measured: every number comes from their files.
+
+usage: report.py [FILE...] [--output FILE]
+
+Without FILE, all of benchmarks/results/*.json. `--output -` prints.
+"""
+import argparse
+import json
+import pathlib
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+HEAD = """# Performance
+
+Written by `benchmarks/report.py` from the files in `benchmarks/results/`; do not edit. `make bench-rivals` measures anew,
+`benchmarks/faces/compare_faces.py` repeats the comparison of learning.
+"""
+
+SPEED = """Each contender runs in a process of its own, and processes alternate: every round starts all of them once, each warms up
+and then measures its steps ({runs}). Time is the median of the rounds' medians, in brackets the lowest and highest. A round
+counts if other programs used at most {limit} of the machine; wanted: {rounds} such rounds. The ratio is the rival's
+time over libnn's, above 1 where libnn is faster, with the range of the single rounds. Training is a whole step: forward,
+cross entropy, backward, AdamW. Weights and images are random. libnn's time includes the normalisation of byte images,
+which PyTorch gets as floats. First step: from the start of the process to the end of its first step. Peak memory is the
+resident set.
+"""
+
+NOISY = """(*) Other programs disturbed too many rounds, so all rounds were used: the times are not to be relied upon,
+and no ratio is given.
+"""
+
+LEARNING = """Both train from random weights with one recipe on the same images; the random numbers differ, so the means are what can be
+compared. The score is the macro F1 on the validation images, in the epoch with the lowest validation loss; in brackets the
+highest of any epoch.
+"""
+
+
+def table(head, rows, right=()):
+    """A table in Markdown; `right` are the columns aligned to the right."""
+    yield "| " + " | ".join(head) + " |"
+    yield "| " + " | ".join("--:" if i in right else "---" for i in range(len(head))) + " |"
+    for row in rows:
+        yield "| " + " | ".join(row) + " |"
+    yield ""
+
+
+def milliseconds(s):
+    return f"{s * 1e3:.0f}" if s >= 1 else f"{s * 1e3:.1f}"
+
+
+def spread(values, form):
+    return f"{form(values[0])} ({form(values[1])} .. {form(values[2])})"
+
+
+def where(report):
+    m = report["machine"]
+    versions = ", ".join(f"{k} {v}" for k, v in sorted(report["versions"].items()))
+    yield (f"{m['cpu']} ({', '.join(m['vector_flags']) or 'no vector extensions known here'}), {report['threads']} threads of "
+           f"{m['cores']} processors, {m['memory_bytes'] / 2**30:.0f} GiB, Linux {m['kernel']}; {versions}"
+           + (f", sources {m['commit']}" if m["commit"] else "") + f"; {m['date'][:10]}.")
+    yield ""
+
+
+def speed_rows(cases):
+    for case in cases:
+        name = f"{case['model']}, batch {case['batch_size']}, {case['image_size']} px" + (" (*)" if case["noisy"] else "")
+        for c in case["contenders"]:
+            if "error" in c:
+                continue
+            s, ratio = c["summary"], "-"
+            if "ratio" in c and not case["noisy"]:
+                r = c["ratio"]
+                ratio = spread((r["of_medians"], r["lowest"], r["highest"]), "{:.2f}".format)
+            yield [name, c["name"], c["precision"],
+                   spread((s["median_s"], s["lowest_median_s"], s["highest_median_s"]), milliseconds),
+                   f"{s['images_per_second']:.2f}", ratio, f"{s['first_step_s']:.2f}", f"{s['peak_rss_bytes'] / 1e6:.0f}",
+                   str(s["rounds"])]
+            name = ""
+
+
+def speed(name, report):
+    rule = report["rule"]
+    yield f"## Speed: {name}"
+    yield ""
+    yield from where(report)
+    yield SPEED.format(runs=rule["runs"], rounds=rule["rounds"], limit=f"{rule['limit']:.0%}")
+    if any(c["noisy"] for c in report["cases"]):
+        yield NOISY
+    for what, title in (("train", "Training"), ("infer", "Inference")):
+        cases = [c for c in report["cases"] if c["what"] == what]
+        if cases:
+            yield f"### {title}"
+            yield ""
+            yield from table(["case", "by", "precision", "ms", "images/s", "ratio", "first step, s", "peak memory, MB", "rounds"],
+                             speed_rows(cases), right=range(3, 9))
+    failed = [(case, c) for case in report["cases"] for c in case["contenders"] if "error" in c]
+    for case, c in failed:
+        yield (f"No result: {case['what']} {case['model']}, batch {case['batch_size']}, {case['image_size']} px, "
+               f"{c['name']} {c['precision']}: `{c['error']}`")
+        yield ""
+
+
+def learning(name, report):
+    names = list(report["contenders"])
+    yield f"## Learning: {name}"
+    yield ""
+    yield from where(report)
+    yield LEARNING
+    images = "; ".join(f"{split}: {d['fake']} fake and {d['real']} real images" for split, d in report["data"].items())
+    yield "Recipe: " + ", ".join(f"{k} {v}" for k, v in report["recipe"].items()) + f". {images[0].upper()}{images[1:]}."
+    yield ""
+    by_seed = zip(*(report["contenders"][n]["runs"] for n in names))
+    yield from table(["seed", *names], ([str(pair[0]["seed"]), *(f"{r['macro_f1']:.4f} ({r['highest_macro_f1']:.4f})" for r in pair)]
+                                        for pair in by_seed), right=range(1, 1 + len(names)))
+    kinds = (("macro_f1", "macro F1"), ("highest_macro_f1", "highest macro F1"), ("valid_loss", "lowest validation loss"),
+             ("last_train_loss", "training loss of the last epoch"))
+    sums = [report["contenders"][n]["summary"] for n in names]
+    yield from table(["mean (range)", *names],
+                     ([title, *(spread((s[key]["mean"], s[key]["lowest"], s[key]["highest"]), "{:.4f}".format) for s in sums)]
+                      for key, title in kinds), right=range(1, 1 + len(names)))
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    p.add_argument("files", nargs="*", type=pathlib.Path, metavar="FILE")
+    p.add_argument("--output", default=ROOT / "docs/performance.md")
+    o = p.parse_args()
+    files = o.files or sorted((ROOT / "benchmarks/results").glob("*.json"))
+    if not files:
+        sys.exit("report: nothing has been measured: benchmarks/results has no *.json; `make bench-rivals` makes one")
+    lines = [HEAD]
+    for file in files:
+        report = json.loads(file.read_text(encoding="utf-8"))
+        lines += {"speed": speed, "learning": learning}[report["kind"]](file.stem, report)
+    text = "\n".join(lines).rstrip() + "\n"
+    if str(o.output) == "-":
+        sys.stdout.write(text)
+    else:
+        pathlib.Path(o.output).write_text(text, encoding="utf-8")
+
+
+main()
