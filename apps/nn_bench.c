@@ -54,14 +54,14 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case OPT_PRECISION: o->device.precision = arg; return 0;
     case ARGP_KEY_ARG:
         if (o->what)
-            argp_error(state, "one of train and infer, not \"%s\" too", arg);
-        if (strcmp(arg, "train") && strcmp(arg, "infer"))
-            argp_error(state, "\"%s\": this build measures train and infer", arg);
+            argp_error(state, "one of train, infer and ops, not \"%s\" too", arg);
+        if (strcmp(arg, "train") && strcmp(arg, "infer") && strcmp(arg, "ops"))
+            argp_error(state, "\"%s\": this build measures train, infer and ops", arg);
         o->what = arg;
         return 0;
     case ARGP_KEY_END:
         if (!o->what)
-            argp_error(state, "say what to measure: train or infer");
+            argp_error(state, "say what to measure: train, infer or ops");
         return 0;
     default: return ARGP_ERR_UNKNOWN;
     }
@@ -129,6 +129,79 @@ static void print_profile(const nn_plan *plan)
     free(kinds);
 }
 
+static bool same_call(const nn_profile_row *a, const nn_profile_row *b)
+{
+    return a->segment == b->segment && !strcmp(a->op, b->op) && !strcmp(a->shape, b->shape);
+}
+
+static int slower_row_first(const void *a, const void *b)
+{
+    const nn_profile_row *x = a, *y = b;
+
+    return (x->seconds < y->seconds) - (x->seconds > y->seconds);
+}
+
+/* Every distinct call of an op in a training step, in place: with the caches as the step leaves them. */
+static int print_ops(const struct options *o, const nn_plan *plan, nn_device *device)
+{
+    int64_t n = nn_profile_rows(plan, NULL, 0), distinct = 0;
+    nn_profile_row *rows = calloc((size_t)n, sizeof *rows);
+    json_t *list = json_array();
+    nn_ceilings top;
+    int rc = APP_OK;
+
+    if (!rows || nn_device_ceilings(device, &top)) {
+        free(rows);
+        json_decref(list);
+        return app_fail(APP_DEVICE, "out of memory");
+    }
+    (void)nn_profile_rows(plan, rows, n);
+    for (int64_t i = 0; i < n; i++) {
+        int64_t k = 0;
+
+        while (k < distinct && !same_call(&rows[k], &rows[i]))
+            k++;
+        if (k < distinct) {
+            rows[k].seconds += rows[i].seconds;
+            rows[k].runs += rows[i].runs;
+        } else {
+            rows[distinct++] = rows[i];
+        }
+    }
+    qsort(rows, (size_t)distinct, sizeof *rows, slower_row_first);
+    printf("ceilings of this run: %.1f GFLOP/s, %.1f GB/s (%s, %d threads)\n", top.flops / 1e9, top.bandwidth / 1e9,
+           nn_device_isa(device), nn_device_threads(device));
+    printf("%-14s %-8s %5s %9s %9s %6s %8s %6s  %s\n", "op", "segment", "calls", "ms each", "GFLOP/s", "share", "GB/s",
+           "share", "shape");
+    for (int64_t i = 0; i < distinct; i++) {
+        const nn_profile_row *r = &rows[i];
+        double each = r->runs ? r->seconds / (double)r->runs : 0, rate = each > 0 ? r->flops / each : 0;
+        double bytes = each > 0 ? r->bytes / each : 0;
+        const char *segment = r->segment == NN_FORWARD ? "forward" : r->segment == NN_BACKWARD ? "backward" : "update";
+
+        printf("%-14s %-8s %5lld %9.3f %9.1f %5.0f%% %8.1f %5.0f%%  %s\n", r->op, segment, (long long)(r->runs / o->runs),
+               each * 1e3, rate / 1e9, 100 * rate / top.flops, bytes / 1e9, 100 * bytes / top.bandwidth, r->shape);
+        (void)json_array_append_new(
+            list, json_pack("{s:s, s:s, s:s, s:I, s:f, s:f, s:f}", "op", r->op, "segment", segment, "shape", r->shape,
+                            "calls", (json_int_t)(r->runs / o->runs), "seconds", each, "flops_per_second", rate,
+                            "bytes_per_second", bytes));
+    }
+    if (o->json) {
+        json_t *j = json_pack("{s:s, s:s, s:I, s:I, s:s, s:i, s:f, s:f, s:O}", "what", "ops", "model", o->model, "batch_size",
+                              (json_int_t)o->batch, "image_size", (json_int_t)o->image_size, "isa", nn_device_isa(device),
+                              "threads", nn_device_threads(device), "ceiling_flops_per_second", top.flops,
+                              "ceiling_bytes_per_second", top.bandwidth, "ops", list);
+        char *text = j ? json_dumps(j, JSON_INDENT(1)) : NULL;
+
+        rc = text ? app_write_file(o->json, text) : app_fail(APP_DEVICE, "out of memory");
+        free(text);
+        json_decref(j);
+    }
+    json_decref(list);
+    free(rows);
+    return rc;
+}
+
 static void fill(nn_plan *plan, int64_t batch)
 {
     size_t bytes;
@@ -147,7 +220,7 @@ static void fill(nn_plan *plan, int64_t batch)
 
 static int measure(struct options *o, struct network *n, nn_plan *plan)
 {
-    bool train = !strcmp(o->what, "train");
+    bool ops = !strcmp(o->what, "ops"), train = ops || !strcmp(o->what, "train");
     unsigned what = train ? NN_GRADIENTS | NN_UPDATE : NN_FORWARD;
     double *t = calloc((size_t)o->runs, sizeof *t), first, median;
     int rc;
@@ -158,7 +231,7 @@ static int measure(struct options *o, struct network *n, nn_plan *plan)
     (void)nn_set(plan, NN_LEARNING_RATE, 1e-4);
     rc = nn_run(plan, what);
     first = app_seconds() - o->start;
-    if (!rc && o->profile)
+    if (!rc && (o->profile || ops))
         nn_profile(plan, 1);
     for (int64_t i = 0; !rc && i < o->runs; i++) {
         double start = app_seconds();
@@ -171,6 +244,10 @@ static int measure(struct options *o, struct network *n, nn_plan *plan)
     if (rc) {
         free(t);
         return app_fail(app_exit_code(rc), "%s", nn_plan_error(plan));
+    }
+    if (ops) {
+        free(t);
+        return print_ops(o, plan, n->device);
     }
     if (o->profile)
         print_profile(plan);
@@ -201,8 +278,9 @@ static int measure(struct options *o, struct network *n, nn_plan *plan)
 int main(int argc, char **argv)
 {
     struct options o = { .model = "efficientnet_b0", .batch = 8, .image_size = 224, .runs = 5, .start = app_seconds() };
-    const struct argp argp = { LIST, parse, "train|infer",
-                               "Measures a training step or an inference of a network with random weights.\v"
+    const struct argp argp = { LIST, parse, "train|infer|ops",
+                               "Measures a training step, an inference, or each distinct op call of a training step of a "
+                               "network with random weights.\v"
                                "Example: nn_bench train --model efficientnet_b6 --batch-size 8 --profile",
                                NULL, NULL, NULL };
     nn_preprocess p = nn_preprocess_default();
@@ -220,7 +298,7 @@ int main(int argc, char **argv)
     if (!rc)
         rc = network_new(&n, device, o.model, &p, 1);
     if (!rc)
-        rc = network_plan(&n, !strcmp(o.what, "train") ? NN_TRAIN : NN_EVAL, o.batch, &opts, &plan);
+        rc = network_plan(&n, strcmp(o.what, "infer") ? NN_TRAIN : NN_EVAL, o.batch, &opts, &plan);
     if (!rc) {
         network_print_summary(&n, plan, o.what);
         rc = measure(&o, &n, plan);

@@ -35,6 +35,14 @@ NN_API int nn_device_threads(const nn_device *device);
 /* Comma-separated instruction sets that nn_open accepts on this machine, worst first. */
 NN_API const char *nn_device_isas(void);
 
+/* What all threads together reach in loops that do nothing else: the ceilings that the rates of a profile
+ * are compared with. Takes some tenths of a second. NN_ENOMEM. */
+typedef struct nn_ceilings {
+    double flops;     /* multiply-adds a second, counted as two operations */
+    double bandwidth; /* bytes a second of a copy larger than the caches, read and written */
+} nn_ceilings;
+NN_API int nn_device_ceilings(nn_device *device, nn_ceilings *out);
+
 #ifdef __cplusplus
 }
 #endif

@@ -110,6 +110,7 @@ NN_API void nn_plan_summary(const nn_plan *plan, nn_summary *out);
  * the order of execution. */
 typedef struct nn_profile_row {
     const char *name, *op;
+    const char *shape; /* "8x56x56x40 > 8x56x56x240 w240x40x1x1 +affine": in, out, weight, filled slots */
     int segment; /* NN_FORWARD, NN_BACKWARD or NN_UPDATE */
     int64_t runs;
     double seconds; /* in all */

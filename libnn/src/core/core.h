@@ -124,6 +124,7 @@ struct nni_planned {
     int64_t scratch_store, derived_store;
     int64_t runs;
     double seconds;
+    const char *shape; /* for the profile */
 };
 
 struct nni_readable {

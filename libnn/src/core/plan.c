@@ -8,6 +8,7 @@
 #include "cpu/cpu.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 /* ----------------------------------------------------------------- binding */
@@ -282,6 +283,7 @@ static int check_options(struct nni_compile *c)
     return NN_OK;
 }
 
+static int describe(nn_plan *p);
 static void summarise(nn_plan *p);
 
 static int build(struct nni_compile *c)
@@ -312,7 +314,7 @@ static int build(struct nni_compile *c)
         return rc;
     bind(p);
     repaint_guards(p);
-    if (p->optim.name && (rc = nni_update_prepare(p, &p->message)))
+    if ((p->optim.name && (rc = nni_update_prepare(p, &p->message))) || (rc = describe(p)))
         return rc;
     summarise(p);
     return NN_OK;
@@ -627,6 +629,44 @@ static double step_bytes(const struct nni_planned *s)
     return n;
 }
 
+static int put_shape(char *text, size_t size, int at, const char *before, const nn_operand *o)
+{
+    if (!nn_has(o) || at < 0 || (size_t)at >= size)
+        return at;
+    at += snprintf(text + at, size - (size_t)at, "%s", before);
+    for (int i = 0; i < o->shape.rank && (size_t)at < size; i++)
+        at += snprintf(text + at, size - (size_t)at, i ? "x%lld" : "%lld", (long long)o->shape.dim[i]);
+    return at;
+}
+
+/* What distinguishes one call of an op from another. */
+static int describe(nn_plan *p)
+{
+    static const char *const SLOT[NN_SLOTS] = { " +affine", " +gate", " +mask", " +moments" };
+
+    for (int64_t i = 0; i < p->steps; i++) {
+        struct nni_planned *s = &p->step[i];
+        const nn_step *t = &s->step;
+        bool back = s->kind == NNI_BACKWARD_STEP;
+        char text[256] = "";
+        int at = put_shape(text, sizeof text, 0, "", back && !nn_has(&t->in[0]) ? &t->dout[0] : &t->in[0]);
+
+        at = put_shape(text, sizeof text, at, " > ", back ? nn_has(&t->dout[0]) ? &t->dout[0] : &t->out[0] : &t->out[0]);
+        if (t->in[1].base == NN_BASE_PARAM)
+            at = put_shape(text, sizeof text, at, " w", &t->in[1]);
+        for (int k = 0; k < NN_SLOTS && (size_t)at < sizeof text; k++) {
+            int slot = t->op->slot[k];
+
+            if (slot && nn_has(k == NN_SLOT_MOMENTS ? &t->out[slot] : &t->in[slot]))
+                at += snprintf(text + at, sizeof text - (size_t)at, "%s", SLOT[k]);
+        }
+        s->shape = nni_arena_text(&p->arena, text);
+        if (!s->shape)
+            return NN_ENOMEM;
+    }
+    return NN_OK;
+}
+
 static void summarise(nn_plan *p)
 {
     nn_summary *s = &p->summary;
@@ -688,6 +728,7 @@ int64_t nn_profile_rows(const nn_plan *p, nn_profile_row *rows, int64_t most)
 
         rows[i] = (nn_profile_row){ .name = s->step.name,
                                     .op = s->step.op->name,
+                                    .shape = s->shape,
                                     .segment = i < p->forward_steps ? NN_FORWARD : NN_BACKWARD,
                                     .runs = s->runs,
                                     .seconds = s->seconds,
@@ -699,6 +740,7 @@ int64_t nn_profile_rows(const nn_plan *p, nn_profile_row *rows, int64_t most)
 
         rows[p->steps] = (nn_profile_row){ .name = "",
                                            .op = p->optim.name,
+                                           .shape = "",
                                            .segment = NN_UPDATE,
                                            .runs = p->update_runs,
                                            .seconds = p->update_seconds,

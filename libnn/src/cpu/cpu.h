@@ -8,6 +8,7 @@
 #define NNI_CPU_H
 
 #include "core/core.h"
+#include "cpu/ceiling.h"
 #include "cpu/depthwise.h"
 #include "cpu/gemm.h"
 #include "cpu/pointwise.h"
@@ -17,6 +18,7 @@ struct nni_cpu {
     const struct nni_gemm_kernels *gemm;
     const struct nni_depthwise_kernels *depthwise;
     const struct nni_pointwise_kernels *pointwise;
+    const struct nni_ceiling_kernels *ceiling;
 };
 
 static inline const struct nni_cpu *nni_cpu_of(const nn_step *s) { return s->device->cpu; }

@@ -327,14 +327,22 @@ static void merge_channels(const struct work *w, int64_t tile)
 static void merge_gate(const struct work *w, int64_t image)
 {
     const nn_step *s = w->s;
-    int64_t i = inputs(s), first = image * w->per / w->ds.rows,
-            last = ((image + 1) * w->per - 1) / w->ds.rows;
+    int64_t i = inputs(s), first = image * w->per / w->ds.rows, last = ((image + 1) * w->per - 1) / w->ds.rows;
     nn_real *to = (nn_real *)s->din[GATE].at + image * i;
 
-    for (int64_t t = first; t <= last; t++)
-        nni_gemm_kernels_of(s)->column_sums(
-            to, w->gate_sums + (t * w->span + image - t * w->ds.rows / w->per) * i, i, 1, i, NULL,
-            t > first || nni_adds(s, GATE));
+    for (int64_t c = 0; c < i; c += MERGE_COLS) {
+        int64_t cols = nni_min64(MERGE_COLS, i - c);
+        double sum[MERGE_COLS] = { 0 }; /* its terms cancel: the gate's gradient is small beside them */
+
+        for (int64_t t = first; t <= last; t++) {
+            const nn_real *part = w->gate_sums + (t * w->span + image - t * w->ds.rows / w->per) * i + c;
+
+            for (int64_t j = 0; j < cols; j++)
+                sum[j] += (double)part[j];
+        }
+        for (int64_t j = 0; j < cols; j++)
+            to[c + j] = (nn_real)(sum[j] + (nni_adds(s, GATE) ? (double)to[c + j] : 0));
+    }
 }
 
 static void merge_backward(const nn_step *s, int64_t tile, void *lane)

@@ -536,10 +536,15 @@ static void column_sums(nn_real *dst, const nn_real *src, int64_t ld, int64_t ro
 {
     for (int64_t j = 0; j < cols; j += VEC) {
         int part = part_at(j, cols);
-        vec sum = vzero();
+        vec sum = vzero(), lost = vzero();
 
-        for (int64_t r = 0; r < rows; r++)
-            sum += load_some(src + r * ld + j, part);
+        /* Compensated: there can be hundreds of partial sums, of either sign. */
+        for (int64_t r = 0; r < rows; r++) {
+            vec next = load_some(src + r * ld + j, part) - lost, total = sum + next;
+
+            lost = (total - sum) - next;
+            sum = total;
+        }
         if (factor)
             sum *= load_some(factor + j, part);
         store_some(dst + j, add ? load_some(dst + j, part) + sum : sum, part);
