@@ -16,9 +16,7 @@ if [ ! -x "$venv/bin/python" ]; then
     "${PYTHON:-python3}" -m venv "$venv"
 fi
 if ! "$venv/bin/python" -c 'import torch, torchvision, timm, numpy, PIL, safetensors, sklearn, cv2' 2>/dev/null; then
-    "$venv/bin/python" -m pip install --quiet torch torchvision --index-url https://download.pytorch.org/whl/cpu ||
-        "$venv/bin/python" -m pip install --quiet torch torchvision
-    "$venv/bin/python" -m pip install --quiet timm numpy pillow safetensors scikit-learn opencv-python-headless
+    "$venv/bin/python" -m pip install --quiet torch torchvision timm numpy pillow safetensors scikit-learn opencv-python-headless
 fi
 
 "$make" -s build/libnn.a build/tests/parity/nn_parity
