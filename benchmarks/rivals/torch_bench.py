@@ -7,7 +7,8 @@ usage: torch_bench.py train|infer [--model NAME] [--batch-size N] [--image-size 
 
 The rival is to run as fast as its users can make it: AdamW is the fused one, unless --adamw says otherwise, compiled
 inference freezes its weights, and more runs warm up than libnn gets. Its images are normalised floats in memory
-already, whereas libnn's step begins with bytes.
+already, whereas libnn's step begins with bytes. What torch.compile made stays in its cache: only the first process of a
+kind compiles everything.
 """
 import argparse
 import json
