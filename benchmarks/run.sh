@@ -13,8 +13,7 @@ if [ ! -x "$venv/bin/python" ]; then
     "${PYTHON:-python3}" -m venv "$venv"
 fi
 if ! "$venv/bin/python" -c 'import torch, torchvision, timm' 2>/dev/null; then
-    "$venv/bin/python" -m pip install --quiet torch torchvision --index-url https://download.pytorch.org/whl/cpu ||
-        "$venv/bin/python" -m pip install --quiet torch torchvision
+    "$venv/bin/python" -m pip install --quiet torch torchvision
     "$venv/bin/python" -m pip install --quiet timm numpy
 fi
 "${MAKE:-make}" -s build/apps/nn_bench

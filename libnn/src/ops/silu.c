@@ -9,8 +9,9 @@
  *
  * Source: Elfwing, Uchibe, Doya: "Sigmoid-weighted linear units", 2017; torch.nn.SiLU.
  */
-#include "cpu/cpu.h"
+#include "ops/activation.h"
 
+/* Which function it is stands in the descriptor, so relu, relu6 and sigmoid are these functions too. */
 static void forward_tile(const nn_step *s, int64_t tile, void *lane)
 {
     struct nni_part p = nni_part_of(tile, s->choice[0], nn_shape_count(s->in[0].shape));
@@ -18,15 +19,14 @@ static void forward_tile(const nn_step *s, int64_t tile, void *lane)
     nn_real *y = s->out[0].at;
 
     (void)lane;
-    nni_cpu_of(s)->pointwise->act(y + p.begin, x + p.begin, p.count, NN_ACT_SILU);
+    nni_cpu_of(s)->pointwise->act(y + p.begin, x + p.begin, p.count, s->op->activation);
 }
 
-static int forward(nn_step *s)
+int nni_activation_forward(nn_step *s)
 {
     int64_t n = nn_shape_count(s->in[0].shape);
 
     nn_phase(s, nni_tiles(n, 16384, 256, &s->choice[0]), forward_tile);
-    s->flops = 20 * (double)n;
     return NN_OK;
 }
 
@@ -37,20 +37,19 @@ static void backward_tile(const nn_step *s, int64_t tile, void *lane)
     nn_real *dx = s->din[0].at;
 
     (void)lane;
-    nni_cpu_of(s)->pointwise->act_grad(dx + p.begin, x + p.begin, dy + p.begin, p.count, NN_ACT_SILU,
+    nni_cpu_of(s)->pointwise->act_grad(dx + p.begin, x + p.begin, dy + p.begin, p.count, s->op->activation,
                                        s->accumulate & NN_IN(0));
 }
 
-static int backward(nn_step *s)
+int nni_activation_backward(nn_step *s)
 {
     int64_t n = nn_shape_count(s->in[0].shape);
 
     nn_phase(s, nni_tiles(n, 16384, 256, &s->choice[0]), backward_tile);
-    s->flops = 24 * (double)n;
     return NN_OK;
 }
 
-static int infer(nn_node *n)
+int nni_activation_infer(nn_node *n)
 {
     int rc = nni_infer_real(n, 0, 0);
 
@@ -64,9 +63,9 @@ const nn_op nn_op_silu = {
     .alias = NN_ALIAS_FORWARD | NN_ALIAS_BACKWARD0,
     .flags = NN_OP_CHEAP,
     .activation = NN_ACT_SILU,
-    .infer = infer,
-    .forward = { forward },
-    .backward = { backward },
+    .infer = nni_activation_infer,
+    .forward = { nni_activation_forward },
+    .backward = { nni_activation_backward },
 };
 
 nn_tensor *nn_silu(nn_graph *g, nn_tensor *x) { return nn_apply(g, &nn_op_silu, NULL, &x, 1); }
