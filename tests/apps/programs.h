@@ -29,6 +29,7 @@ static struct {
     char *out, *err;
     long peak_kb;
     double seconds;
+    double start;
 } ran;
 
 static char *read_text(const char *path)
@@ -47,24 +48,20 @@ static void redirect(const char *path, int flags, int to)
     (void)close(fd);
 }
 
-/* Runs build/.../apps/NAME with the arguments up to NULL; standard input is tree/stdin if that exists. */
-static void run(const char *name, ...)
+/* Starts build/.../apps/NAME with the arguments up to NULL; standard input is tree/stdin if that exists. */
+static pid_t start(const char *name, const char *const arguments[])
 {
     char self[4096] = { 0 }, program[8192];
     const char *input = in_tree("stdin");
     char *argv[64] = { program };
-    struct rusage usage;
-    double start = nni_seconds();
-    int n = 1, status;
-    va_list args;
+    int n = 1;
     pid_t child;
 
     ck_assert_int_gt(readlink("/proc/self/exe", self, sizeof self - 1), 0);
     (void)snprintf(program, sizeof program, "%s/../../apps/%s", dirname(self), name);
-    va_start(args, name);
-    while ((argv[n] = va_arg(args, char *)))
+    while ((argv[n] = (char *)(uintptr_t)arguments[n - 1]))
         ck_assert_int_lt(++n, 63);
-    va_end(args);
+    ran.start = nni_seconds();
     child = fork();
     ck_assert_int_ge(child, 0);
     if (!child) {
@@ -74,6 +71,15 @@ static void run(const char *name, ...)
         (void)execv(program, argv);
         _exit(99);
     }
+    return child;
+}
+
+/* Waits for it and looks at what is left. */
+static void finish(pid_t child)
+{
+    struct rusage usage;
+    int status;
+
     ck_assert_int_eq(wait4(child, &status, 0, &usage), child);
     free(ran.out);
     free(ran.err);
@@ -81,12 +87,28 @@ static void run(const char *name, ...)
     ran.out = read_text("stdout");
     ran.err = read_text("stderr");
     ran.peak_kb = usage.ru_maxrss;
-    ran.seconds = nni_seconds() - start;
+    ran.seconds = nni_seconds() - ran.start;
 }
 
-#define expect_code(want)                                                                                   \
-    ck_assert_msg(ran.code == (want), "exit code %d, not %d; stdout: %s stderr: %s", ran.code, (want), ran.out, ran.err)
-#define expect_in(text, part) ck_assert_msg(strstr((text), (part)) != NULL, "\"%s\" is not in: %s", (part), (text))
+/* Both, with the arguments up to NULL. */
+static void run(const char *name, ...)
+{
+    const char *arguments[63];
+    va_list args;
+    int n = 0;
+
+    va_start(args, name);
+    while ((arguments[n] = va_arg(args, const char *)))
+        ck_assert_int_lt(++n, 62);
+    va_end(args);
+    finish(start(name, arguments));
+}
+
+#define expect_code(want)                                                                                    \
+    ck_assert_msg(ran.code == (want), "exit code %d, not %d; stdout: %s stderr: %s", ran.code, (want),       \
+                  ran.out, ran.err)
+#define expect_in(text, part)                                                                                \
+    ck_assert_msg(strstr((text), (part)) != NULL, "\"%s\" is not in: %s", (part), (text))
 #define expect_not_in(text, part) ck_assert_msg(!strstr((text), (part)), "\"%s\" is in: %s", (part), (text))
 
 static inline void expect_file(const char *path, const char *want)
@@ -249,7 +271,8 @@ static inline void say(struct network *n, const char *path, double logits[2])
 
     ck_assert_int_eq(network_plan(n, NN_EVAL, 1, NULL, &plan), 0);
     ck_assert_msg(!nn_image_load(&image, in_tree(path), NULL, &why), "%s", why.text);
-    ck_assert_int_eq(nn_preprocess_apply(&n->preprocess, &image, nn_host(plan, "image", &bytes), NULL, &why), NN_OK);
+    ck_assert_int_eq(nn_preprocess_apply(&n->preprocess, &image, nn_host(plan, "image", &bytes), NULL, &why),
+                     NN_OK);
     nn_image_free(&image);
     ck_assert_int_eq(nn_run(plan, NN_FORWARD), NN_OK);
     ck_assert_int_eq(nn_read(plan, "logits", NN_F64, logits, 2), NN_OK);
