@@ -144,7 +144,8 @@ void app_bad_option(const struct argp_state *state, const char *format, ...)
         argp_error(state, "%s", text);
 }
 
-int64_t app_int(const struct argp_state *state, const char *option, const char *text, int64_t low, int64_t high)
+int64_t app_int(const struct argp_state *state, const char *option, const char *text, int64_t low,
+                int64_t high)
 {
     char *end;
     long long v;
@@ -220,7 +221,8 @@ static char **read_recipe(const struct argp *argp, const char *path)
         if (!o)
             exit(app_fail(APP_USAGE, "%s:%d: there is no option \"%s\"", path, number, name));
         if (!o->arg && *value)
-            exit(app_fail(APP_USAGE, "%s:%d: \"%s\" takes no value: write \"%s =\"", path, number, name, name));
+            exit(app_fail(APP_USAGE, "%s:%d: \"%s\" takes no value: write \"%s =\"", path, number, name,
+                          name));
         size = strlen(name) + strlen(value) + 4;
         argument = malloc(size);
         list = realloc(list, (size_t)(recipe.arguments + 1) * sizeof *list);
@@ -260,7 +262,9 @@ static error_t parse_located(int key, char *arg, struct argp_state *state)
 {
     error_t rc;
 
-    recipe.now = key > 0 && key < ARGP_KEY_END && state->next - 1 <= recipe.arguments ? recipe.line[state->next - 2] : 0;
+    recipe.now = key > 0 && key < ARGP_KEY_END && state->next - 1 <= recipe.arguments
+                     ? recipe.line[state->next - 2]
+                     : 0;
     rc = recipe.parser(key, arg, state);
     recipe.now = 0;
     return rc;

@@ -14,9 +14,9 @@
 
 enum {
     APP_OK = 0,
-    APP_NO = 1,     /* a check said no: a leak found, tensors differ, training diverged */
+    APP_NO = 1, /* a check said no: a leak found, tensors differ, training diverged */
     APP_USAGE = 2,
-    APP_DATA = 3,   /* bad input data or weights */
+    APP_DATA = 3, /* bad input data or weights */
     APP_IO = 4,
     APP_DEVICE = 5, /* device or memory */
     APP_INT = 130,
@@ -36,8 +36,10 @@ void app_parse(const struct argp *argp, int argc, char **argv, void *payload);
 /* argp_error for the value of an option: names the recipe's file and line if it came from there. */
 void app_bad_option(const struct argp_state *state, const char *format, ...) NN_PRINTF(2, 3);
 /* Numbers of options; a malformed or out-of-range one ends the program through app_bad_option. */
-int64_t app_int(const struct argp_state *state, const char *option, const char *text, int64_t low, int64_t high);
-double app_real(const struct argp_state *state, const char *option, const char *text, double low, double high);
+int64_t app_int(const struct argp_state *state, const char *option, const char *text, int64_t low,
+                int64_t high);
+double app_real(const struct argp_state *state, const char *option, const char *text, double low,
+                double high);
 
 /* First SIGINT or SIGTERM: app_interrupted becomes the signal's number. Second: the process ends at once. */
 extern volatile sig_atomic_t app_interrupted;

@@ -34,23 +34,56 @@ struct options {
 enum { WARMUP_AUTO = -1 };
 
 enum {
-    O_EXTRA = 256, O_FAKE, O_REAL, O_SPLIT, O_VALID_FRACTION, O_RECIPE, O_WEIGHTS, O_IMAGE_SIZE, O_EPOCHS, O_OPTIMIZER,
-    O_LR, O_DECAY, O_WARMUP, O_SCHEDULE, O_STEP_EVERY, O_STEP_FACTOR, O_AUGMENT, O_MONITOR, O_PATIENCE, O_CLIP, O_EMA,
-    O_SMOOTHING, O_DEVICE, O_ISA, O_PRECISION, O_LOADERS, O_SEED, O_RUN_DIR, O_RESUME, O_EVERY, O_MAX_STEPS, O_DRY_RUN
+    O_EXTRA = 256,
+    O_FAKE,
+    O_REAL,
+    O_SPLIT,
+    O_VALID_FRACTION,
+    O_RECIPE,
+    O_WEIGHTS,
+    O_IMAGE_SIZE,
+    O_EPOCHS,
+    O_OPTIMIZER,
+    O_LR,
+    O_DECAY,
+    O_WARMUP,
+    O_SCHEDULE,
+    O_STEP_EVERY,
+    O_STEP_FACTOR,
+    O_AUGMENT,
+    O_MONITOR,
+    O_PATIENCE,
+    O_CLIP,
+    O_EMA,
+    O_SMOOTHING,
+    O_DEVICE,
+    O_ISA,
+    O_PRECISION,
+    O_LOADERS,
+    O_SEED,
+    O_RUN_DIR,
+    O_RESUME,
+    O_EVERY,
+    O_MAX_STEPS,
+    O_DRY_RUN
 };
 
 static const struct argp_option LIST[] = {
     { NULL, 0, NULL, 0, "Data (fake = 1 is the positive class, real = 0):", 1 },
-    { "data", 'd', "DIR", 0, "folder with {train,valid}/{fake_images,real_images} or one of the other known layouts", 1 },
+    { "data", 'd', "DIR", 0,
+      "folder with {train,valid}/{fake_images,real_images} or one of the other known layouts", 1 },
     { "fake-dir", O_FAKE, "DIR", 0, "instead of --data: a folder of fake images", 1 },
     { "real-dir", O_REAL, "DIR", 0, "and one of real images", 1 },
-    { "extra-data", O_EXTRA, "DIR", 0, "more training images; copies of known ones are dropped. May be repeated", 1 },
+    { "extra-data", O_EXTRA, "DIR", 0,
+      "more training images; copies of known ones are dropped. May be repeated", 1 },
     { "split", O_SPLIT, "FILE", 0, "use the split.tsv of an earlier run", 1 },
-    { "valid-fraction", O_VALID_FRACTION, "X", 0, "share for validation where the data have no valid folder (0.2)", 1 },
+    { "valid-fraction", O_VALID_FRACTION, "X", 0,
+      "share for validation where the data have no valid folder (0.2)", 1 },
     { "augment", O_AUGMENT, "NAME", 0, "none or flip (flip)", 1 },
     { "image-size", O_IMAGE_SIZE, "N", 0, "height and width of the network's input (224)", 1 },
     { NULL, 0, NULL, 0, "Network:", 2 },
-    { "model", 'm', "NAME", 0, "efficientnet_b0 ... b7, entry_b6, efficientnet_lite0 ... lite4 (efficientnet_b6)", 2 },
+    { "model", 'm', "NAME", 0,
+      "efficientnet_b0 ... b7, entry_b6, efficientnet_lite0 ... lite4 (efficientnet_b6)", 2 },
     { "weights", O_WEIGHTS, "FILE", 0, "start from these weights (.safetensors)", 2 },
     { NULL, 0, NULL, 0, "Training:", 3 },
     { "recipe", O_RECIPE, "FILE", 0, "read options from lines \"option = value\" first", 3 },
@@ -59,7 +92,8 @@ static const struct argp_option LIST[] = {
     { "optimizer", O_OPTIMIZER, "NAME", 0, "adam, adamw, radam or sgd (adamw)", 3 },
     { "lr", O_LR, "X", 0, "learning rate (1e-4)", 3 },
     { "weight-decay", O_DECAY, "X", 0, "0.01 for adamw, else 0", 3 },
-    { "warmup-steps", O_WARMUP, "auto|N", 0, "linear warm-up; auto: a tenth of the planned steps, at most 1500 (auto)", 3 },
+    { "warmup-steps", O_WARMUP, "auto|N", 0,
+      "linear warm-up; auto: a tenth of the planned steps, at most 1500 (auto)", 3 },
     { "schedule", O_SCHEDULE, "NAME", 0, "constant, cosine, step or plateau (constant)", 3 },
     { "step-every", O_STEP_EVERY, "N", 0, "schedule step: epochs between reductions (10)", 3 },
     { "step-factor", O_STEP_FACTOR, "X", 0, "schedules step and plateau: the reduction (0.1)", 3 },
@@ -68,11 +102,13 @@ static const struct argp_option LIST[] = {
     { "ema-decay", O_EMA, "X", 0, "validate and keep averaged weights (off)", 3 },
     { "monitor", O_MONITOR, "NAME", 0, "valid_loss, valid_macro_f1 or valid_accuracy (valid_loss)", 3 },
     { "patience", O_PATIENCE, "N", 0, "stop after so many epochs without improvement; 0: never (5)", 3 },
-    { "max-steps", O_MAX_STEPS, "N", 0, "end after so many updates in all, resumed ones included; the schedule is that of --epochs", 3 },
+    { "max-steps", O_MAX_STEPS, "N", 0,
+      "end after so many updates in all, resumed ones included; the schedule is that of --epochs", 3 },
     { "seed", O_SEED, "N", 0, "of everything random (42)", 3 },
     { NULL, 0, NULL, 0, "Run:", 4 },
     { "run-dir", 'o', "DIR", 0, "run folder (runs/MODEL-DATE)", 4 },
-    { "resume", O_RESUME, "auto|FILE", 0, "go on from the run folder's last checkpoint if there is one, or from FILE", 4 },
+    { "resume", O_RESUME, "auto|FILE", 0,
+      "go on from the run folder's last checkpoint if there is one, or from FILE", 4 },
     { "checkpoint-every", O_EVERY, "STEPS", 0, "besides the end of each epoch (500)", 4 },
     { "dry-run", O_DRY_RUN, NULL, 0, "check the data, print the plan and stop", 4 },
     { NULL, 0, NULL, 0, "Device:", 5 },
@@ -84,7 +120,8 @@ static const struct argp_option LIST[] = {
     { 0 }
 };
 
-static const char *one_of(const struct argp_state *state, const char *option, const char *text, const char *names)
+static const char *one_of(const struct argp_state *state, const char *option, const char *text,
+                          const char *names)
 {
     size_t n = strlen(text);
 
@@ -125,7 +162,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         o->decay_given = true;
         return 0;
     case O_WARMUP:
-        o->warmup = strcmp(arg, "auto") ? app_int(state, "warmup-steps", arg, 0, INT64_C(1) << 40) : WARMUP_AUTO;
+        o->warmup =
+            strcmp(arg, "auto") ? app_int(state, "warmup-steps", arg, 0, INT64_C(1) << 40) : WARMUP_AUTO;
         return 0;
     case O_SCHEDULE: o->schedule = one_of(state, "schedule", arg, "constant cosine step plateau"); return 0;
     case O_STEP_EVERY: o->step_every = app_int(state, "step-every", arg, 1, 1000000); return 0;
@@ -135,7 +173,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
             app_bad_option(state, "--augment %s: this build has none and flip", arg);
         o->augment = arg;
         return 0;
-    case O_MONITOR: o->monitor = one_of(state, "monitor", arg, "valid_loss valid_macro_f1 valid_accuracy"); return 0;
+    case O_MONITOR:
+        o->monitor = one_of(state, "monitor", arg, "valid_loss valid_macro_f1 valid_accuracy");
+        return 0;
     case O_PATIENCE: o->patience = app_int(state, "patience", arg, 0, 1000000); return 0;
     case O_CLIP: o->clip = app_real(state, "clip-norm", arg, 1e-12, 1e12); return 0;
     case O_EMA: o->ema = app_real(state, "ema-decay", arg, 1e-6, 0.9999999); return 0;
@@ -148,7 +188,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case O_SEED: o->seed = (uint64_t)app_int(state, "seed", arg, 0, INT64_MAX); return 0;
     case 'o': o->run_dir = arg; return 0;
     case O_RESUME: o->resume = arg; return 0;
-    case O_EVERY: o->checkpoint_every = app_int(state, "checkpoint-every", arg, 1, INT64_C(1) << 40); return 0;
+    case O_EVERY:
+        o->checkpoint_every = app_int(state, "checkpoint-every", arg, 1, INT64_C(1) << 40);
+        return 0;
     case O_MAX_STEPS: o->max_steps = app_int(state, "max-steps", arg, 1, INT64_C(1) << 40); return 0;
     case O_DRY_RUN: o->dry_run = true; return 0;
     case ARGP_KEY_ARG: argp_error(state, "unexpected argument \"%s\"", arg); return 0;
@@ -191,7 +233,8 @@ static int read_data(const struct options *o, nn_dataset *d)
 {
     nn_message why;
     int64_t all = 0;
-    int rc = o->data ? nn_dataset_add(d, o->data, &why) : nn_dataset_add_pair(d, o->fake_dir, o->real_dir, &why);
+    int rc =
+        o->data ? nn_dataset_add(d, o->data, &why) : nn_dataset_add_pair(d, o->fake_dir, o->real_dir, &why);
 
     for (int i = 0; !rc && i < o->extras; i++)
         rc = nn_dataset_add_extra(d, o->extra[i], &why);
@@ -218,8 +261,10 @@ static int read_data(const struct options *o, nn_dataset *d)
     for (int64_t i = 0; i < d->samples; i++)
         all += d->sample[i].label != NN_LABEL_NONE;
     if (d->bad * 100 > all)
-        return app_fail(APP_DATA, "%lld of %lld images cannot be used, more than 1 %%; mend or remove the files named above",
-                        (long long)d->bad, (long long)all);
+        return app_fail(
+            APP_DATA,
+            "%lld of %lld images cannot be used, more than 1 %%; mend or remove the files named above",
+            (long long)d->bad, (long long)all);
     return APP_OK;
 }
 
@@ -357,7 +402,8 @@ static int64_t trained(const struct training *t)
     return position < whole ? position : whole;
 }
 
-/* End of an epoch, or of the run within one: validation, records, best weights. *done: an interrupt did not come before. */
+/* End of an epoch, or of the run within one: validation, records, best weights. *done: an interrupt did not
+ * come before. */
 static int finish_epoch(struct training *t, bool whole, bool *done)
 {
     struct run_state *s = &t->run.state;
@@ -389,12 +435,14 @@ static int finish_epoch(struct training *t, bool whole, bool *done)
     if (!rc)
         rc = run_add_row(&t->run, &row);
     app_progress_end();
-    app_say("epoch %lld  step %lld  train loss %.4f  valid loss %.4f  accuracy %.4f  macro F1 %.4f  %.1f images/s%s",
+    app_say("epoch %lld  step %lld  train loss %.4f  valid loss %.4f  accuracy %.4f  macro F1 %.4f  %.1f "
+            "images/s%s",
             (long long)row.epoch + 1, (long long)row.step, row.train_loss, row.valid.loss, row.valid.accuracy,
             row.valid.macro_f1, row.images_per_second, s->stop.bad_epochs ? "" : "  (best)");
-    run_event(&t->run, json_pack("{s:s, s:I, s:I, s:o, s:o, s:o}", "event", "epoch", "epoch", (json_int_t)row.epoch,
-                                 "step", (json_int_t)row.step, "train_loss", number(row.train_loss), "valid_loss",
-                                 number(row.valid.loss), "valid_macro_f1", number(row.valid.macro_f1)));
+    run_event(&t->run,
+              json_pack("{s:s, s:I, s:I, s:o, s:o, s:o}", "event", "epoch", "epoch", (json_int_t)row.epoch,
+                        "step", (json_int_t)row.step, "train_loss", number(row.train_loss), "valid_loss",
+                        number(row.valid.loss), "valid_macro_f1", number(row.valid.macro_f1)));
     free(logits);
     free(sample);
     return rc;
@@ -427,9 +475,11 @@ static int one_step(struct training *t, const nn_batch *batch)
     s->loss_sum += loss * (double)batch->count;
     s->position += batch->count;
     if (t->skipped_in_row >= MOST_SKIPPED)
-        return app_fail(APP_NO, "training diverged: the gradients of the last %d updates were not finite; none of them was "
-                                "applied. Try a lower --lr or --clip-norm 1",
-                        MOST_SKIPPED);
+        return app_fail(
+            APP_NO,
+            "training diverged: the gradients of the last %d updates were not finite; none of them was "
+            "applied. Try a lower --lr or --clip-norm 1",
+            MOST_SKIPPED);
     return APP_OK;
 }
 
@@ -440,13 +490,17 @@ static void show(const struct training *t, double loss)
     double per_second = s->seconds > 0 ? (double)(s->position - s->from) / s->seconds : 0;
     char left[32];
 
-    app_progress("epoch %lld/%lld  %lld/%lld  step %lld  loss %.4f  %.1f images/s  waiting for data %.0f%%  left %s",
-                 (long long)s->epoch + 1, (long long)t->o->epochs, (long long)s->position, (long long)n,
-                 (long long)step_of(t), loss, per_second, s->seconds > 0 ? 100 * s->waited / s->seconds : 0.0,
-                 app_duration(per_second > 0 ? (double)(n - s->position) / per_second : 0, left));
+    app_progress(
+        "epoch %lld/%lld  %lld/%lld  step %lld  loss %.4f  %.1f images/s  waiting for data %.0f%%  left %s",
+        (long long)s->epoch + 1, (long long)t->o->epochs, (long long)s->position, (long long)n,
+        (long long)step_of(t), loss, per_second, s->seconds > 0 ? 100 * s->waited / s->seconds : 0.0,
+        app_duration(per_second > 0 ? (double)(n - s->position) / per_second : 0, left));
 }
 
-static bool all_steps_made(const struct training *t) { return t->o->max_steps && step_of(t) >= t->o->max_steps; }
+static bool all_steps_made(const struct training *t)
+{
+    return t->o->max_steps && step_of(t) >= t->o->max_steps;
+}
 
 /* Trains from the current position to the end of the epoch, --max-steps or an interrupt. */
 static int train_epoch(struct training *t)
@@ -475,7 +529,8 @@ static int train_epoch(struct training *t)
         s->seconds += app_seconds() - start;
         s->waited += batch.waited;
         if (!t->steps_here++)
-            app_say("first step after %.1f s, peak memory %.0f MB", app_seconds() - t->began, app_peak_bytes() / 1e6);
+            app_say("first step after %.1f s, peak memory %.0f MB", app_seconds() - t->began,
+                    app_peak_bytes() / 1e6);
         show(t, nn_loss(batch.count == t->o->batch ? t->full : t->rest));
         if (step_of(t) % t->o->checkpoint_every == 0 && s->position < n && !app_interrupted && save(t))
             app_say("training goes on, and the next checkpoint is tried in its turn");
@@ -488,8 +543,8 @@ static int interrupted(struct training *t)
     int number = app_interrupted, rc = save(t);
 
     if (!rc) {
-        app_say("interrupted and saved after step %lld; go on with --resume auto --run-dir %s", (long long)step_of(t),
-                t->run.folder);
+        app_say("interrupted and saved after step %lld; go on with --resume auto --run-dir %s",
+                (long long)step_of(t), t->run.folder);
         run_event(&t->run, json_pack("{s:s, s:I}", "event", "interrupted", "step", (json_int_t)step_of(t)));
     }
     return rc ? rc : 128 + number;
@@ -512,11 +567,13 @@ static int conclude(struct training *t, const nn_early_stop *stop)
         app_say("updates skipped because a gradient was not finite: %.0f", nn_get(t->full, NN_SKIPPED));
     run_event(&t->run, json_pack("{s:s, s:I}", "event", "end", "step", (json_int_t)step_of(t)));
     if (!stop->seen)
-        return app_fail(APP_NO, "training diverged: %s was never a number, so there are no best weights. Try a lower --lr or "
-                                "--clip-norm 1",
-                        t->o->monitor);
-    app_say("best %s %.6g in epoch %lld; peak memory %.0f MB", t->o->monitor, stop->best, (long long)stop->best_epoch + 1,
-            app_peak_bytes() / 1e6);
+        return app_fail(
+            APP_NO,
+            "training diverged: %s was never a number, so there are no best weights. Try a lower --lr or "
+            "--clip-norm 1",
+            t->o->monitor);
+    app_say("best %s %.6g in epoch %lld; peak memory %.0f MB", t->o->monitor, stop->best,
+            (long long)stop->best_epoch + 1, app_peak_bytes() / 1e6);
     if (printf("%s/best.safetensors\n", t->run.folder) < 0 || fflush(stdout))
         return app_fail(APP_IO, "standard output: %s", strerror(errno));
     return APP_OK;
@@ -566,12 +623,13 @@ static json_t *configuration(const struct training *t)
 {
     const struct options *o = t->o;
     json_t *sources = json_array();
-    json_t *j = json_pack("{s:s, s:I, s:I, s:s, s:f, s:f, s:I, s:s, s:I, s:f, s:s, s:I, s:f, s:f, s:f, s:s}", "model", o->model,
-                          "image_size", (json_int_t)o->image_size, "batch_size", (json_int_t)o->batch, "optimizer",
-                          o->optimizer, "lr", o->lr, "weight_decay", o->decay, "warmup_steps", (json_int_t)t->warmup,
-                          "schedule", o->schedule, "step_every", (json_int_t)o->step_every, "step_factor",
-                          o->step_factor, "augment", o->augment, "seed", (json_int_t)o->seed, "clip_norm", o->clip,
-                          "ema_decay", o->ema, "label_smoothing", o->smoothing, "monitor", o->monitor);
+    json_t *j = json_pack("{s:s, s:I, s:I, s:s, s:f, s:f, s:I, s:s, s:I, s:f, s:s, s:I, s:f, s:f, s:f, s:s}",
+                          "model", o->model, "image_size", (json_int_t)o->image_size, "batch_size",
+                          (json_int_t)o->batch, "optimizer", o->optimizer, "lr", o->lr, "weight_decay",
+                          o->decay, "warmup_steps", (json_int_t)t->warmup, "schedule", o->schedule,
+                          "step_every", (json_int_t)o->step_every, "step_factor", o->step_factor, "augment",
+                          o->augment, "seed", (json_int_t)o->seed, "clip_norm", o->clip, "ema_decay", o->ema,
+                          "label_smoothing", o->smoothing, "monitor", o->monitor);
 
     if (!strcmp(o->schedule, "cosine"))
         (void)json_object_set_new(j, "planned_steps", json_integer((json_int_t)t->planned));
@@ -597,12 +655,13 @@ static json_t *describe_source(const nn_dataset *d, int32_t source)
         if (d->sample[i].source == source)
             n[d->sample[i].excluded ? NN_SPLITS : d->sample[i].split][d->sample[i].label]++;
     (void)nn_dataset_digest(d, source, hex);
-    return json_pack("{s:o, s:s, s:{s:I, s:I}, s:{s:I, s:I}, s:{s:I, s:I}}", "root",
-                     root ? root : json_string("(name is no valid UTF-8)"), "sha256", hex, "train", "fake",
-                     (json_int_t)n[NN_SPLIT_TRAIN][NN_LABEL_FAKE], "real", (json_int_t)n[NN_SPLIT_TRAIN][NN_LABEL_REAL],
-                     "valid", "fake", (json_int_t)n[NN_SPLIT_VALID][NN_LABEL_FAKE], "real",
-                     (json_int_t)n[NN_SPLIT_VALID][NN_LABEL_REAL], "excluded", "fake", (json_int_t)n[NN_SPLITS][NN_LABEL_FAKE],
-                     "real", (json_int_t)n[NN_SPLITS][NN_LABEL_REAL]);
+    return json_pack(
+        "{s:o, s:s, s:{s:I, s:I}, s:{s:I, s:I}, s:{s:I, s:I}}", "root",
+        root ? root : json_string("(name is no valid UTF-8)"), "sha256", hex, "train", "fake",
+        (json_int_t)n[NN_SPLIT_TRAIN][NN_LABEL_FAKE], "real", (json_int_t)n[NN_SPLIT_TRAIN][NN_LABEL_REAL],
+        "valid", "fake", (json_int_t)n[NN_SPLIT_VALID][NN_LABEL_FAKE], "real",
+        (json_int_t)n[NN_SPLIT_VALID][NN_LABEL_REAL], "excluded", "fake",
+        (json_int_t)n[NN_SPLITS][NN_LABEL_FAKE], "real", (json_int_t)n[NN_SPLITS][NN_LABEL_REAL]);
 }
 
 static int write_config(const struct training *t)
@@ -614,7 +673,8 @@ static int write_config(const struct training *t)
 
     for (int s = NN_SPLIT_TRAIN; s <= NN_SPLIT_VALID; s++)
         (void)json_object_set_new(data, nn_split_name(s),
-                                  json_pack("{s:I, s:I}", "fake", (json_int_t)t->data->count[s][NN_LABEL_FAKE], "real",
+                                  json_pack("{s:I, s:I}", "fake",
+                                            (json_int_t)t->data->count[s][NN_LABEL_FAKE], "real",
                                             (json_int_t)t->data->count[s][NN_LABEL_REAL]));
     (void)json_object_set_new(data, "excluded", json_integer((json_int_t)t->data->excluded));
     for (int32_t i = 0; i < t->data->sources; i++)
@@ -653,7 +713,8 @@ static bool lies_in(const char *file, const char *folder)
 {
     char *copy = strdup(file);
     struct stat a, b;
-    bool in = copy && !stat(dirname(copy), &a) && !stat(folder, &b) && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+    bool in =
+        copy && !stat(dirname(copy), &a) && !stat(folder, &b) && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 
     free(copy);
     return in;
@@ -688,17 +749,17 @@ static int choose_run(struct options *o, char **file)
     }
     own = automatic || (*file && lies_in(*file, o->run_dir));
     if (!own && folder_has_files(o->run_dir))
-        return app_fail(APP_USAGE, "%s is not empty; choose another --run-dir, or go on with --resume auto", o->run_dir);
+        return app_fail(APP_USAGE, "%s is not empty; choose another --run-dir, or go on with --resume auto",
+                        o->run_dir);
     return APP_OK;
 }
 
 static int prepare_plans(struct training *t)
 {
     int64_t n = nn_loader_samples(t->train), left = n % t->o->batch;
-    nn_plan_opts opts = { .optim = optimizer(t->o),
-                          .clip_norm = t->o->clip,
-                          .ema_decay = t->o->ema,
-                          .seed = t->o->seed };
+    nn_plan_opts opts = {
+        .optim = optimizer(t->o), .clip_norm = t->o->clip, .ema_decay = t->o->ema, .seed = t->o->seed
+    };
     int rc;
 
     t->net.smoothing = t->o->smoothing;
@@ -709,13 +770,16 @@ static int prepare_plans(struct training *t)
     if (left && left != t->o->batch && network_plan(&t->net, NN_TRAIN, left, &opts, &t->rest)) {
         t->rest = NULL;
         t->left_out = left;
-        app_say("the last %lld images of each epoch are left out: they are too few for batch norm", (long long)left);
+        app_say("the last %lld images of each epoch are left out: they are too few for batch norm",
+                (long long)left);
     }
-    /* Where --max-steps ends is no part of the plan, or a run that is resumed with more would be another one. */
+    /* Where --max-steps ends is no part of the plan, or a run that is resumed with more would be another one.
+     */
     t->steps_per_epoch = n / t->o->batch + (t->rest != NULL);
     t->planned = t->o->epochs * t->steps_per_epoch;
     if (!t->planned)
-        return app_fail(APP_DATA, "%lld training images are too few for --batch-size %lld", (long long)n, (long long)t->o->batch);
+        return app_fail(APP_DATA, "%lld training images are too few for --batch-size %lld", (long long)n,
+                        (long long)t->o->batch);
     rc = network_plan(&t->net, NN_EVAL, t->o->batch, NULL, &t->eval);
     return rc;
 }
@@ -755,7 +819,8 @@ static int prepare(struct training *t, const struct options *o, json_t *stored)
     if (stored && json_object_get(stored, "planned_steps"))
         t->planned = json_integer_value(json_object_get(stored, "planned_steps"));
     t->run.config = configuration(t);
-    t->run.state.stop = (nn_early_stop){ .patience = o->patience, .maximize = strcmp(o->monitor, "valid_loss") != 0 };
+    t->run.state.stop =
+        (nn_early_stop){ .patience = o->patience, .maximize = strcmp(o->monitor, "valid_loss") != 0 };
     t->run.state.plateau = (nn_plateau){ .factor = o->step_factor, .patience = 3 };
     return APP_OK;
 }
@@ -780,8 +845,8 @@ static int begin(struct training *t, const char *file)
     if (file) {
         if (t->rest)
             copy_counters(t->rest, t->full);
-        app_say("resuming %s: epoch %lld, %lld images into it, step %lld", file, (long long)t->run.state.epoch + 1,
-                (long long)t->run.state.position, (long long)step_of(t));
+        app_say("resuming %s: epoch %lld, %lld images into it, step %lld", file,
+                (long long)t->run.state.epoch + 1, (long long)t->run.state.position, (long long)step_of(t));
         t->skipped_before = (int64_t)nn_get(t->full, NN_SKIPPED);
     }
     app_say("run folder %s; batch %lld, %s, lr %g, warm-up %lld steps, %lld steps an epoch", t->run.folder,
@@ -834,19 +899,38 @@ static int run_all(struct options *o, struct training *t)
 
 int main(int argc, char **argv)
 {
-    struct options o = { .model = "efficientnet_b6", .optimizer = "adamw", .schedule = "constant", .augment = "flip",
-                         .monitor = "valid_loss", .image_size = 224, .epochs = 100, .batch = 32, .lr = 1e-4,
-                         .warmup = WARMUP_AUTO, .patience = 5, .checkpoint_every = 500, .seed = 42, .valid_fraction = 0.2,
-                         .step_every = 10, .step_factor = 0.1, .loader_threads = 1 };
-    const struct argp argp = { LIST, parse, NULL,
-                               "Trains a classifier of real and fake images.\n\n"
-                               "Examples:\n"
-                               "  fakereal_train --data faces --run-dir runs/faces\n"
-                               "  fakereal_train --data faces --model efficientnet_b0 --image-size 128 --epochs 10\n"
-                               "  fakereal_train --data faces --run-dir runs/faces --resume auto\v"
-                               "Exit codes: 0 done; 1 training diverged; 2 usage; 3 bad data or weights; 4 input or output; "
-                               "5 device or memory; 130, 143 interrupted and saved.",
-                               NULL, NULL, NULL };
+    struct options o = { .model = "efficientnet_b6",
+                         .optimizer = "adamw",
+                         .schedule = "constant",
+                         .augment = "flip",
+                         .monitor = "valid_loss",
+                         .image_size = 224,
+                         .epochs = 100,
+                         .batch = 32,
+                         .lr = 1e-4,
+                         .warmup = WARMUP_AUTO,
+                         .patience = 5,
+                         .checkpoint_every = 500,
+                         .seed = 42,
+                         .valid_fraction = 0.2,
+                         .step_every = 10,
+                         .step_factor = 0.1,
+                         .loader_threads = 1 };
+    const struct argp argp = {
+        LIST,
+        parse,
+        NULL,
+        "Trains a classifier of real and fake images.\n\n"
+        "Examples:\n"
+        "  fakereal_train --data faces --run-dir runs/faces\n"
+        "  fakereal_train --data faces --model efficientnet_b0 --image-size 128 --epochs 10\n"
+        "  fakereal_train --data faces --run-dir runs/faces --resume auto\v"
+        "Exit codes: 0 done; 1 training diverged; 2 usage; 3 bad data or weights; 4 input or output; "
+        "5 device or memory; 130, 143 interrupted and saved.",
+        NULL,
+        NULL,
+        NULL
+    };
     struct training t = { .o = &o, .began = app_seconds() };
     nn_device *device;
     int rc;

@@ -27,9 +27,9 @@ static char *state_text(const struct run_state *s)
 
     if (text)
         (void)snprintf(text, 1024,
-                       "epoch=%" PRId64 " position=%" PRId64 " loss=%a best=%a seen=%" PRId32 " best_epoch=%" PRId64
-                       " bad=%" PRId64 " epochs=%" PRId64 " scale=%a plateau=%a plateau_bad=%" PRId64
-                       " started=%d ended=%" PRId64,
+                       "epoch=%" PRId64 " position=%" PRId64 " loss=%a best=%a seen=%" PRId32
+                       " best_epoch=%" PRId64 " bad=%" PRId64 " epochs=%" PRId64
+                       " scale=%a plateau=%a plateau_bad=%" PRId64 " started=%d ended=%" PRId64,
                        s->epoch, s->position, s->loss_sum, s->stop.best, s->stop.seen, s->stop.best_epoch,
                        s->stop.bad_epochs, s->stop.epochs, s->plateau.scale, s->plateau.best, s->plateau.bad,
                        s->plateau.started, s->ended);
@@ -40,11 +40,11 @@ static bool state_read(struct run_state *s, const char *text)
 {
     return text && sscanf(text,
                           "epoch=%" SCNd64 " position=%" SCNd64 " loss=%la best=%la seen=%" SCNd32
-                          " best_epoch=%" SCNd64 " bad=%" SCNd64 " epochs=%" SCNd64 " scale=%la plateau=%la plateau_bad=%" SCNd64
-                          " started=%d ended=%" SCNd64,
-                          &s->epoch, &s->position, &s->loss_sum, &s->stop.best, &s->stop.seen, &s->stop.best_epoch,
-                          &s->stop.bad_epochs, &s->stop.epochs, &s->plateau.scale, &s->plateau.best, &s->plateau.bad,
-                          &s->plateau.started, &s->ended) == 13;
+                          " best_epoch=%" SCNd64 " bad=%" SCNd64 " epochs=%" SCNd64
+                          " scale=%la plateau=%la plateau_bad=%" SCNd64 " started=%d ended=%" SCNd64,
+                          &s->epoch, &s->position, &s->loss_sum, &s->stop.best, &s->stop.seen,
+                          &s->stop.best_epoch, &s->stop.bad_epochs, &s->stop.epochs, &s->plateau.scale,
+                          &s->plateau.best, &s->plateau.bad, &s->plateau.started, &s->ended) == 13;
 }
 
 int run_save(struct run *r, const struct network *n, const nn_plan *plan)
@@ -103,7 +103,8 @@ int run_stored_config(json_t **out, const char *file)
         return app_fail(app_exit_code(rc), "%s", why.text);
     text = nn_safetensors_metadata(f, KEY_CONFIG);
     if (!text)
-        rc = app_fail(APP_DATA, "%s: not a checkpoint of a training run (no \"%s\" in its metadata)", file, KEY_CONFIG);
+        rc = app_fail(APP_DATA, "%s: not a checkpoint of a training run (no \"%s\" in its metadata)", file,
+                      KEY_CONFIG);
     else if (nn_checkpoint_check(f, &why))
         rc = app_fail(APP_DATA, "%s: %s", file, why.text);
     else if (!(*out = json_loads(text, JSON_REJECT_DUPLICATES, NULL)))
@@ -154,8 +155,9 @@ int run_resume(struct run *r, struct network *n, nn_plan *plan, const char *file
 
     if (rc)
         return rc;
-    rc = differences(r->config, then) ? app_fail(APP_USAGE, "%s was made with other options or other data (above); "
-                                                            "repeat those, or begin a new run with --weights",
+    rc = differences(r->config, then) ? app_fail(APP_USAGE,
+                                                 "%s was made with other options or other data (above); "
+                                                 "repeat those, or begin a new run with --weights",
                                                  file)
                                       : APP_OK;
     json_decref(then);
@@ -342,8 +344,8 @@ int run_add_row(const struct run *r, const struct run_row *row)
     return rc;
 }
 
-int run_write_predictions(const struct run *r, const nn_dataset *d, const int64_t *sample, const double *logits,
-                          int64_t n)
+int run_write_predictions(const struct run *r, const nn_dataset *d, const int64_t *sample,
+                          const double *logits, int64_t n)
 {
     char *path = app_join(r->folder, "valid_predictions.csv"), *text = NULL;
     size_t size = 0;

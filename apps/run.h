@@ -2,9 +2,11 @@
  *
  * The run folder of a training: what was asked for, what happened, and where it stands.
  *
- *     config.json  split.tsv  metrics.csv  valid_predictions.csv  events.jsonl  last.safetensors  best.safetensors
+ *     config.json  split.tsv  metrics.csv  valid_predictions.csv  events.jsonl  last.safetensors
+ * best.safetensors
  *
- * and, after an end by --max-steps within an epoch, best.safetensors~ and valid_predictions.csv~ (see run_put_best_aside).
+ * and, after an end by --max-steps within an epoch, best.safetensors~ and valid_predictions.csv~ (see
+ * run_put_best_aside).
  */
 #ifndef APPS_RUN_H
 #define APPS_RUN_H
@@ -16,9 +18,9 @@
 
 /* Where a run stands, beyond what the plan's checkpoint holds. Goes through the checkpoint exactly. */
 struct run_state {
-    int64_t epoch;    /* being trained, from 0 */
-    int64_t position; /* samples of it that are done */
-    double loss_sum;  /* over them, of the training loss */
+    int64_t epoch;          /* being trained, from 0 */
+    int64_t position;       /* samples of it that are done */
+    double loss_sum;        /* over them, of the training loss */
     double seconds, waited; /* of this process's part of the epoch, which began */
     int64_t from;           /* at this position; not part of the exact state */
     nn_early_stop stop;
@@ -41,8 +43,9 @@ int run_resume(struct run *r, struct network *n, nn_plan *plan, const char *file
 /* The stored configuration alone, of a checkpoint that is whole. */
 int run_stored_config(json_t **out, const char *file);
 
-/* A run that --max-steps ends within an epoch validates there, and what that finds may replace the best weights. A longer
- * run would not have validated there: so that it can be had by resuming, the best of before is put aside. */
+/* A run that --max-steps ends within an epoch validates there, and what that finds may replace the best
+ * weights. A longer run would not have validated there: so that it can be had by resuming, the best of before
+ * is put aside. */
 int run_put_best_aside(const struct run *r);
 /* Readies the folder for going on from `file`: the best weights are again those of the state, records of the
  * run come along from another folder, and what a killed process left half-written is removed. */
@@ -56,8 +59,8 @@ struct run_row {
     double learning_rate, images_per_second, wait_for_data;
 };
 int run_add_row(const struct run *r, const struct run_row *row);
-int run_write_predictions(const struct run *r, const nn_dataset *d, const int64_t *sample, const double *logits,
-                          int64_t n);
+int run_write_predictions(const struct run *r, const nn_dataset *d, const int64_t *sample,
+                          const double *logits, int64_t n);
 /* Appends one object to events.jsonl; takes the reference. A full disk costs the line, not the run. */
 void run_event(const struct run *r, json_t *event);
 

@@ -42,11 +42,11 @@ struct nn_loader {
     pthread_cond_t work, ready, idle;
     bool stop, running;
     int64_t epoch;
-    int64_t claimed;   /* next position to be claimed */
-    int64_t end;       /* first position that is not part of the epoch */
-    int64_t begin;     /* position at which the epoch was begun */
-    int64_t consumed;  /* batches handed out since then, the last one still being read */
-    int busy;          /* threads inside a claim */
+    int64_t claimed;  /* next position to be claimed */
+    int64_t end;      /* first position that is not part of the epoch */
+    int64_t begin;    /* position at which the epoch was begun */
+    int64_t consumed; /* batches handed out since then, the last one still being read */
+    int busy;         /* threads inside a claim */
 };
 
 static struct slot *slot_of(const nn_loader *l, int64_t batch) { return &l->slot[batch % l->slots]; }
@@ -76,13 +76,15 @@ static void load(const nn_loader *l, struct slot *s, int64_t k, int64_t position
 
         nni_stream_at(&l->flips, (uint64_t)at, (uint32_t)l->epoch, 0, word);
         if (word[0] >> 31)
-            nn_image_flip(&(nn_image){ .rgb = rgb, .width = size, .height = size, .stride = (size_t)(3 * size) });
+            nn_image_flip(
+                &(nn_image){ .rgb = rgb, .width = size, .height = size, .stride = (size_t)(3 * size) });
     }
 }
 
 static bool claimable(const nn_loader *l)
 {
-    return l->running && l->claimed < l->end && (l->claimed - l->begin) / l->o.batch < l->consumed + l->slots - 1;
+    return l->running && l->claimed < l->end &&
+           (l->claimed - l->begin) / l->o.batch < l->consumed + l->slots - 1;
 }
 
 static void *work(void *argument)
@@ -187,8 +189,10 @@ int nn_loader_new(nn_loader **out, const nn_loader_opts *opts, nn_message *why)
     nn_loader *l;
     int rc;
 
-    if (!out || !opts || !opts->data || !opts->preprocess || opts->batch < 1 || opts->threads < 0 || opts->ahead < 0)
-        return nni_fail(why, NN_EINVAL, "a loader needs data, a preprocessing record and a batch size of at least 1");
+    if (!out || !opts || !opts->data || !opts->preprocess || opts->batch < 1 || opts->threads < 0 ||
+        opts->ahead < 0)
+        return nni_fail(why, NN_EINVAL,
+                        "a loader needs data, a preprocessing record and a batch size of at least 1");
     rc = nn_preprocess_check(opts->preprocess, why);
     if (rc)
         return rc;
@@ -205,11 +209,13 @@ int nn_loader_new(nn_loader **out, const nn_loader_opts *opts, nn_message *why)
         int slots = l->slots;
 
         release(l);
-        return nni_fail(why, NN_ENOMEM, "no memory for %d batches of %lld images", slots, (long long)opts->batch);
+        return nni_fail(why, NN_ENOMEM, "no memory for %d batches of %lld images", slots,
+                        (long long)opts->batch);
     }
     if (!l->n) {
         release(l);
-        return nni_fail(why, NN_EFORMAT, "there is no usable image in the %s split", nn_split_name(opts->split));
+        return nni_fail(why, NN_EFORMAT, "there is no usable image in the %s split",
+                        nn_split_name(opts->split));
     }
     l->batches = opts->drop_last ? l->n / opts->batch : (l->n + opts->batch - 1) / opts->batch;
     (void)pthread_mutex_init(&l->lock, NULL);
@@ -306,8 +312,8 @@ int nn_loader_next(nn_loader *l, nn_batch *out)
 
 struct verify {
     nn_dataset *data;
-    char **why;   /* NULL: usable */
-    bool memory;  /* false: there was none */
+    char **why;  /* NULL: usable */
+    bool memory; /* false: there was none */
     int64_t next, done;
     pthread_mutex_t lock;
     pthread_cond_t more;
@@ -386,5 +392,7 @@ int nn_dataset_verify(nn_dataset *d, int threads, void (*progress)(void *payload
         nni_free(v.why[i]);
     }
     nni_free(v.why);
-    return rc || !v.memory ? nni_fail(why, NN_ENOMEM, "no memory to verify %lld images", (long long)d->samples) : NN_OK;
+    return rc || !v.memory
+               ? nni_fail(why, NN_ENOMEM, "no memory to verify %lld images", (long long)d->samples)
+               : NN_OK;
 }

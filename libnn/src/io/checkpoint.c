@@ -43,8 +43,10 @@ static bool has_part(const nn_plan *p, const nn_model *m, const struct part *par
 }
 
 /* The sum over all tensors of the CRC of (name, type, shape, data) and over all pairs of that of (key, value)
- * does not depend on their order in the file. Pairs count too: one flipped bit in a counter would resume elsewhere. */
-static uint32_t checksum(uint32_t sum, const char *name, nn_dtype type, const nn_shape *shape, const void *data)
+ * does not depend on their order in the file. Pairs count too: one flipped bit in a counter would resume
+ * elsewhere. */
+static uint32_t checksum(uint32_t sum, const char *name, nn_dtype type, const nn_shape *shape,
+                         const void *data)
 {
     int64_t head[NN_MAX_RANK + 1] = { (int64_t)type };
     uint32_t crc = nni_crc32c(0, name, strlen(name));
@@ -57,10 +59,12 @@ static uint32_t checksum(uint32_t sum, const char *name, nn_dtype type, const nn
 
 static uint32_t checksum_pair(uint32_t sum, const nn_pair *pair)
 {
-    return sum + nni_crc32c(nni_crc32c(0, pair->key, strlen(pair->key) + 1), pair->value, strlen(pair->value));
+    return sum +
+           nni_crc32c(nni_crc32c(0, pair->key, strlen(pair->key) + 1), pair->value, strlen(pair->value));
 }
 
-static int64_t gather(const nn_plan *p, const nn_model *m, nn_safetensors_item *item, nni_arena *names, uint32_t *sum)
+static int64_t gather(const nn_plan *p, const nn_model *m, nn_safetensors_item *item, nni_arena *names,
+                      uint32_t *sum)
 {
     int64_t n = 0;
 
@@ -71,10 +75,11 @@ static int64_t gather(const nn_plan *p, const nn_model *m, nn_safetensors_item *
 
             if (base == NN_BASE_NONE)
                 continue;
-            item[n] = (nn_safetensors_item){ .name = nni_arena_printf(names, "%s%s", PARTS[k].prefix, s->name),
-                                             .type = s->type,
-                                             .shape = s->shape,
-                                             .data = (const char *)m->buffer[base] + s->offset };
+            item[n] =
+                (nn_safetensors_item){ .name = nni_arena_printf(names, "%s%s", PARTS[k].prefix, s->name),
+                                       .type = s->type,
+                                       .shape = s->shape,
+                                       .data = (const char *)m->buffer[base] + s->offset };
             if (!item[n].name)
                 return -1;
             *sum = checksum(*sum, item[n].name, item[n].type, &item[n].shape, item[n].data);
@@ -84,8 +89,8 @@ static int64_t gather(const nn_plan *p, const nn_model *m, nn_safetensors_item *
     return n;
 }
 
-int nn_checkpoint_save(const nn_plan *p, nn_model *m, const char *path, const nn_pair *pairs, int64_t pair_count,
-                       nn_message *why)
+int nn_checkpoint_save(const nn_plan *p, nn_model *m, const char *path, const nn_pair *pairs,
+                       int64_t pair_count, nn_message *why)
 {
     nni_arena arena = { 0 };
     nn_safetensors_item *item;
@@ -104,8 +109,10 @@ int nn_checkpoint_save(const nn_plan *p, nn_model *m, const char *path, const nn
         for (int64_t i = 0; i < pair_count; i++)
             pair[k++] = pairs[i];
         for (int i = 0; i < COUNTER_COUNT; i++)
-            pair[k++] = (nn_pair){ COUNTERS[i].key, nni_arena_printf(&arena, "%.0f", nn_get(p, COUNTERS[i].setting)) };
-        pair[k++] = (nn_pair){ KEY "seed", nni_arena_printf(&arena, "%llu", (unsigned long long)p->now.seed) };
+            pair[k++] = (nn_pair){ COUNTERS[i].key,
+                                   nni_arena_printf(&arena, "%.0f", nn_get(p, COUNTERS[i].setting)) };
+        pair[k++] =
+            (nn_pair){ KEY "seed", nni_arena_printf(&arena, "%llu", (unsigned long long)p->now.seed) };
         pair[k++] = (nn_pair){ KEY "optimizer", p->optim.name ? p->optim.name : "none" };
         for (int64_t i = 0; i < k; i++) {
             memory = memory && (pair[i].value || i < pair_count);
@@ -128,13 +135,15 @@ int nn_checkpoint_check(const nn_safetensors *file, nn_message *why)
     char now[16];
 
     if (!text)
-        return nni_fail(why, NN_EFORMAT, "not a checkpoint: its metadata has no \"" KEY "checksum\" (weights alone are "
-                                         "given with --weights)");
+        return nni_fail(why, NN_EFORMAT,
+                        "not a checkpoint: its metadata has no \"" KEY "checksum\" (weights alone are "
+                        "given with --weights)");
     for (int64_t i = 0; i < nn_safetensors_count(file); i++) {
         const nn_safetensors_entry *e = nn_safetensors_at(file, i);
 
         if (e->type == NN_DTYPES)
-            return nni_fail(why, NN_EFORMAT, "the checkpoint is damaged: \"%s\" has type %s", e->name, e->dtype);
+            return nni_fail(why, NN_EFORMAT, "the checkpoint is damaged: \"%s\" has type %s", e->name,
+                            e->dtype);
         sum = checksum(sum, e->name, e->type, &e->shape, e->data);
     }
     for (int64_t i = 0; i < nn_safetensors_metadata_count(file); i++) {
@@ -145,7 +154,8 @@ int nn_checkpoint_check(const nn_safetensors *file, nn_message *why)
     }
     (void)snprintf(now, sizeof now, "%08x", (unsigned)sum);
     if (strcmp(text, now) != 0)
-        return nni_fail(why, NN_EFORMAT, "the checkpoint is damaged: checksum %s, recorded %s; use an older one", now, text);
+        return nni_fail(why, NN_EFORMAT,
+                        "the checkpoint is damaged: checksum %s, recorded %s; use an older one", now, text);
     return NN_OK;
 }
 
@@ -172,7 +182,8 @@ int nn_checkpoint_load(nn_plan *p, nn_model *m, const nn_safetensors *file, nn_m
     if (!rc)
         rc = read_number(file, KEY "seed", &seed, why);
     if (!rc && (!optim || strcmp(optim, p->optim.name ? p->optim.name : "none")))
-        rc = nni_fail(why, NN_EFORMAT, "the checkpoint was trained with optimizer \"%s\", this run uses \"%s\"",
+        rc = nni_fail(why, NN_EFORMAT,
+                      "the checkpoint was trained with optimizer \"%s\", this run uses \"%s\"",
                       optim ? optim : "?", p->optim.name ? p->optim.name : "none");
     for (int k = 0; !rc && k < PART_COUNT; k++) {
         nn_load_opts o = { .from = PARTS[k].prefix, .role = PARTS[k].base };
