@@ -8,6 +8,7 @@
 #include "core/core.h"
 
 #include <math.h>
+#include <string.h>
 
 enum { TILE = 1 << 16 };
 
@@ -93,25 +94,34 @@ static void update_tile(void *context, int64_t tile, int lane)
     p->optim.update(&p->optim, &u);
 }
 
-/* Averages of everything: trained or not, weights and running statistics. */
+/* Averages of everything: trained or not, weights and running statistics. A tile is one segment. */
+static void average_tile(void *context, int64_t tile, int lane)
+{
+    nn_plan *p = context;
+    const nn_segment *s;
+    int m = 0;
+    char *ema, *value;
+
+    (void)lane;
+    while (tile >= p->model[m]->count)
+        tile -= p->model[m++]->count;
+    s = &p->model[m]->segment[tile];
+    ema = (char *)p->model[m]->buffer[s->base == NN_BASE_STATE ? NN_BASE_STATE_EMA : NN_BASE_EMA] + s->offset;
+    value = (char *)p->model[m]->buffer[s->base] + s->offset;
+    if (s->type == NN_REAL)
+        average((nn_real *)(void *)ema, (const nn_real *)(const void *)value, s->count, p->now.ema_decay);
+    else
+        memcpy(ema, value, (size_t)s->count * nn_dtype_size(s->type));
+}
+
 static void average_all(nn_plan *p)
 {
-    for (int m = 0; p->ema && m < p->models; m++) {
-        nn_model *model = p->model[m];
+    int64_t segments = 0;
 
-        for (int64_t i = 0; i < model->count; i++) {
-            const nn_segment *s = &model->segment[i];
-            bool state = s->base == NN_BASE_STATE;
-            char *ema = (char *)model->buffer[state ? NN_BASE_STATE_EMA : NN_BASE_EMA] + s->offset;
-            char *value = (char *)model->buffer[s->base] + s->offset;
-
-            if (s->type == NN_REAL)
-                average((nn_real *)(void *)ema, (const nn_real *)(const void *)value, s->count, p->now.ema_decay);
-            else
-                for (int64_t k = 0; k < s->count; k++)
-                    ((int64_t *)(void *)ema)[k] = ((const int64_t *)(const void *)value)[k];
-        }
-    }
+    for (int m = 0; m < p->models; m++)
+        segments += p->model[m]->count;
+    if (p->ema)
+        nni_pool_run(p->device->pool, segments, average_tile, p);
 }
 
 void nni_update_run(nn_plan *p)
