@@ -237,7 +237,16 @@ static void one_graph(nn_device *device, uint64_t seed)
     nn_model_free(m);
 }
 
+#ifdef __has_feature
+#define FEATURE(x) __has_feature(x)
+#else
+#define FEATURE(x) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || FEATURE(address_sanitizer) || FEATURE(thread_sanitizer)
+enum { GRAPHS = 1000, GROUPS = 10 }; /* each costs ten times as much */
+#else
 enum { GRAPHS = 10000, GROUPS = 10 };
+#endif
 
 START_TEST(random_graphs)
 {
