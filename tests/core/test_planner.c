@@ -169,8 +169,9 @@ static void check_disjoint(const nn_plan *p)
                 continue;
             if (!a->pinned && !b->pinned && (a->birth > b->death || b->birth > a->death))
                 continue;
-            ck_assert_msg(a->offset + a->bytes <= b->offset || b->offset + b->bytes <= a->offset,
-                          "stores %lld and %lld overlap in time and in memory", (long long)i, (long long)j);
+            /* A passed assertion writes to Check's pipe: too slow for millions of them. */
+            if (a->offset + a->bytes > b->offset && b->offset + b->bytes > a->offset)
+                ck_abort_msg("stores %lld and %lld overlap in time and in memory", (long long)i, (long long)j);
         }
     }
     ck_assert_uint_le(p->memory_bytes, p->memory->bytes);
