@@ -360,12 +360,14 @@ START_TEST(verify)
 
         if (i) {
             put("d/train/fake/003.png", "bad too");
+            put("d/test/images/t.png", "this one's answer will be empty, no more");
             d = load("d");
         }
         told = 0;
         ck_assert_int_eq(nn_dataset_verify(d, threads[i], tell, &told, &why), NN_OK);
-        ck_assert_int_eq(told, N + 2);
-        ck_assert_int_eq(told_all, N + 2);
+        ck_assert_int_eq(told, i ? N + 2 : N + 1); /* one is excluded already */
+        ck_assert_int_eq(told_all, told);
+        ck_assert_int_eq(d->count[NN_SPLIT_TEST][NN_LABEL_NONE], i > 0);
         ck_assert_int_eq(d->bad, 3);
         ck_assert_int_eq(d->count[NN_SPLIT_TRAIN][NN_LABEL_FAKE], 18);
         ck_assert_int_eq(d->count[NN_SPLIT_VALID][NN_LABEL_REAL], 0);

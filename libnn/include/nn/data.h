@@ -199,7 +199,7 @@ NN_API int nn_loader_start(nn_loader *loader, int64_t epoch, int64_t position);
 /* The next batch; count 0 at the end of the epoch. NN_ESTATE before nn_loader_start. */
 NN_API int nn_loader_next(nn_loader *loader, nn_batch *out);
 
-/* Decodes every sample that takes part, by `threads` threads, and excludes what cannot be used. `progress`
+/* Decodes every sample of train and valid that takes part, by `threads` threads, and excludes what cannot be used. `progress`
  * (may be NULL) is told now and then how many are done, from the calling thread. NN_ENOMEM. */
 NN_API int nn_dataset_verify(nn_dataset *d, int threads, void (*progress)(void *payload, int64_t done, int64_t all),
                              void *payload, nn_message *why);

@@ -319,6 +319,9 @@ struct verify {
     pthread_cond_t more;
 };
 
+/* Images to predict need not be good for training to begin. */
+static bool wanted(const nn_sample *s) { return !s->excluded && s->split != NN_SPLIT_TEST; }
+
 static void *verify_some(void *argument)
 {
     struct verify *v = argument;
@@ -328,7 +331,7 @@ static void *verify_some(void *argument)
         nn_image image = { 0 };
         nn_message message;
         int64_t i;
-        int rc = NN_OK;
+        int rc;
 
         (void)pthread_mutex_lock(&v->lock);
         i = v->next++;
@@ -336,8 +339,9 @@ static void *verify_some(void *argument)
         if (i >= v->data->samples)
             return NULL;
         s = &v->data->sample[i];
-        if (!s->excluded)
-            rc = nn_image_load(&image, s->file, NULL, &message);
+        if (!wanted(s))
+            continue;
+        rc = nn_image_load(&image, s->file, NULL, &message);
         nn_image_free(&image);
         if (rc && rc != NN_ENOMEM)
             v->why[i] = nni_strdup(message.text);
@@ -354,8 +358,11 @@ int nn_dataset_verify(nn_dataset *d, int threads, void (*progress)(void *payload
 {
     struct verify v = { .data = d, .memory = true };
     pthread_t thread[MOST_THREADS];
+    int64_t all = 0;
     int started = 0, rc = NN_OK;
 
+    for (int64_t i = 0; i < d->samples; i++)
+        all += wanted(&d->sample[i]);
     threads = threads < 1 ? nni_processors() : threads;
     threads = threads > MOST_THREADS ? MOST_THREADS : threads;
     v.why = nni_alloc_array((size_t)d->samples + 1, sizeof *v.why);
@@ -368,12 +375,12 @@ int nn_dataset_verify(nn_dataset *d, int threads, void (*progress)(void *payload
     if (!started)
         (void)verify_some(&v);
     (void)pthread_mutex_lock(&v.lock);
-    while (v.done < d->samples) {
+    while (v.done < all) {
         int64_t done = v.done;
 
         if (progress) {
             (void)pthread_mutex_unlock(&v.lock);
-            progress(payload, done, d->samples);
+            progress(payload, done, all);
             (void)pthread_mutex_lock(&v.lock);
         }
         while (v.done == done)
@@ -383,7 +390,7 @@ int nn_dataset_verify(nn_dataset *d, int threads, void (*progress)(void *payload
     for (int i = 0; i < started; i++)
         (void)pthread_join(thread[i], NULL);
     if (progress)
-        progress(payload, d->samples, d->samples);
+        progress(payload, all, all);
     (void)pthread_cond_destroy(&v.more);
     (void)pthread_mutex_destroy(&v.lock);
     for (int64_t i = 0; i < d->samples; i++) {
