@@ -124,6 +124,7 @@ const char *app_duration(double seconds, char text[32])
 /* The recipe that is being parsed: its arguments come first, argument i from line[i - 1]. */
 static struct {
     const char *path;
+    char **argument; /* kept to the end: values of options point into them */
     int *line;
     int arguments;
     argp_parser_t parser; /* the program's own */
@@ -192,10 +193,10 @@ static const struct argp_option *find_option(const struct argp *argp, const char
 }
 
 /* Lines "option = value", '#' comments; each becomes the argument --option=value. */
-static char **read_recipe(const struct argp *argp, const char *path)
+static void read_recipe(const struct argp *argp, const char *path)
 {
     FILE *f = fopen(path, "r");
-    char **list = NULL, *line = NULL;
+    char *line = NULL;
     size_t room = 0;
     int number = 0;
 
@@ -203,7 +204,7 @@ static char **read_recipe(const struct argp *argp, const char *path)
         exit(app_fail(APP_USAGE, "--recipe %s: %s", path, strerror(errno)));
     recipe.path = path;
     while (errno = 0, getline(&line, &room, f) >= 0) {
-        char *name = trimmed(line), *value = strchr(name, '='), *argument;
+        char *name = trimmed(line), *value = strchr(name, '='), *argument, **list;
         const struct argp_option *o;
         size_t size;
 
@@ -225,19 +226,19 @@ static char **read_recipe(const struct argp *argp, const char *path)
                           name));
         size = strlen(name) + strlen(value) + 4;
         argument = malloc(size);
-        list = realloc(list, (size_t)(recipe.arguments + 1) * sizeof *list);
+        list = realloc(recipe.argument, (size_t)(recipe.arguments + 1) * sizeof *list);
         recipe.line = realloc(recipe.line, (size_t)(recipe.arguments + 1) * sizeof *recipe.line);
         if (!argument || !list || !recipe.line)
             exit(app_fail(APP_DEVICE, "out of memory"));
         (void)snprintf(argument, size, o->arg ? "--%s=%s" : "--%s", name, value);
+        recipe.argument = list;
         recipe.line[recipe.arguments] = number;
-        list[recipe.arguments++] = argument;
+        recipe.argument[recipe.arguments++] = argument;
     }
     if (errno)
         exit(app_fail(APP_USAGE, "--recipe %s: %s", path, strerror(errno)));
     free(line);
     (void)fclose(f);
-    return list;
 }
 
 /* The value of the argument --recipe, abbreviated or not; NULL without one. */
@@ -273,28 +274,26 @@ static error_t parse_located(int key, char *arg, struct argp_state *state)
 void app_parse(const struct argp *argp, int argc, char **argv, void *payload)
 {
     const char *path = find_option(argp, "recipe") ? recipe_path(argc, argv) : NULL;
-    char **extra = NULL, **all;
+    char **all;
     struct argp located = *argp;
     int n = 0;
 
     argp_err_exit_status = APP_USAGE;
     if (path)
-        extra = read_recipe(argp, path);
+        read_recipe(argp, path);
     all = calloc((size_t)(argc + recipe.arguments + 1), sizeof *all);
     if (!all)
         exit(app_fail(APP_DEVICE, "out of memory"));
     all[n++] = argv[0];
     for (int i = 0; i < recipe.arguments; i++)
-        all[n++] = extra[i];
+        all[n++] = recipe.argument[i];
     for (int i = 1; i < argc; i++)
         all[n++] = argv[i];
     recipe.parser = argp->parser;
     located.parser = parse_located;
     if (argp_parse(&located, n, all, 0, NULL, payload))
         exit(APP_USAGE);
-    /* Values of options point into the arguments: they stay until the process ends. */
     free(recipe.line);
-    free(extra);
     free(all);
 }
 

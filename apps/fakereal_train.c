@@ -219,10 +219,8 @@ static void print_data(const nn_dataset *d)
         app_say("excluded: %lld (%lld of them cannot be used)", (long long)d->excluded, (long long)d->bad);
 }
 
-static void print_problems(const nn_dataset *d)
+static void print_problems(const nn_dataset *d, int64_t most)
 {
-    const int64_t most = 20;
-
     for (int64_t i = 0; i < d->problems && i < most; i++)
         app_say("  %s: %s: %s", d->problem[i].file, nn_problem_name(d->problem[i].kind), d->problem[i].text);
     if (d->problems > most)
@@ -238,7 +236,7 @@ static int read_data(const struct options *o, nn_dataset *d)
 
     for (int i = 0; !rc && i < o->extras; i++)
         rc = nn_dataset_add_extra(d, o->extra[i], &why);
-    /* Test images have no label here and are not decoded. */
+    /* Test images take no part and are not decoded. */
     if (!rc)
         rc = nn_dataset_verify(d, o->device.threads, tell_verified, NULL, &why);
     if (!rc)
@@ -250,16 +248,17 @@ static int read_data(const struct options *o, nn_dataset *d)
     else if (!rc && !d->count[NN_SPLIT_VALID][NN_LABEL_FAKE] && !d->count[NN_SPLIT_VALID][NN_LABEL_REAL])
         rc = nn_dataset_split(d, o->valid_fraction, o->seed, &why);
     app_progress_end();
-    print_problems(d);
+    for (int64_t i = 0; i < d->samples; i++)
+        all += d->sample[i].split != NN_SPLIT_TEST;
     if (!rc)
         rc = nn_dataset_check(d, NN_SPLIT_TRAIN, &why);
     if (!rc)
         rc = nn_dataset_check(d, NN_SPLIT_VALID, &why);
+    /* Where there will be no split.tsv, all of them are named here. */
+    print_problems(d, rc || d->bad * 100 > all ? d->problems : 20);
     if (rc)
         return app_fail(rc == NN_EINVAL ? APP_DATA : app_exit_code(rc), "%s", why.text);
     print_data(d);
-    for (int64_t i = 0; i < d->samples; i++)
-        all += d->sample[i].label != NN_LABEL_NONE;
     if (d->bad * 100 > all)
         return app_fail(
             APP_DATA,
@@ -532,7 +531,7 @@ static int train_epoch(struct training *t)
             app_say("first step after %.1f s, peak memory %.0f MB", app_seconds() - t->began,
                     app_peak_bytes() / 1e6);
         show(t, nn_loss(batch.count == t->o->batch ? t->full : t->rest));
-        if (step_of(t) % t->o->checkpoint_every == 0 && s->position < n && !app_interrupted && save(t))
+        if (step_of(t) % t->o->checkpoint_every == 0 && !app_interrupted && save(t))
             app_say("training goes on, and the next checkpoint is tried in its turn");
     }
     return APP_OK;

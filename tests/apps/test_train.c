@@ -280,6 +280,34 @@ START_TEST(max_steps_within_an_epoch)
 }
 END_TEST
 
+static void copy_file(const char *from, const char *to)
+{
+    size_t size;
+    char *bytes = all_of(from, &size);
+
+    put_bytes(to, bytes, size);
+    free(bytes);
+}
+
+/* A longer run would not have validated where a shorter one ended: it goes on with the best of before. */
+START_TEST(best_of_before)
+{
+    static const char *const cuts[] = { "9", "12" };
+
+    train_in("r", "--max-steps", "7", "--monitor", "valid_accuracy", "--resume", "auto");
+    expect_code(0);
+    copy_file("r/best.safetensors", "kept/best.safetensors~");
+    copy_file("r/valid_predictions.csv", "kept/valid_predictions.csv~");
+    for (int i = 0; i < 2; i++) {
+        train_in("r", "--max-steps", cuts[i], "--monitor", "valid_accuracy", "--resume", "auto");
+        expect_code(0);
+        ck_assert_double_ge(metric("r", 1, 4), metric("r", 0, 4)); /* or there is nothing to see here */
+        expect_same_file("kept", "r", "best.safetensors~");
+        expect_same_file("kept", "r", "valid_predictions.csv~");
+    }
+}
+END_TEST
+
 static void wait_some(double seconds)
 {
     struct timespec t = { (time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9) };
@@ -598,6 +626,12 @@ START_TEST(bad_images)
     expect_in(text, "train/fake_images/017.png\texcluded\t1\t");
     free(text);
     cut("e/valid/real_images/002.png");
+    for (int i = 0; i < 9; i++) {
+        char path[64];
+
+        (void)snprintf(path, sizeof path, "e/test/images/%d.png", i);
+        put(path, "not our business");
+    }
     train_on("e", "r2", "--threads", "1"); /* 1 % is not above it */
     expect_code(0);
     put("e/train/real_images/005.png", "<html>");
@@ -620,15 +654,6 @@ START_TEST(bad_images)
     expect_in(ran.err, "absent");
 }
 END_TEST
-
-static void copy_file(const char *from, const char *to)
-{
-    size_t size;
-    char *bytes = all_of(from, &size);
-
-    put_bytes(to, bytes, size);
-    free(bytes);
-}
 
 START_TEST(copies)
 {
@@ -859,6 +884,7 @@ int main(void)
     tcase_add_test(t, threads_do_not_matter);
     tcase_add_loop_test(t, resumed_after_max_steps, 0, KINDS);
     tcase_add_test(t, max_steps_within_an_epoch);
+    tcase_add_test(t, best_of_before);
     tcase_add_test(t, resumed_after_interrupt);
     tcase_add_test(t, resumed_after_terminate);
     tcase_add_loop_test(t, resumed_after_kill, 0, 2);
