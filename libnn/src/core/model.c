@@ -249,6 +249,19 @@ static void fill_state(const nn_segment *s, double value, void *data)
     }
 }
 
+static void initialise_tile(void *context, int64_t tile, int lane)
+{
+    const nn_model *m = context;
+    const nn_segment *s = &m->segment[tile];
+    char *at = (char *)m->buffer[s->base] + s->offset;
+
+    (void)lane;
+    if (s->base == NN_BASE_STATE)
+        fill_state(s, m->fill[tile], at);
+    else
+        initialise(m, s, m->init[tile], (nn_real *)(void *)at);
+}
+
 int nn_model_seal(nn_model *m)
 {
     if (m->sealed)
@@ -262,15 +275,7 @@ int nn_model_seal(nn_model *m)
         return nni_fail(&m->message, NN_ENOMEM, "no memory for %zu bytes of parameters",
                         m->bytes[0] + m->bytes[1]);
     }
-    for (int64_t i = 0; i < m->count; i++) {
-        const nn_segment *s = &m->segment[i];
-        char *at = (char *)m->buffer[s->base] + s->offset;
-
-        if (s->base == NN_BASE_STATE)
-            fill_state(s, m->fill[i], at);
-        else
-            initialise(m, s, m->init[i], (nn_real *)(void *)at);
-    }
+    nni_pool_run(m->device->pool, m->count, initialise_tile, m);
     m->sealed = true;
     m->version++;
     return NN_OK;
