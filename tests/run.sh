@@ -32,7 +32,7 @@ if [ "${1-}" = --one ]; then
         word=EMPTY
     fi
     awk -v w="$word" -v p="$program" -v c="$checks" -v a="$start" -v b="$end" \
-        'BEGIN { printf "%-8s %-48s %4d checks %7.1f s\n", w, p, c, b - a }'
+        'BEGIN { printf "%-8s %-56s %4d checks %7.1f s\n", w, p, c, b - a }'
     grep '^SKIP' "$log" | sort -u | sed 's/^/         /'
     case $word in
     ok) echo "$program" >>"$NN_RUN/passed" ;;
