@@ -28,7 +28,7 @@ struct options {
     int64_t image_size, epochs, batch, warmup, patience, checkpoint_every, max_steps, step_every;
     uint64_t seed;
     double lr, decay, valid_fraction, clip, ema, smoothing, step_factor;
-    bool decay_given, dry_run;
+    bool decay_given, dry_run, recompute;
 };
 
 enum { WARMUP_AUTO = -1 };
@@ -65,7 +65,8 @@ enum {
     O_RESUME,
     O_EVERY,
     O_MAX_STEPS,
-    O_DRY_RUN
+    O_DRY_RUN,
+    O_RECOMPUTE
 };
 
 static const struct argp_option LIST[] = {
@@ -115,6 +116,7 @@ static const struct argp_option LIST[] = {
     { "device", O_DEVICE, "NAME", 0, "cpu", 5 },
     { "threads", 't', "N", 0, "threads (one for each processor)", 5 },
     { "loader-threads", O_LOADERS, "N", 0, "threads that decode images (1)", 5 },
+    { "recompute", O_RECOMPUTE, NULL, 0, "less memory for more time; the same result", 5 },
     { "isa", O_ISA, "NAME", 0, "portable, avx2 or avx512 (the best there is)", 5 },
     { "precision", O_PRECISION, "P", 0, "fp32", 5 },
     { 0 }
@@ -193,6 +195,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case O_MAX_STEPS: o->max_steps = app_int(state, "max-steps", arg, 1, INT64_C(1) << 40); return 0;
     case O_DRY_RUN: o->dry_run = true; return 0;
+    case O_RECOMPUTE: o->recompute = true; return 0;
     case ARGP_KEY_ARG: argp_error(state, "unexpected argument \"%s\"", arg); return 0;
     case ARGP_KEY_END:
         if (!o->data == !(o->fake_dir || o->real_dir) || !o->fake_dir != !o->real_dir)
@@ -756,9 +759,11 @@ static int choose_run(struct options *o, char **file)
 static int prepare_plans(struct training *t)
 {
     int64_t n = nn_loader_samples(t->train), left = n % t->o->batch;
-    nn_plan_opts opts = {
-        .optim = optimizer(t->o), .clip_norm = t->o->clip, .ema_decay = t->o->ema, .seed = t->o->seed
-    };
+    nn_plan_opts opts = { .optim = optimizer(t->o),
+                          .clip_norm = t->o->clip,
+                          .ema_decay = t->o->ema,
+                          .seed = t->o->seed,
+                          .flags = t->o->recompute ? NN_PLAN_RECOMPUTE : 0 };
     int rc;
 
     t->net.smoothing = t->o->smoothing;

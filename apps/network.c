@@ -120,7 +120,8 @@ static void choose_names(const struct network *n, const nn_safetensors *file, nn
 {
     bool ours = nn_safetensors_find(file, "model/features.0.0.weight") >= 0 ||
                 nn_safetensors_find(file, "model/backbone.features.0.0.weight") >= 0;
-    bool inner = nn_safetensors_find(file, ours ? "model/backbone.features.0.0.weight" : "backbone.features.0.0.weight") >= 0;
+    bool inner = nn_safetensors_find(file, ours ? "model/backbone.features.0.0.weight"
+                                                : "backbone.features.0.0.weight") >= 0;
 
     o->from = ours ? "model/" : "";
     if (n->config.backbone && !inner)
@@ -181,8 +182,8 @@ int network_open(struct network *n, nn_device *device, const char *checkpoint, d
     text = nn_safetensors_metadata(file, KEY_THRESHOLD);
     *threshold = text ? strtod(text, NULL) : 0.5;
     if (!arch || !record_text) {
-        rc = app_fail(APP_DATA, "%s: not a checkpoint of fakereal_train: its metadata has no \"%s\"", checkpoint,
-                      arch ? NN_PREPROCESS_KEY : KEY_ARCH);
+        rc = app_fail(APP_DATA, "%s: not a checkpoint of fakereal_train: its metadata has no \"%s\"",
+                      checkpoint, arch ? NN_PREPROCESS_KEY : KEY_ARCH);
     } else if (nn_preprocess_read(&p, record_text, &why)) {
         rc = app_fail(APP_DATA, "%s: %s", checkpoint, why.text);
     } else {
@@ -244,10 +245,12 @@ void network_print_summary(const struct network *n, const nn_plan *plan, const c
     nn_summary s;
 
     nn_plan_summary(plan, &s);
-    app_say("%s: %s, %lld parameters (%lld trainable), %.3f G multiply-adds per image at %lld px", title, n->config.name,
-            (long long)s.parameters, (long long)s.trainable,
-            s.multiply_adds / 1e9 / (double)(n->plans ? n->plan[n->plans - 1].batch : 1), (long long)n->preprocess.size);
-    app_say("planned memory: %.0f MB (activations %.0f, parameters and optimizer %.0f, rest %.0f); steps: %lld forward, "
+    app_say("%s: %s, %lld parameters (%lld trainable), %.3f G multiply-adds per image at %lld px", title,
+            n->config.name, (long long)s.parameters, (long long)s.trainable,
+            s.multiply_adds / 1e9 / (double)(n->plans ? n->plan[n->plans - 1].batch : 1),
+            (long long)n->preprocess.size);
+    app_say("planned memory: %.0f MB (activations %.0f, parameters and optimizer %.0f, rest %.0f); steps: "
+            "%lld forward, "
             "%lld backward",
             (double)s.peak_bytes / 1e6, (double)s.activation_bytes / 1e6, (double)s.parameter_bytes / 1e6,
             (double)(s.input_bytes + s.scratch_bytes + s.cache_bytes) / 1e6, (long long)s.steps[0],

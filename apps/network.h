@@ -29,7 +29,8 @@ struct network {
 };
 
 /* A network without values yet. Each returns 0 or an exit code, with the reason printed. */
-int network_new(struct network *n, nn_device *device, const char *name, const nn_preprocess *p, uint64_t seed);
+int network_new(struct network *n, nn_device *device, const char *name, const nn_preprocess *p,
+                uint64_t seed);
 void network_free(struct network *n);
 /* Declares every parameter and gives it its first value. */
 int network_seal(struct network *n);

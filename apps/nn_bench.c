@@ -14,11 +14,21 @@ struct options {
     const char *what, *model, *json;
     struct app_device device;
     int64_t batch, image_size, runs;
-    bool profile, no_fuse;
+    bool profile, no_fuse, recompute;
     double start;
 };
 
-enum { OPT_IMAGE_SIZE = 256, OPT_PRECISION, OPT_ISA, OPT_JSON, OPT_RUNS, OPT_PROFILE, OPT_DEVICE, OPT_NO_FUSE };
+enum {
+    OPT_IMAGE_SIZE = 256,
+    OPT_PRECISION,
+    OPT_ISA,
+    OPT_JSON,
+    OPT_RUNS,
+    OPT_PROFILE,
+    OPT_DEVICE,
+    OPT_NO_FUSE,
+    OPT_RECOMPUTE
+};
 
 static const struct argp_option LIST[] = {
     { "model", 'm', "NAME", 0, "network (efficientnet_b0)", 0 },
@@ -26,6 +36,7 @@ static const struct argp_option LIST[] = {
     { "image-size", OPT_IMAGE_SIZE, "N", 0, "height and width (224)", 0 },
     { "runs", OPT_RUNS, "N", 0, "measured runs after one that warms up (5)", 0 },
     { "profile", OPT_PROFILE, NULL, 0, "print the time of each kind of step", 0 },
+    { "recompute", OPT_RECOMPUTE, NULL, 0, "less memory for more time", 0 },
     { "no-fuse", OPT_NO_FUSE, NULL, 0, "without fusion, to see what it brings", 0 },
     { "json", OPT_JSON, "FILE", 0, "also write the result there", 0 },
     { NULL, 0, NULL, 0, "Device:", 2 },
@@ -48,6 +59,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case OPT_RUNS: o->runs = app_int(state, "runs", arg, 1, 100000); return 0;
     case OPT_PROFILE: o->profile = true; return 0;
     case OPT_NO_FUSE: o->no_fuse = true; return 0;
+    case OPT_RECOMPUTE: o->recompute = true; return 0;
     case OPT_JSON: o->json = arg; return 0;
     case OPT_ISA: o->device.isa = arg; return 0;
     case OPT_DEVICE: o->device.device = arg; return 0;
@@ -122,7 +134,9 @@ static void print_profile(const nn_plan *plan)
     printf("%-20s %-8s %6s %10s %6s %9s %8s\n", "op", "segment", "steps", "ms", "share", "GFLOP/s", "GB/s");
     for (int k = 0; k < count; k++)
         printf("%-20s %-8s %6lld %10.2f %5.1f%% %9.1f %8.1f\n", kinds[k].op,
-               kinds[k].segment == NN_FORWARD ? "forward" : kinds[k].segment == NN_BACKWARD ? "backward" : "update",
+               kinds[k].segment == NN_FORWARD    ? "forward"
+               : kinds[k].segment == NN_BACKWARD ? "backward"
+                                                 : "update",
                (long long)kinds[k].steps, kinds[k].seconds * 1e3, 100 * kinds[k].seconds / all,
                kinds[k].flops / kinds[k].seconds / 1e9, kinds[k].bytes / kinds[k].seconds / 1e9);
     free(rows);
@@ -169,28 +183,32 @@ static int print_ops(const struct options *o, const nn_plan *plan, nn_device *de
         }
     }
     qsort(rows, (size_t)distinct, sizeof *rows, slower_row_first);
-    printf("ceilings of this run: %.1f GFLOP/s, %.1f GB/s (%s, %d threads)\n", top.flops / 1e9, top.bandwidth / 1e9,
-           nn_device_isa(device), nn_device_threads(device));
-    printf("%-14s %-8s %5s %9s %9s %6s %8s %6s  %s\n", "op", "segment", "calls", "ms each", "GFLOP/s", "share", "GB/s",
-           "share", "shape");
+    printf("ceilings of this run: %.1f GFLOP/s, %.1f GB/s (%s, %d threads)\n", top.flops / 1e9,
+           top.bandwidth / 1e9, nn_device_isa(device), nn_device_threads(device));
+    printf("%-14s %-8s %5s %9s %9s %6s %8s %6s  %s\n", "op", "segment", "calls", "ms each", "GFLOP/s",
+           "share", "GB/s", "share", "shape");
     for (int64_t i = 0; i < distinct; i++) {
         const nn_profile_row *r = &rows[i];
         double each = r->runs ? r->seconds / (double)r->runs : 0, rate = each > 0 ? r->flops / each : 0;
         double bytes = each > 0 ? r->bytes / each : 0;
-        const char *segment = r->segment == NN_FORWARD ? "forward" : r->segment == NN_BACKWARD ? "backward" : "update";
+        const char *segment = r->segment == NN_FORWARD    ? "forward"
+                              : r->segment == NN_BACKWARD ? "backward"
+                                                          : "update";
 
-        printf("%-14s %-8s %5lld %9.3f %9.1f %5.0f%% %8.1f %5.0f%%  %s\n", r->op, segment, (long long)(r->runs / o->runs),
-               each * 1e3, rate / 1e9, 100 * rate / top.flops, bytes / 1e9, 100 * bytes / top.bandwidth, r->shape);
-        (void)json_array_append_new(
-            list, json_pack("{s:s, s:s, s:s, s:I, s:f, s:f, s:f}", "op", r->op, "segment", segment, "shape", r->shape,
-                            "calls", (json_int_t)(r->runs / o->runs), "seconds", each, "flops_per_second", rate,
-                            "bytes_per_second", bytes));
+        printf("%-14s %-8s %5lld %9.3f %9.1f %5.0f%% %8.1f %5.0f%%  %s\n", r->op, segment,
+               (long long)(r->runs / o->runs), each * 1e3, rate / 1e9, 100 * rate / top.flops, bytes / 1e9,
+               100 * bytes / top.bandwidth, r->shape);
+        (void)json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:I, s:f, s:f, s:f}", "op", r->op,
+                                                    "segment", segment, "shape", r->shape, "calls",
+                                                    (json_int_t)(r->runs / o->runs), "seconds", each,
+                                                    "flops_per_second", rate, "bytes_per_second", bytes));
     }
     if (o->json) {
-        json_t *j = json_pack("{s:s, s:s, s:I, s:I, s:s, s:i, s:f, s:f, s:O}", "what", "ops", "model", o->model, "batch_size",
-                              (json_int_t)o->batch, "image_size", (json_int_t)o->image_size, "isa", nn_device_isa(device),
-                              "threads", nn_device_threads(device), "ceiling_flops_per_second", top.flops,
-                              "ceiling_bytes_per_second", top.bandwidth, "ops", list);
+        json_t *j =
+            json_pack("{s:s, s:s, s:I, s:I, s:s, s:i, s:f, s:f, s:O}", "what", "ops", "model", o->model,
+                      "batch_size", (json_int_t)o->batch, "image_size", (json_int_t)o->image_size, "isa",
+                      nn_device_isa(device), "threads", nn_device_threads(device), "ceiling_flops_per_second",
+                      top.flops, "ceiling_bytes_per_second", top.bandwidth, "ops", list);
         char *text = j ? json_dumps(j, JSON_INDENT(1)) : NULL;
 
         rc = text ? app_write_file(o->json, text) : app_fail(APP_DEVICE, "out of memory");
@@ -253,17 +271,18 @@ static int measure(struct options *o, struct network *n, nn_plan *plan)
         print_profile(plan);
     qsort(t, (size_t)o->runs, sizeof *t, ascending);
     median = o->runs % 2 ? t[o->runs / 2] : (t[o->runs / 2 - 1] + t[o->runs / 2]) / 2;
-    printf("%s %s batch %lld at %lld px, %s, %d threads: median %.1f ms, min %.1f ms, %.2f images/s, first step after %.2f s, "
+    printf("%s %s batch %lld at %lld px, %s, %d threads: median %.1f ms, min %.1f ms, %.2f images/s, first "
+           "step after %.2f s, "
            "peak memory %.0f MB\n",
            o->what, n->config.name, (long long)o->batch, (long long)o->image_size, nn_device_isa(n->device),
            nn_device_threads(n->device), median * 1e3, t[0] * 1e3, (double)o->batch / median, first,
            app_peak_bytes() / 1e6);
     if (o->json) {
-        json_t *j = json_pack("{s:s, s:s, s:I, s:I, s:s, s:i, s:s, s:f, s:f, s:f, s:f, s:f}", "what", o->what, "model",
-                              n->config.name, "batch_size", (json_int_t)o->batch, "image_size",
+        json_t *j = json_pack("{s:s, s:s, s:I, s:I, s:s, s:i, s:s, s:f, s:f, s:f, s:f, s:f}", "what", o->what,
+                              "model", n->config.name, "batch_size", (json_int_t)o->batch, "image_size",
                               (json_int_t)o->image_size, "isa", nn_device_isa(n->device), "threads",
-                              nn_device_threads(n->device), "precision", "fp32", "median_s", median, "min_s", t[0],
-                              "images_per_second", (double)o->batch / median, "first_step_s", first,
+                              nn_device_threads(n->device), "precision", "fp32", "median_s", median, "min_s",
+                              t[0], "images_per_second", (double)o->batch / median, "first_step_s", first,
                               "peak_rss_bytes", app_peak_bytes());
         char *text = j ? json_dumps(j, JSON_INDENT(2)) : NULL;
 
@@ -277,12 +296,20 @@ static int measure(struct options *o, struct network *n, nn_plan *plan)
 
 int main(int argc, char **argv)
 {
-    struct options o = { .model = "efficientnet_b0", .batch = 8, .image_size = 224, .runs = 5, .start = app_seconds() };
-    const struct argp argp = { LIST, parse, "train|infer|ops",
-                               "Measures a training step, an inference, or each distinct op call of a training step of a "
-                               "network with random weights.\v"
-                               "Example: nn_bench train --model efficientnet_b6 --batch-size 8 --profile",
-                               NULL, NULL, NULL };
+    struct options o = {
+        .model = "efficientnet_b0", .batch = 8, .image_size = 224, .runs = 5, .start = app_seconds()
+    };
+    const struct argp argp = {
+        LIST,
+        parse,
+        "train|infer|ops",
+        "Measures a training step, an inference, or each distinct op call of a training step of a "
+        "network with random weights.\v"
+        "Example: nn_bench train --model efficientnet_b6 --batch-size 8 --profile",
+        NULL,
+        NULL,
+        NULL
+    };
     nn_preprocess p = nn_preprocess_default();
     nn_plan_opts opts = { .optim = nn_adamw((nn_adam_opts){ .decay = 0.01 }) };
     struct network n = { 0 };
@@ -294,6 +321,8 @@ int main(int argc, char **argv)
     p.size = p.resize_height = p.resize_width = o.image_size;
     if (o.no_fuse)
         opts.flags |= NN_PLAN_NO_FUSE;
+    if (o.recompute)
+        opts.flags |= NN_PLAN_RECOMPUTE;
     rc = app_open(&device, &o.device);
     if (!rc)
         rc = network_new(&n, device, o.model, &p, 1);

@@ -35,7 +35,8 @@ static void neg_backward(const nn_step *s, int64_t tile, void *lane)
 static void prod_forward(const nn_step *s, int64_t tile, void *lane)
 {
     (void)lane;
-    ((nn_real *)s->out[0].at)[tile] = ((const nn_real *)s->in[0].at)[tile] * ((const nn_real *)s->in[1].at)[tile];
+    ((nn_real *)s->out[0].at)[tile] =
+        ((const nn_real *)s->in[0].at)[tile] * ((const nn_real *)s->in[1].at)[tile];
 }
 static void prod_backward(const nn_step *s, int64_t tile, void *lane)
 {
@@ -52,7 +53,8 @@ static void prod_backward(const nn_step *s, int64_t tile, void *lane)
 static void sub_forward(const nn_step *s, int64_t tile, void *lane)
 {
     (void)lane;
-    ((nn_real *)s->out[0].at)[tile] = ((const nn_real *)s->in[0].at)[tile] - ((const nn_real *)s->in[1].at)[tile];
+    ((nn_real *)s->out[0].at)[tile] =
+        ((const nn_real *)s->in[0].at)[tile] - ((const nn_real *)s->in[1].at)[tile];
 }
 static void sub_backward(const nn_step *s, int64_t tile, void *lane)
 {
@@ -104,14 +106,29 @@ static int same_infer(nn_node *n)
 }
 static int fold_infer(nn_node *n) { return nn_infer_out(n, 0, NN_REAL, NN_SHAPE1(nn_dim(n->in[0], 0) / 2)); }
 
-static const nn_op NEG = { .abi = NN_OP_ABI, .name = "neg", .alias = NN_ALIAS_FORWARD | NN_ALIAS_BACKWARD0,
-                           .flags = NN_OP_CHEAP, .infer = same_infer, .forward = { neg_f }, .backward = { neg_b } };
-static const nn_op PROD = { .abi = NN_OP_ABI, .name = "prod", .reads = NN_IN(0) | NN_IN(1), .flags = NN_OP_CHEAP,
-                            .infer = same_infer, .forward = { prod_f }, .backward = { prod_b } };
-static const nn_op SUB = { .abi = NN_OP_ABI, .name = "sub", .alias = NN_ALIAS_FORWARD | NN_ALIAS_BACKWARD0,
-                           .infer = same_infer, .forward = { sub_f }, .backward = { sub_b } };
-static const nn_op FOLD = { .abi = NN_OP_ABI, .name = "fold", .infer = fold_infer, .forward = { fold_f },
-                            .backward = { fold_b } };
+static const nn_op NEG = { .abi = NN_OP_ABI,
+                           .name = "neg",
+                           .alias = NN_ALIAS_FORWARD | NN_ALIAS_BACKWARD0,
+                           .flags = NN_OP_CHEAP,
+                           .infer = same_infer,
+                           .forward = { neg_f },
+                           .backward = { neg_b } };
+static const nn_op PROD = { .abi = NN_OP_ABI,
+                            .name = "prod",
+                            .reads = NN_IN(0) | NN_IN(1),
+                            .flags = NN_OP_CHEAP,
+                            .infer = same_infer,
+                            .forward = { prod_f },
+                            .backward = { prod_b } };
+static const nn_op SUB = { .abi = NN_OP_ABI,
+                           .name = "sub",
+                           .alias = NN_ALIAS_FORWARD | NN_ALIAS_BACKWARD0,
+                           .infer = same_infer,
+                           .forward = { sub_f },
+                           .backward = { sub_b } };
+static const nn_op FOLD = {
+    .abi = NN_OP_ABI, .name = "fold", .infer = fold_infer, .forward = { fold_f }, .backward = { fold_b }
+};
 
 /* ------------------------------------------------------------- random graphs */
 
@@ -133,7 +150,8 @@ static nn_tensor *record(nn_graph *g, struct dice *d, nn_tensor **x, int64_t lar
     x[n++] = nn_param(g, "b", NN_SHAPE1(largest), (nn_init){ NN_INIT_UNIFORM, 1 });
     x[n++] = nn_input(g, "x", NN_REAL, NN_SHAPE1(largest));
     for (int i = 0; i < ops; i++) {
-        nn_tensor *a = x[roll(d, 3) ? (uint32_t)n - 1 - roll(d, (uint32_t)(n < 4 ? n : 4)) : roll(d, (uint32_t)n)];
+        nn_tensor *a =
+            x[roll(d, 3) ? (uint32_t)n - 1 - roll(d, (uint32_t)(n < 4 ? n : 4)) : roll(d, (uint32_t)n)];
         nn_tensor *b = NULL;
         uint32_t kind = roll(d, 8);
 
@@ -148,7 +166,8 @@ static nn_tensor *record(nn_graph *g, struct dice *d, nn_tensor **x, int64_t lar
         else if (kind < 3 || !b)
             x[n++] = nn_apply(g, &NEG, NULL, &a, 1);
         else
-            x[n++] = nn_apply(g, kind & 1 ? &PROD : &SUB, NULL, (nn_tensor *[]){ a, roll(d, 8) ? b : nn_detach(g, b) }, 2);
+            x[n++] = nn_apply(g, kind & 1 ? &PROD : &SUB, NULL,
+                              (nn_tensor *[]){ a, roll(d, 8) ? b : nn_detach(g, b) }, 2);
         if (!roll(d, 12))
             (void)nn_observe(g, nn_namei(g, i), x[n - 1]);
     }
@@ -171,7 +190,8 @@ static void check_disjoint(const nn_plan *p)
                 continue;
             /* A passed assertion writes to Check's pipe: too slow for millions of them. */
             if (a->offset + a->bytes > b->offset && b->offset + b->bytes > a->offset)
-                ck_abort_msg("stores %lld and %lld overlap in time and in memory", (long long)i, (long long)j);
+                ck_abort_msg("stores %lld and %lld overlap in time and in memory", (long long)i,
+                             (long long)j);
         }
     }
     ck_assert_uint_le(p->memory_bytes, p->memory->bytes);
@@ -243,7 +263,8 @@ static void one_graph(nn_device *device, uint64_t seed)
 #else
 #define FEATURE(x) 0
 #endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || FEATURE(address_sanitizer) || FEATURE(thread_sanitizer)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || FEATURE(address_sanitizer) ||           \
+    FEATURE(thread_sanitizer)
 enum { GRAPHS = 1000, GROUPS = 10 }; /* each costs ten times as much */
 #else
 enum { GRAPHS = 10000, GROUPS = 10 };

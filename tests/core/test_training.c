@@ -15,7 +15,8 @@
 #ifdef NN_REAL_DOUBLE
 #define TOLERANCE 1e-9
 #else
-#define TOLERANCE 1e-2 /* rounding can take a unit across a kink of ReLU6; double shows that nothing else differs */
+#define TOLERANCE                                                                                            \
+    1e-2 /* rounding can take a unit across a kink of ReLU6; double shows that nothing else differs */
 #endif
 
 struct bench {
@@ -60,7 +61,8 @@ static struct bench make(const char *name, int64_t batch, int threads, const cha
     nn_graph *g;
     int rc;
 
-    ck_assert_int_eq(nn_open(&b.device, "cpu", &(nn_device_options){ .threads = threads, .isa = isa }, NULL), NN_OK);
+    ck_assert_int_eq(nn_open(&b.device, "cpu", &(nn_device_options){ .threads = threads, .isa = isa }, NULL),
+                     NN_OK);
     ck_assert_int_eq(nn_model_new(&b.model, b.device, 3), NN_OK);
     ck_assert_int_eq(nn_graph_new(&g, b.device, b.model, NN_TRAIN), NN_OK);
     o.loss = record(g, name, batch, 32 + 32 * (batch < 3));
@@ -98,8 +100,10 @@ static const char *const NETS[] = { "efficientnet_b0", "efficientnet_lite0", "en
 /* Fused, unfused without re-emission, and debug plans compute the same thing. */
 START_TEST(fused_equals_unfused)
 {
-    static const uint32_t flags[] = { NN_PLAN_DEBUG, NN_PLAN_NO_FUSE, NN_PLAN_NO_FUSE | NN_PLAN_NO_CHEAP, 0,
-                                      NN_PLAN_NO_CHEAP, NN_PLAN_NO_REUSE };
+    static const uint32_t flags[] = {
+        NN_PLAN_DEBUG,    NN_PLAN_NO_FUSE, NN_PLAN_NO_FUSE | NN_PLAN_NO_CHEAP, 0,
+        NN_PLAN_NO_CHEAP, NN_PLAN_NO_REUSE
+    };
     nn_real *reference = NULL, *state = NULL;
     double loss = 0;
 
@@ -122,8 +126,8 @@ START_TEST(fused_equals_unfused)
         } else {
             double d = distance(grad, reference, b.count);
 
-            ck_assert_msg(fabs(nn_loss(b.plan) - loss) <= TOLERANCE * fabs(loss), "flags %u: loss %.9g, debug plan %.9g",
-                          flags[k], nn_loss(b.plan), loss);
+            ck_assert_msg(fabs(nn_loss(b.plan) - loss) <= TOLERANCE * fabs(loss),
+                          "flags %u: loss %.9g, debug plan %.9g", flags[k], nn_loss(b.plan), loss);
             ck_assert_msg(d <= TOLERANCE, "flags %u: gradients differ by %.3g (relative L2)", flags[k], d);
             for (int64_t i = 0; i < nn_model_count(b.model); i++) {
                 const nn_segment *s = nn_model_segment(b.model, i);
@@ -134,8 +138,8 @@ START_TEST(fused_equals_unfused)
                 if (s->type == NN_I64)
                     ck_assert(!memcmp(from, (char *)now + s->offset, (size_t)s->count * 8));
                 else
-                    ck_assert_msg(distance((nn_real *)(void *)((char *)now + s->offset), (const nn_real *)(const void *)from,
-                                           s->count) <= TOLERANCE,
+                    ck_assert_msg(distance((nn_real *)(void *)((char *)now + s->offset),
+                                           (const nn_real *)(const void *)from, s->count) <= TOLERANCE,
                                   "%s after flags %u: %.6g, debug plan %.6g", s->name, flags[k],
                                   (double)((nn_real *)(void *)((char *)now + s->offset))[0],
                                   (double)((const nn_real *)(const void *)from)[0]);
@@ -148,12 +152,40 @@ START_TEST(fused_equals_unfused)
 }
 END_TEST
 
+/* Recomputing gives the same bits in less memory. */
+START_TEST(recomputing)
+{
+    nn_real *reference = NULL;
+    nn_summary kept, again;
+
+    for (int k = 0; k < 2; k++) {
+        struct bench b =
+            make("efficientnet_b0", 2, 2, NULL, (nn_plan_opts){ .flags = k ? NN_PLAN_RECOMPUTE : 0 });
+        size_t bytes;
+        nn_real *grad;
+
+        nn_plan_summary(b.plan, k ? &again : &kept);
+        ck_assert_int_eq(nn_run(b.plan, NN_GRADIENTS), NN_OK);
+        grad = nn_model_buffer(b.model, NN_BASE_GRAD, &bytes);
+        if (!k) {
+            reference = malloc(bytes);
+            memcpy(reference, grad, bytes);
+        }
+        ck_assert(!memcmp(reference, grad, bytes));
+        drop(&b);
+    }
+    ck_assert_uint_lt(again.activation_bytes, kept.activation_bytes / 10 * 9);
+    free(reference);
+}
+END_TEST
+
 START_TEST(threads_do_not_matter)
 {
     nn_real *reference = NULL;
 
     for (int threads = 1; threads <= 4; threads++) {
-        struct bench b = make("efficientnet_b0", 3, threads, NULL, (nn_plan_opts){ .optim = nn_adamw((nn_adam_opts){ 0 }) });
+        struct bench b = make("efficientnet_b0", 3, threads, NULL,
+                              (nn_plan_opts){ .optim = nn_adamw((nn_adam_opts){ 0 }) });
         size_t bytes;
         nn_real *param;
 
@@ -207,8 +239,8 @@ START_TEST(directional_gradient)
             loss[side] = nn_loss(b.plan);
         }
         numeric = (loss[0] - loss[1]) / (2 * eps);
-        ck_assert_msg(fabs(slope - numeric) <= 1e-7 + 1e-5 * fabs(numeric), "direction %u: analytic %.12g, numeric %.12g", d,
-                      slope, numeric);
+        ck_assert_msg(fabs(slope - numeric) <= 1e-7 + 1e-5 * fabs(numeric),
+                      "direction %u: analytic %.12g, numeric %.12g", d, slope, numeric);
     }
     free(base);
     drop(&b);
@@ -246,7 +278,8 @@ END_TEST
  * of a batch that is not finite are not taken in either. */
 START_TEST(non_finite_step_is_skipped)
 {
-    struct bench b = make("efficientnet_lite0", 2, 2, NULL, (nn_plan_opts){ .optim = nn_adam((nn_adam_opts){ 0 }) });
+    struct bench b =
+        make("efficientnet_lite0", 2, 2, NULL, (nn_plan_opts){ .optim = nn_adam((nn_adam_opts){ 0 }) });
     static const nn_base roles[] = { NN_BASE_PARAM, NN_BASE_MOMENT1, NN_BASE_MOMENT2, NN_BASE_STATE };
     void *copy[4];
     size_t bytes[4], n;
@@ -264,7 +297,8 @@ START_TEST(non_finite_step_is_skipped)
     x[5] = (nn_real)NAN;
     ck_assert_int_eq(nn_run(b.plan, NN_GRADIENTS | NN_UPDATE), NN_OK);
     for (int i = 0; i < 4; i++) {
-        ck_assert_msg(!memcmp(copy[i], nn_model_buffer(b.model, roles[i], NULL), bytes[i]), "role %d changed", i);
+        ck_assert_msg(!memcmp(copy[i], nn_model_buffer(b.model, roles[i], NULL), bytes[i]), "role %d changed",
+                      i);
         free(copy[i]);
     }
     ck_assert_double_eq(nn_get(b.plan, NN_SKIPPED), 1);
@@ -279,7 +313,8 @@ END_TEST
 
 START_TEST(clipping)
 {
-    struct bench b = make("efficientnet_lite0", 2, 1, NULL, (nn_plan_opts){ .optim = nn_sgd((nn_sgd_opts){ 0 }), .clip_norm = 0.25 });
+    struct bench b = make("efficientnet_lite0", 2, 1, NULL,
+                          (nn_plan_opts){ .optim = nn_sgd((nn_sgd_opts){ 0 }), .clip_norm = 0.25 });
     size_t bytes;
     nn_real *param = nn_model_buffer(b.model, NN_BASE_PARAM, &bytes), *before = malloc(bytes);
     double moved = 0;
@@ -328,8 +363,10 @@ START_TEST(freezing)
         if (s->base != NN_BASE_PARAM)
             continue;
         at = (int64_t)(s->offset / sizeof *weight);
-        frozen = nn_match("features.0.*", s->name) || !nn_match("*.weight", s->name) || !strcmp(s->name, "classifier.1.weight");
-        ck_assert_msg(!memcmp(weight + at, before + at, (size_t)s->count * sizeof *weight) == frozen, "%s", s->name);
+        frozen = nn_match("features.0.*", s->name) || !nn_match("*.weight", s->name) ||
+                 !strcmp(s->name, "classifier.1.weight");
+        ck_assert_msg(!memcmp(weight + at, before + at, (size_t)s->count * sizeof *weight) == frozen, "%s",
+                      s->name);
     }
     free(before);
     drop(&b);
@@ -390,7 +427,8 @@ START_TEST(shared_arena)
     nn_real *reference = NULL;
 
     for (int shared = 0; shared < 2; shared++) {
-        struct bench b = make("efficientnet_lite0", 2, 2, NULL, (nn_plan_opts){ .optim = nn_adamw((nn_adam_opts){ 0 }) });
+        struct bench b =
+            make("efficientnet_lite0", 2, 2, NULL, (nn_plan_opts){ .optim = nn_adamw((nn_adam_opts){ 0 }) });
         nn_plan *eval;
         nn_graph *g;
         size_t bytes;
@@ -432,8 +470,9 @@ START_TEST(weights_from_outside)
 
     ck_assert_int_eq(nn_open(&device, "cpu", NULL, NULL), NN_OK);
     ck_assert_int_eq(nn_graph_new(&g, device, NULL, NN_EVAL), NN_OK);
-    (void)nn_observe(g, "y", nn_linear(g, nn_input(g, "x", NN_REAL, NN_SHAPE2(1, 2)),
-                                       nn_input(g, "w", NN_REAL, NN_SHAPE2(3, 2)), NULL));
+    (void)nn_observe(g, "y",
+                     nn_linear(g, nn_input(g, "x", NN_REAL, NN_SHAPE2(1, 2)),
+                               nn_input(g, "w", NN_REAL, NN_SHAPE2(3, 2)), NULL));
     ck_assert_msg(nn_compile(&plan, g, (nn_plan_opts){ 0 }) == NN_OK, "%s", nn_graph_error(g));
     nn_graph_free(g);
     for (int k = 1; k < 4; k++) {
@@ -471,7 +510,8 @@ START_TEST(two_models)
     x = nn_input(g, "x", NN_REAL, NN_SHAPE1(4));
     y = nn_observe(g, "y", nn_mul(g, x, nn_param(g, "w", NN_SHAPE1(4), (nn_init){ NN_INIT_CONSTANT, 2 })));
     ck_assert_ptr_eq(nn_use_model(g, b), a);
-    z = nn_mul(g, nn_add(g, y, nn_detach(g, y)), nn_param(g, "w", NN_SHAPE1(4), (nn_init){ NN_INIT_CONSTANT, 3 }));
+    z = nn_mul(g, nn_add(g, y, nn_detach(g, y)),
+               nn_param(g, "w", NN_SHAPE1(4), (nn_init){ NN_INIT_CONSTANT, 3 }));
     loss = nn_sum(g, z);
     ck_assert_msg(nn_compile(&plan, g, (nn_plan_opts){ .loss = loss }) == NN_OK, "%s", nn_graph_error(g));
     nn_graph_free(g);
@@ -537,7 +577,9 @@ static int whole_life(void)
     if (!rc) {
         nn_tensor *loss = record(g, "efficientnet_lite0", 2, 32);
 
-        rc = nn_compile(&plan, g, (nn_plan_opts){ .loss = loss, .optim = nn_adamw((nn_adam_opts){ 0 }), .ema_decay = 0.9 });
+        rc = nn_compile(
+            &plan, g,
+            (nn_plan_opts){ .loss = loss, .optim = nn_adamw((nn_adam_opts){ 0 }), .ema_decay = 0.9 });
         if (rc)
             ck_assert_msg(nn_graph_error(g)[0], "a failed compilation must say why");
     }
@@ -582,6 +624,7 @@ int main(void)
 
     tcase_set_timeout(t, 900);
     tcase_add_loop_test(t, fused_equals_unfused, 0, nets);
+    tcase_add_test(t, recomputing);
     tcase_add_test(t, threads_do_not_matter);
 #ifdef NN_REAL_DOUBLE
     tcase_add_loop_test(t, directional_gradient, 0, nets);

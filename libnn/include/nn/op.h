@@ -127,7 +127,8 @@ enum {
     NN_OP_EFFECT = 1 << 1, /* changes state (its inputs of base STATE); runs exactly once */
     NN_OP_RANDOM = 1 << 2, /* reads the step's random stream */
     NN_OP_FP32 = 1 << 3,   /* always computes on NN_REAL inputs, whatever the plan's precision */
-    NN_OP_NO_GRAD = 1 << 4 /* has no derivative by nature (a mask, a counter): backward is absent */
+    NN_OP_NO_GRAD = 1 << 4, /* has no derivative by nature (a mask, a counter): backward is absent */
+    NN_OP_RECOMPUTE = 1 << 5 /* worth computing again where memory is short (NN_PLAN_RECOMPUTE) and the output large */
 };
 
 /* What backward reads, and what may share memory. */

@@ -25,7 +25,9 @@ enum {
     NN_PLAN_DEBUG = 1 << 0,   /* no fusion, no reuse of memory, guard zones, every tensor readable */
     NN_PLAN_NO_FUSE = 1 << 1, /* each part of DEBUG alone */
     NN_PLAN_NO_REUSE = 1 << 2,
-    NN_PLAN_NO_CHEAP = 1 << 3 /* keep every output that backward reads */
+    NN_PLAN_NO_CHEAP = 1 << 3, /* keep every output that backward reads */
+    NN_PLAN_RECOMPUTE = 1 << 4 /* less memory for more time, with the same bits: do not keep what widening
+                                  convolutions make, compute it again in backward */
 };
 
 typedef struct nn_plan_opts {

@@ -30,9 +30,9 @@ struct nni_pool {
     struct worker *worker;
     pthread_mutex_t lock;
     pthread_cond_t wake;
-    atomic_uint round;  /* job number */
-    atomic_int active;  /* workers that have not left the current job */
-    atomic_int asleep;  /* workers waiting on the condition */
+    atomic_uint round; /* job number */
+    atomic_int active; /* workers that have not left the current job */
+    atomic_int asleep; /* workers waiting on the condition */
     atomic_bool stop;
     nni_tile_fn *run;
     void *context;

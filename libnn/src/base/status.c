@@ -10,7 +10,7 @@
 const char *nn_strerror(int status)
 {
     switch (status) {
-#define X(name, value, text)                                                                 \
+#define X(name, value, text)                                                                                 \
     case value: return text;
         NN_STATUS_LIST(X)
 #undef X
@@ -23,7 +23,7 @@ const char *nn_version(void) { return NN_VERSION; }
 size_t nn_dtype_size(nn_dtype type)
 {
     switch (type) {
-#define X(name, bytes, text)                                                                 \
+#define X(name, bytes, text)                                                                                 \
     case name: return bytes;
         NN_DTYPE_LIST(X)
 #undef X
@@ -34,7 +34,7 @@ size_t nn_dtype_size(nn_dtype type)
 const char *nn_dtype_name(nn_dtype type)
 {
     switch (type) {
-#define X(name, bytes, text)                                                                 \
+#define X(name, bytes, text)                                                                                 \
     case name: return text;
         NN_DTYPE_LIST(X)
 #undef X

@@ -13,7 +13,10 @@
  */
 #include "core/core.h"
 
-static struct nni_cnode *producer(const nn_tensor *t) { return t ? (struct nni_cnode *)(void *)t->node : NULL; }
+static struct nni_cnode *producer(const nn_tensor *t)
+{
+    return t ? (struct nni_cnode *)(void *)t->node : NULL;
+}
 
 /* Something outside the nodes reads it. */
 static bool held(const struct nni_compile *c, const nn_tensor *t)
@@ -42,7 +45,8 @@ static int uses(const struct nni_compile *c, const nn_tensor *t)
     return n;
 }
 
-static bool accepts(const struct nni_compile *c, const struct nni_cnode *n, int slot, const struct nni_cnode *neighbour)
+static bool accepts(const struct nni_compile *c, const struct nni_cnode *n, int slot,
+                    const struct nni_cnode *neighbour)
 {
     int k = n->n.op->slot[slot];
 
@@ -78,7 +82,8 @@ static void move_gate(struct nni_compile *c, struct nni_cnode *n)
         int slot;
 
         if (x->shape.rank != 4 || gate->shape.rank != 4 || gate->shape.dim[0] != x->shape.dim[0] ||
-            gate->shape.dim[1] != 1 || gate->shape.dim[2] != 1 || !nn_shape_equal(x->shape, n->n.in[0]->shape))
+            gate->shape.dim[1] != 1 || gate->shape.dim[2] != 1 ||
+            !nn_shape_equal(x->shape, n->n.in[0]->shape))
             continue;
         slot = channels == 1 && n->n.op->slot[NN_SLOT_MASK] ? NN_SLOT_MASK : NN_SLOT_GATE;
         if ((slot == NN_SLOT_GATE && channels != x->shape.dim[3]) || !accepts(c, n, slot, p))

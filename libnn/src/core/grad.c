@@ -60,7 +60,8 @@ static int64_t new_store(nn_plan *p, size_t bytes, int64_t birth)
 {
     if (p->stores == p->store_room) {
         int64_t room = p->store_room ? p->store_room * 2 : 1024;
-        struct nni_store *list = nni_grow(p->store, (size_t)p->stores * sizeof *list, (size_t)room * sizeof *list);
+        struct nni_store *list =
+            nni_grow(p->store, (size_t)p->stores * sizeof *list, (size_t)room * sizeof *list);
 
         if (!list)
             return -1;
@@ -78,7 +79,10 @@ static void touch(nn_plan *p, int64_t store, int64_t at)
         p->store[store].death = at;
 }
 
-static size_t bytes_of(nn_shape shape, nn_dtype type) { return (size_t)nn_shape_count(shape) * nn_dtype_size(type); }
+static size_t bytes_of(nn_shape shape, nn_dtype type)
+{
+    return (size_t)nn_shape_count(shape) * nn_dtype_size(type);
+}
 
 /* ------------------------------------------------------------------ operands */
 
@@ -139,7 +143,8 @@ static int prepare(struct nni_compile *c, struct nni_planned *s, int (*choose)(n
     int rc = choose(&s->step);
 
     if (rc) {
-        (void)nn_graph_fail(c->graph, rc, "%s: %s: no kernel for these operands", s->step.name, s->step.op->name);
+        (void)nn_graph_fail(c->graph, rc, "%s: %s: no kernel for these operands", s->step.name,
+                            s->step.op->name);
         return rc;
     }
     if (s->step.lane_bytes > p->lane_bytes)
@@ -201,7 +206,8 @@ static int emit_forward(struct nni_compile *c, const struct nni_cnode *n, int ki
                                 (t->base == NN_BASE_ACT && p->store[store].cache));
     }
     /* Only a plan that nobody trains beside can keep what it made from parameters. */
-    s->hoisted = constant && !c->loss && !c->opts->seed_count && !c->opts->share && !(p->flags & NN_PLAN_DEBUG);
+    s->hoisted =
+        constant && !c->loss && !c->opts->seed_count && !c->opts->share && !(p->flags & NN_PLAN_DEBUG);
     for (int k = 0; k < NN_MAX_OUT; k++) {
         const nn_tensor *t = n->n.out[k];
         int64_t store;
@@ -218,13 +224,14 @@ static int emit_forward(struct nni_compile *c, const struct nni_cnode *n, int ki
     for (int k = 0; k < NN_MAX_SAVE; k++) {
         if (n->n.save_shape[k].rank < 0)
             continue;
-        if (kind == NNI_FORWARD_STEP && (save[k] = new_store(p, bytes_of(n->n.save_shape[k], n->n.save_type[k]), at)) < 0)
+        if (kind == NNI_FORWARD_STEP &&
+            (save[k] = new_store(p, bytes_of(n->n.save_shape[k], n->n.save_type[k]), at)) < 0)
             return NN_ENOMEM;
         s->step.save[k] = in_store(n->n.save_shape[k], n->n.save_type[k], save[k]);
     }
     if (!n->n.op->forward[NN_DEVICE_CPU]) {
-        (void)nn_graph_fail(c->graph, NN_EUNSUPPORTED, "%s: %s has no forward kernel on this device", n->n.path,
-                            n->n.op->name);
+        (void)nn_graph_fail(c->graph, NN_EUNSUPPORTED, "%s: %s has no forward kernel on this device",
+                            n->n.path, n->n.op->name);
         return NN_EUNSUPPORTED;
     }
     return prepare(c, s, n->n.op->forward[NN_DEVICE_CPU]);
@@ -232,7 +239,10 @@ static int emit_forward(struct nni_compile *c, const struct nni_cnode *n, int ki
 
 /* ------------------------------------------------------------------ gradients */
 
-static bool is_real(const nn_tensor *t) { return t->type == NN_REAL || t->type == NN_BF16 || t->type == NN_F16; }
+static bool is_real(const nn_tensor *t)
+{
+    return t->type == NN_REAL || t->type == NN_BF16 || t->type == NN_F16;
+}
 
 /* wanted: a gradient asked for lies at or above the tensor. */
 static void mark_wanted(struct nni_compile *c)
@@ -274,7 +284,8 @@ static bool differentiates(const struct nni_compile *c, const struct nni_cnode *
     if (n->n.op->flags & NN_OP_NO_GRAD)
         return false;
     for (int k = 0; k < NN_MAX_IN; k++)
-        in = in || (n->n.in[k] && !(n->detached & NN_IN(k)) && c->wanted[n->n.in[k]->id] && is_real(n->n.in[k]));
+        in = in ||
+             (n->n.in[k] && !(n->detached & NN_IN(k)) && c->wanted[n->n.in[k]->id] && is_real(n->n.in[k]));
     for (int k = 0; k < NN_MAX_OUT; k++)
         out = out || (n->n.out[k] && c->reached[n->n.out[k]->id]);
     return in && out;
@@ -316,6 +327,18 @@ static uint32_t reads(const struct nni_cnode *n)
     return r;
 }
 
+/* May the node be emitted again? CHEAP ops always; where memory is short, those that widen their input too.
+ */
+static bool repeatable(const struct nni_compile *c, const struct nni_cnode *n)
+{
+    const nn_tensor *x = n->n.in[0], *y = n->n.out[0];
+
+    if (n->n.op->flags & NN_OP_CHEAP)
+        return !n->n.out[1];
+    return c->plan->flags & NN_PLAN_RECOMPUTE && n->n.op->flags & NN_OP_RECOMPUTE && x && y &&
+           bytes_of(y->shape, y->type) >= 2 * bytes_of(x->shape, x->type);
+}
+
 /* Which outputs of CHEAP ops are worth emitting again: large ones that backward reads, whose large
  * inputs are there in backward anyway or can be emitted again themselves. */
 static bool *choose_again(struct nni_compile *c)
@@ -343,14 +366,14 @@ static bool *choose_again(struct nni_compile *c)
     for (int64_t i = c->nodes - 1; i >= 0; i--) {
         const struct nni_cnode *n = c->node[i];
         const nn_tensor *y = n->n.out[0];
-        bool worth = n->n.op->flags & NN_OP_CHEAP && y && kept[y->id] && !n->n.out[1] &&
-                     bytes_of(y->shape, y->type) >= CHEAP_LEAST_BYTES;
+        bool worth = y && kept[y->id] && repeatable(c, n) && bytes_of(y->shape, y->type) >= CHEAP_LEAST_BYTES;
 
         for (int k = 0; worth && k < NN_MAX_IN; k++) {
             const nn_tensor *x = n->n.in[k];
             const struct nni_cnode *from = x ? (const struct nni_cnode *)(const void *)x->node : NULL;
 
-            if (!x || x->base != NN_BASE_ACT || bytes_of(x->shape, x->type) < CHEAP_LEAST_BYTES || kept[x->id])
+            if (!x || x->base != NN_BASE_ACT || bytes_of(x->shape, x->type) < CHEAP_LEAST_BYTES ||
+                kept[x->id])
                 continue;
             worth = from && from->n.op->flags & NN_OP_CHEAP;
         }
@@ -417,7 +440,8 @@ static nn_operand gradient_of(struct nni_compile *c, const nn_tensor *t, int64_t
     return in_store(t->shape, t->type, c->grad[t->id]);
 }
 
-static int emit_backward(struct nni_compile *c, const struct nni_cnode *n, const int64_t *save, const bool *again)
+static int emit_backward(struct nni_compile *c, const struct nni_cnode *n, const int64_t *save,
+                         const bool *again)
 {
     nn_plan *p = c->plan;
     uint32_t r = reads(n);
@@ -520,8 +544,8 @@ static void try_alias(nn_plan *p, const nn_operand *to, const nn_operand *from, 
         return;
     a = &p->store[p->store[from->offset].root];
     b = &p->store[to->offset];
-    if (b->root != (int64_t)to->offset || a == b || b->birth != at || a->death != at || a->pinned || b->pinned ||
-        a->cache || b->cache || a->bytes < b->bytes)
+    if (b->root != (int64_t)to->offset || a == b || b->birth != at || a->death != at || a->pinned ||
+        b->pinned || a->cache || b->cache || a->bytes < b->bytes)
         return;
     b->root = p->store[from->offset].root;
     a->death = b->death;

@@ -103,7 +103,8 @@ void nn_push(nn_graph *g, const char *name)
         return;
     }
     s->up = g->scope;
-    s->path = g->scope ? nni_arena_printf(&g->arena, "%s.%s", g->scope->path, name) : nni_arena_text(&g->arena, name);
+    s->path = g->scope ? nni_arena_printf(&g->arena, "%s.%s", g->scope->path, name)
+                       : nni_arena_text(&g->arena, name);
     if (!s->path) {
         (void)no_memory(g);
         s->path = "";
@@ -162,9 +163,11 @@ nn_tensor *nn_input(nn_graph *g, const char *name, nn_dtype type, nn_shape shape
     if (!g || g->status)
         return NULL;
     if (nn_shape_count(shape) <= 0 || !nn_dtype_size(type))
-        return nn_graph_fail(g, NN_ESHAPE, "input \"%s\": impossible shape %s", name, nni_shape_text(shape, &text));
+        return nn_graph_fail(g, NN_ESHAPE, "input \"%s\": impossible shape %s", name,
+                             nni_shape_text(shape, &text));
     if (type == (NN_REAL == NN_F32 ? NN_F64 : NN_F32))
-        return nn_graph_fail(g, NN_EUNSUPPORTED, "input \"%s\": this build computes in %s; declare it as NN_REAL", name,
+        return nn_graph_fail(g, NN_EUNSUPPORTED,
+                             "input \"%s\": this build computes in %s; declare it as NN_REAL", name,
                              nn_dtype_name(NN_REAL));
     for (int64_t i = 0; i < g->tensors; i++) {
         t = g->tensor[i];
@@ -183,8 +186,8 @@ nn_tensor *nn_input(nn_graph *g, const char *name, nn_dtype type, nn_shape shape
 }
 
 /* A parameter or state entry, one tensor for each entry and graph. */
-static nn_tensor *entry(nn_graph *g, const char *name, nn_base base, nn_dtype type, nn_shape shape, nn_init init,
-                        double fill)
+static nn_tensor *entry(nn_graph *g, const char *name, nn_base base, nn_dtype type, nn_shape shape,
+                        nn_init init, double fill)
 {
     const char *path;
     nn_tensor *t;
@@ -282,7 +285,8 @@ int nn_infer_out(nn_node *n, int i, nn_dtype type, nn_shape shape)
     if (i < 0 || i >= NN_MAX_OUT)
         return nn_infer_fail(n, "output %d is out of range", i);
     if (nn_shape_count(shape) <= 0)
-        return nn_infer_fail(n, "output %d would have the impossible shape %s", i, nni_shape_text(shape, &text));
+        return nn_infer_fail(n, "output %d would have the impossible shape %s", i,
+                             nni_shape_text(shape, &text));
     if (!n->out[i]) {
         n->out[i] = new_tensor(n->graph, shape, type);
         if (!n->out[i])
@@ -353,8 +357,8 @@ nn_node *nn_apply_all(nn_graph *g, const nn_op *op, const void *attrs, nn_tensor
     if (!g || g->status)
         return NULL;
     if (op->abi != NN_OP_ABI)
-        return (void)nn_graph_fail(g, NN_EINVAL, "op %s was built for ABI %u of libnn, this is %d", op->name, op->abi,
-                                   NN_OP_ABI),
+        return (void)nn_graph_fail(g, NN_EINVAL, "op %s was built for ABI %u of libnn, this is %d", op->name,
+                                   op->abi, NN_OP_ABI),
                NULL;
     if (count > NN_MAX_IN)
         return (void)nn_graph_fail(g, NN_EINVAL, "%s: more than %d inputs", op->name, (int)NN_MAX_IN), NULL;
@@ -362,7 +366,8 @@ nn_node *nn_apply_all(nn_graph *g, const nn_op *op, const void *attrs, nn_tensor
         if (!in[i] && !(op->optional & NN_IN(i)))
             return (void)nn_graph_fail(g, NN_EINVAL, "%s: input %d is missing", op->name, i), NULL;
         if (in[i] && in[i]->graph != g)
-            return (void)nn_graph_fail(g, NN_EINVAL, "%s: input %d belongs to another graph", op->name, i), NULL;
+            return (void)nn_graph_fail(g, NN_EINVAL, "%s: input %d belongs to another graph", op->name, i),
+                   NULL;
     }
     n = nni_arena_take(&g->arena, sizeof *n);
     if (n && attrs && op->attrs_bytes) {

@@ -25,10 +25,10 @@ static bool *mark_needed(struct nni_compile *c)
 
     if (!need || !keep)
         return NULL;
-#define NEED(t)                                                                              \
-    do {                                                                                     \
-        if (t)                                                                               \
-            need[(t)->detached ? (t)->of->id : (t)->id] = true;                              \
+#define NEED(t)                                                                                              \
+    do {                                                                                                     \
+        if (t)                                                                                               \
+            need[(t)->detached ? (t)->of->id : (t)->id] = true;                                              \
     } while (0)
     NEED(c->opts->loss);
     for (int i = 0; i < c->opts->seed_count; i++)

@@ -13,7 +13,9 @@
 
 /* ----------------------------------------------------------------- binding */
 
-static const nn_base STATE_TWIN[NN_BASES] = { [NN_BASE_PARAM] = NN_BASE_STATE, [NN_BASE_EMA] = NN_BASE_STATE_EMA };
+static const nn_base STATE_TWIN[NN_BASES] = {
+    [NN_BASE_PARAM] = NN_BASE_STATE, [NN_BASE_EMA] = NN_BASE_STATE_EMA
+};
 
 static void *base_address(const nn_plan *p, const nn_operand *o)
 {
@@ -173,9 +175,11 @@ int nni_plan_check_guards(nn_plan *p, nn_message *why)
 
         for (size_t k = 0; !s->cache && s->root == i && k < s->bytes; k++)
             if ((k < NNI_GUARD || k >= NNI_GUARD + s->used) && at[k] != NNI_GUARD_BYTE)
-                return nni_fail(why, NN_ESTATE, "a kernel wrote outside its tensor: store %lld of %zu bytes, born in step %lld (%s %s)",
-                                (long long)i, s->bytes, (long long)s->birth, p->step[s->birth].step.name,
-                                p->step[s->birth].step.op->name);
+                return nni_fail(
+                    why, NN_ESTATE,
+                    "a kernel wrote outside its tensor: store %lld of %zu bytes, born in step %lld (%s %s)",
+                    (long long)i, s->bytes, (long long)s->birth, p->step[s->birth].step.name,
+                    p->step[s->birth].step.op->name);
     }
     return NN_OK;
 }
@@ -259,7 +263,8 @@ static int check_options(struct nni_compile *c)
 {
     const nn_plan_opts *o = c->opts;
 
-    if (o->loss && (o->loss->graph != c->graph || nn_shape_count(o->loss->shape) != 1 || o->loss->type != NN_REAL))
+    if (o->loss &&
+        (o->loss->graph != c->graph || nn_shape_count(o->loss->shape) != 1 || o->loss->type != NN_REAL))
         return nni_fail(&c->graph->message, NN_ESHAPE, "the loss must be one number of type %s in this graph",
                         nn_dtype_name(NN_REAL));
     if (o->loss && o->seed_count)
@@ -278,7 +283,8 @@ static int check_options(struct nni_compile *c)
         for (int64_t i = 0; i < c->graph->nodes; i++)
             if (c->graph->node[i]->op->flags & NN_OP_EFFECT)
                 return NN_OK;
-        return nni_fail(&c->graph->message, NN_EINVAL, "nothing to compute: no loss, no seed and nothing observed");
+        return nni_fail(&c->graph->message, NN_EINVAL,
+                        "nothing to compute: no loss, no seed and nothing observed");
     }
     return NN_OK;
 }
@@ -464,9 +470,12 @@ int nn_run(nn_plan *p, unsigned what)
     if (!p)
         return NN_EINVAL;
     if (what & NN_BACKWARD && p->steps == p->forward_steps && !p->zeros)
-        return nni_fail(&p->message, NN_ESTATE, "this plan has no backward segment: compile it with a loss that depends on trainable parameters");
+        return nni_fail(
+            &p->message, NN_ESTATE,
+            "this plan has no backward segment: compile it with a loss that depends on trainable parameters");
     if (what & NN_UPDATE && !p->optim.name)
-        return nni_fail(&p->message, NN_ESTATE, "this plan has no update segment: compile it with an optimizer");
+        return nni_fail(&p->message, NN_ESTATE,
+                        "this plan has no update segment: compile it with an optimizer");
     if (what & NN_FORWARD)
         forward(p);
     if (what & NN_BACKWARD)
@@ -520,7 +529,8 @@ int nn_write(nn_plan *p, const char *name, const void *data, size_t bytes)
     return NN_OK;
 }
 
-static int read_operand(nn_plan *p, const char *name, const nn_operand *o, nn_dtype type, void *data, int64_t count)
+static int read_operand(nn_plan *p, const char *name, const nn_operand *o, nn_dtype type, void *data,
+                        int64_t count)
 {
     nni_text text;
     int rc;
@@ -528,11 +538,11 @@ static int read_operand(nn_plan *p, const char *name, const nn_operand *o, nn_dt
     if (!nn_has(o))
         return nni_fail(&p->message, NN_ENOTFOUND, "\"%s\" has no gradient in this plan", name);
     if (count != nn_shape_count(o->shape))
-        return nni_fail(&p->message, NN_ESHAPE, "\"%s\" is %s: not %lld elements", name, nni_shape_text(o->shape, &text),
-                        (long long)count);
+        return nni_fail(&p->message, NN_ESHAPE, "\"%s\" is %s: not %lld elements", name,
+                        nni_shape_text(o->shape, &text), (long long)count);
     rc = nni_convert(o->at, o->type, data, type, count);
-    return rc ? nni_fail(&p->message, rc, "\"%s\" is %s, which cannot be read as %s", name, nn_dtype_name(o->type),
-                         nn_dtype_name(type))
+    return rc ? nni_fail(&p->message, rc, "\"%s\" is %s, which cannot be read as %s", name,
+                         nn_dtype_name(o->type), nn_dtype_name(type))
               : NN_OK;
 }
 
@@ -540,9 +550,10 @@ static int read_named(nn_plan *p, const char *name, bool gradient, nn_dtype type
 {
     for (int64_t i = 0; i < p->readables; i++)
         if (!strcmp(p->readable[i].name, name))
-            return read_operand(p, name, gradient ? &p->readable[i].gradient : &p->readable[i].value, type, data, count);
-    return nni_fail(&p->message, NN_ENOTFOUND, "nothing readable is called \"%s\" (nn_observe it, or compile with NN_PLAN_DEBUG)",
-                    name);
+            return read_operand(p, name, gradient ? &p->readable[i].gradient : &p->readable[i].value, type,
+                                data, count);
+    return nni_fail(&p->message, NN_ENOTFOUND,
+                    "nothing readable is called \"%s\" (nn_observe it, or compile with NN_PLAN_DEBUG)", name);
 }
 
 int nn_read(nn_plan *p, const char *name, nn_dtype type, void *data, int64_t count)
@@ -621,7 +632,8 @@ static double step_bytes(const struct nni_planned *s)
     double n = 0;
 
     for (int k = 0; k < NN_MAX_IN; k++)
-        n += operand_bytes(&s->step.in[k]) + operand_bytes(&s->step.din[k]) * (s->accumulate & NN_IN(k) ? 2 : 1);
+        n += operand_bytes(&s->step.in[k]) +
+             operand_bytes(&s->step.din[k]) * (s->accumulate & NN_IN(k) ? 2 : 1);
     for (int k = 0; k < NN_MAX_OUT; k++)
         n += operand_bytes(&s->step.out[k]) + operand_bytes(&s->step.dout[k]);
     for (int k = 0; k < NN_MAX_SAVE; k++)
@@ -651,7 +663,8 @@ static int describe(nn_plan *p)
         char text[256] = "";
         int at = put_shape(text, sizeof text, 0, "", back && !nn_has(&t->in[0]) ? &t->dout[0] : &t->in[0]);
 
-        at = put_shape(text, sizeof text, at, " > ", back ? nn_has(&t->dout[0]) ? &t->dout[0] : &t->out[0] : &t->out[0]);
+        at = put_shape(text, sizeof text, at, " > ",
+                       back ? nn_has(&t->dout[0]) ? &t->dout[0] : &t->out[0] : &t->out[0]);
         if (t->in[1].base == NN_BASE_PARAM)
             at = put_shape(text, sizeof text, at, " w", &t->in[1]);
         for (int k = 0; k < NN_SLOTS && (size_t)at < sizeof text; k++) {
@@ -697,7 +710,8 @@ static void summarise(nn_plan *p)
     s->input_bytes = p->input_bytes;
     s->cache_bytes = p->cache_bytes;
     s->scratch_bytes = p->lane_bytes * (size_t)nni_pool_threads(p->device->pool);
-    s->peak_bytes = s->activation_bytes + s->input_bytes + s->cache_bytes + s->scratch_bytes + s->parameter_bytes;
+    s->peak_bytes =
+        s->activation_bytes + s->input_bytes + s->cache_bytes + s->scratch_bytes + s->parameter_bytes;
     s->steps[0] = p->forward_steps;
     s->steps[1] = p->steps - p->forward_steps;
     s->steps[2] = p->tiles;
@@ -738,13 +752,14 @@ int64_t nn_profile_rows(const nn_plan *p, nn_profile_row *rows, int64_t most)
     if (p->optim.name && p->steps < most) {
         double count = (double)p->summary.trainable;
 
-        rows[p->steps] = (nn_profile_row){ .name = "",
-                                           .op = p->optim.name,
-                                           .shape = "",
-                                           .segment = NN_UPDATE,
-                                           .runs = p->update_runs,
-                                           .seconds = p->update_seconds,
-                                           .bytes = count * (double)sizeof(nn_real) * (4 + 2 * p->optim.moments) };
+        rows[p->steps] =
+            (nn_profile_row){ .name = "",
+                              .op = p->optim.name,
+                              .shape = "",
+                              .segment = NN_UPDATE,
+                              .runs = p->update_runs,
+                              .seconds = p->update_seconds,
+                              .bytes = count * (double)sizeof(nn_real) * (4 + 2 * p->optim.moments) };
     }
     return n;
 }

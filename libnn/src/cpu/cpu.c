@@ -10,10 +10,10 @@
 #include <pthread.h>
 #include <string.h>
 
-#define KERNELS(isa)                                                                         \
-    {                                                                                        \
-        .name = #isa, .gemm = &nni_gemm_##isa, .depthwise = &nni_depthwise_##isa,            \
-        .pointwise = &nni_pointwise_##isa, .ceiling = &nni_ceiling_##isa                     \
+#define KERNELS(isa)                                                                                         \
+    {                                                                                                        \
+        .name = #isa, .gemm = &nni_gemm_##isa, .depthwise = &nni_depthwise_##isa,                            \
+        .pointwise = &nni_pointwise_##isa, .ceiling = &nni_ceiling_##isa                                     \
     }
 
 static const struct nni_cpu TABLE[] = {
@@ -83,8 +83,8 @@ int nn_open(nn_device **out, const char *name, const nn_device_options *options,
     if (strcmp(name, "cpu"))
         return nni_fail(why, NN_EDEVICE, "no device \"%s\": this build of libnn has \"cpu\" only", name);
     if (!cpu)
-        return nni_fail(why, NN_EDEVICE, "instruction set \"%s\" is not available here; this machine has: %s", o.isa,
-                        nn_device_isas());
+        return nni_fail(why, NN_EDEVICE, "instruction set \"%s\" is not available here; this machine has: %s",
+                        o.isa, nn_device_isas());
     d = nni_alloc_zero(sizeof *d);
     if (!d)
         return nni_fail(why, NN_ENOMEM, "no memory for the device");

@@ -432,6 +432,7 @@ const nn_op nn_op_conv1x1 = {
     .name = "conv1x1",
     .optional = NN_IN(BIAS) | NN_IN(MEAN) | NN_IN(SCALE) | NN_IN(BETA) | NN_IN(GATE) | NN_OUT(1) | NN_OUT(2),
     .reads = NN_IN(X) | NN_IN(WEIGHT) | NN_IN(MEAN) | NN_IN(SCALE) | NN_IN(BETA) | NN_IN(GATE) | NN_OUT(1),
+    .flags = NN_OP_RECOMPUTE,
     .slot = { [NN_SLOT_AFFINE] = MEAN, [NN_SLOT_GATE] = GATE, [NN_SLOT_MOMENTS] = 1 },
     .infer = nni_product_infer,
     .forward = { nni_conv1x1_forward },
