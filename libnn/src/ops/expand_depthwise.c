@@ -32,7 +32,7 @@ static void describe(struct nni_depthwise *d, const nn_step *s, bool backward)
 {
     const nn_expand_opts *opts = s->attrs;
 
-    *d = (struct nni_depthwise){ .act = opts->act, .inner = inner_of(s) };
+    *d = (struct nni_depthwise){ .act = (int)opts->act, .inner = inner_of(s) };
     d->g = nni_conv_of(&opts->conv, expanded(s->in[X].shape, s->in[EXPAND].shape), s->in[WEIGHT].shape);
     nni_depthwise_plan(d, nni_cpu_of(s)->depthwise->vec, backward);
     d->x = s->in[X].at;
