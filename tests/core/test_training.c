@@ -627,7 +627,7 @@ int main(void)
     tcase_add_test(t, recomputing);
     tcase_add_test(t, threads_do_not_matter);
 #ifdef NN_REAL_DOUBLE
-    tcase_add_loop_test(t, directional_gradient, 0, nets);
+    tcase_add_loop_test(t, directional_gradient, 0, 2); /* 40 million parameters would take minutes */
 #endif
     tcase_add_test(t, accumulation);
     tcase_add_test(t, non_finite_step_is_skipped);
