@@ -27,7 +27,8 @@ struct options {
 static const struct argp_option LIST[] = {
     { NULL, 0, NULL, 0, "What to evaluate:", 1 },
     { "checkpoint", 'c', "FILE", 0, "best.safetensors of a run", 1 },
-    { "data", 'd', "DIR", 0, "labelled images: DIR/{train,valid,test}/{fake_images,real_images} and the like", 1 },
+    { "data", 'd', "DIR", 0, "labelled images: DIR/{train,valid,test}/{fake_images,real_images} and the like",
+      1 },
     { "fake-dir", OPT_FAKE, "DIR", 0, "instead of --data: a folder of fake images, and", 1 },
     { "real-dir", OPT_REAL, "DIR", 0, "one of real images", 1 },
     { "split-name", OPT_SPLIT, "NAME", 0, "train, valid (default) or test", 1 },
@@ -102,7 +103,8 @@ static int load_data(struct evaluation *e)
 
     if (rc)
         return app_fail(app_exit_code(rc), "%s", nn_strerror(rc));
-    rc = o->data ? nn_dataset_add(e->data, o->data, &why) : nn_dataset_add_pair(e->data, o->fake, o->real, &why);
+    rc = o->data ? nn_dataset_add(e->data, o->data, &why)
+                 : nn_dataset_add_pair(e->data, o->fake, o->real, &why);
     for (int i = 0; !rc && i < o->extras; i++)
         rc = nn_dataset_add_extra(e->data, o->extra[i], &why);
     if (rc)
@@ -170,13 +172,15 @@ static int choose_split(struct evaluation *e)
         e->split = NN_SPLIT_TRAIN;
         return APP_OK;
     }
-    return app_fail(APP_DATA, "%s: no labelled images in the %s split; there are train: %lld, valid: %lld, test: %lld "
-                              "(choose with --split-name)",
+    return app_fail(APP_DATA,
+                    "%s: no labelled images in the %s split; there are train: %lld, valid: %lld, test: %lld "
+                    "(choose with --split-name)",
                     d->source[0].root, nn_split_name(e->split), (long long)labelled(d, NN_SPLIT_TRAIN),
                     (long long)labelled(d, NN_SPLIT_VALID), (long long)labelled(d, NN_SPLIT_TEST));
 }
 
-/* Only what is evaluated is hashed, as a set of its own: the training images may be a hundred times as many. */
+/* Only what is evaluated is hashed, as a set of its own: the training images may be a hundred times as many.
+ */
 static int find_leaks(struct evaluation *e)
 {
     nn_dataset *set;
@@ -253,8 +257,8 @@ static int measure(struct evaluation *e, double threshold)
     if (rc)
         return app_fail(app_exit_code(rc), "metrics: %s", nn_strerror(rc));
     if (e->not_finite)
-        (void)app_fail(0, "%s: gives no finite output for %lld images: a run that diverged?", e->o->checkpoint,
-                       (long long)e->not_finite);
+        (void)app_fail(0, "%s: gives no finite output for %lld images: a run that diverged?",
+                       e->o->checkpoint, (long long)e->not_finite);
     return APP_OK;
 }
 
@@ -275,8 +279,8 @@ static void print_result(const struct evaluation *e)
         printf("LEAK: %lld\n", (long long)e->leaks);
     printf("%-18s %s\n", "checkpoint", e->o->checkpoint);
     printf("%-18s %s, %s\n", "data", e->data->source[0].root, nn_split_name(e->split));
-    printf("%-18s %lld (%lld real, %lld fake)", "samples", (long long)m->samples, (long long)m->per_class[0].support,
-           (long long)m->per_class[1].support);
+    printf("%-18s %lld (%lld real, %lld fake)", "samples", (long long)m->samples,
+           (long long)m->per_class[0].support, (long long)m->per_class[1].support);
     if (e->bad)
         printf(", %lld left out", (long long)e->bad);
     printf("\n");
@@ -288,11 +292,12 @@ static void print_result(const struct evaluation *e)
     print_value("threshold", m->threshold);
     printf("\n%-18s %10s %10s\n", "", "said real", "said fake");
     for (int c = 0; c < 2; c++)
-        printf("is %-15s %10lld %10lld\n", names[c], (long long)m->confusion[c][0], (long long)m->confusion[c][1]);
+        printf("is %-15s %10lld %10lld\n", names[c], (long long)m->confusion[c][0],
+               (long long)m->confusion[c][1]);
     printf("\n%-18s %10s %10s %10s %10s\n", "", "precision", "recall", "F1", "support");
     for (int c = 0; c < 2; c++)
-        printf("%-18s %10.6f %10.6f %10.6f %10lld\n", names[c], m->per_class[c].precision, m->per_class[c].recall,
-               m->per_class[c].f1, (long long)m->per_class[c].support);
+        printf("%-18s %10.6f %10.6f %10.6f %10lld\n", names[c], m->per_class[c].precision,
+               m->per_class[c].recall, m->per_class[c].f1, (long long)m->per_class[c].support);
 }
 
 /* --------------------------------------------------------------------------- JSON */
@@ -319,8 +324,8 @@ static json_t *text(const char *s)
 
 static json_t *class_object(const nn_class_metrics *c)
 {
-    return json_pack("{s:o, s:o, s:o, s:I}", "precision", number(c->precision), "recall", number(c->recall), "f1",
-                     number(c->f1), "support", (json_int_t)c->support);
+    return json_pack("{s:o, s:o, s:o, s:I}", "precision", number(c->precision), "recall", number(c->recall),
+                     "f1", number(c->f1), "support", (json_int_t)c->support);
 }
 
 /* Files left out, with the reason. */
@@ -333,9 +338,8 @@ static json_t *excluded(const struct evaluation *e)
         const nn_problem *p = &d->problem[i];
 
         if (p->kind == NN_PROBLEM_UNREADABLE)
-            (void)json_array_append_new(
-                list,
-                json_pack("{s:o, s:o}", "file", text(p->file), "reason", text(inference_reason(p->file, p->text))));
+            (void)json_array_append_new(list, json_pack("{s:o, s:o}", "file", text(p->file), "reason",
+                                                        text(inference_reason(p->file, p->text))));
     }
     for (int64_t i = 0; i < d->samples; i++) {
         const char *file = d->sample[i].file, *why = e->outcome[i].why;
@@ -343,8 +347,8 @@ static json_t *excluded(const struct evaluation *e)
         if (!why && d->sample[i].split == e->split)
             why = d->sample[i].excluded;
         if (why)
-            (void)json_array_append_new(
-                list, json_pack("{s:o, s:o}", "file", text(file), "reason", text(inference_reason(file, why))));
+            (void)json_array_append_new(list, json_pack("{s:o, s:o}", "file", text(file), "reason",
+                                                        text(inference_reason(file, why))));
     }
     return list;
 }
@@ -352,16 +356,18 @@ static json_t *excluded(const struct evaluation *e)
 static int write_json(const struct evaluation *e, const struct network *n)
 {
     const nn_metrics *m = &e->metrics;
-    json_t *j = json_pack(
-        "{s:o, s:s, s:o, s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:[[I,I],[I,I]], s:{s:o, s:o}, s:o, s:o, s:I, s:f}",
-        "checkpoint", text(e->o->checkpoint), "model", n->config.name, "data", text(e->data->source[0].root), "split",
-        nn_split_name(e->split), "samples", (json_int_t)m->samples, "accuracy", number(m->accuracy),
-        "balanced_accuracy", number(m->balanced_accuracy), "macro_f1", number(m->macro_f1), "auc", number(m->auc),
-        "loss", number(m->loss), "threshold", number(m->threshold), "confusion", (json_int_t)m->confusion[0][0],
-        (json_int_t)m->confusion[0][1], (json_int_t)m->confusion[1][0], (json_int_t)m->confusion[1][1], "per_class",
-        "real", class_object(&m->per_class[0]), "fake", class_object(&m->per_class[1]), "leaks",
-        e->leaks < 0 ? json_null() : json_integer((json_int_t)e->leaks), "excluded", excluded(e), "not_finite",
-        (json_int_t)e->not_finite, "seconds", e->seconds);
+    json_t *j = json_pack("{s:o, s:s, s:o, s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:[[I,I],[I,I]], s:{s:o, "
+                          "s:o}, s:o, s:o, s:I, s:f}",
+                          "checkpoint", text(e->o->checkpoint), "model", n->config.name, "data",
+                          text(e->data->source[0].root), "split", nn_split_name(e->split), "samples",
+                          (json_int_t)m->samples, "accuracy", number(m->accuracy), "balanced_accuracy",
+                          number(m->balanced_accuracy), "macro_f1", number(m->macro_f1), "auc",
+                          number(m->auc), "loss", number(m->loss), "threshold", number(m->threshold),
+                          "confusion", (json_int_t)m->confusion[0][0], (json_int_t)m->confusion[0][1],
+                          (json_int_t)m->confusion[1][0], (json_int_t)m->confusion[1][1], "per_class", "real",
+                          class_object(&m->per_class[0]), "fake", class_object(&m->per_class[1]), "leaks",
+                          e->leaks < 0 ? json_null() : json_integer((json_int_t)e->leaks), "excluded",
+                          excluded(e), "not_finite", (json_int_t)e->not_finite, "seconds", e->seconds);
     char *dump = j ? json_dumps(j, JSON_INDENT(2)) : NULL;
     char *line = NULL;
     int rc;
@@ -416,7 +422,9 @@ int main(int argc, char **argv)
     struct options o = { .split = NN_SPLIT_VALID, .threshold = NAN, .run = INFERENCE_DEFAULTS };
     const struct argp_child children[] = { { &inference_argp, 0, NULL, 0 }, { 0 } };
     const struct argp argp = {
-        LIST, parse, NULL,
+        LIST,
+        parse,
+        NULL,
         "Measures a checkpoint of fakereal_train on labelled images.\n\n"
         "Examples:\n"
         "  fakereal_evaluate --checkpoint runs/first/best.safetensors --data faces\n"
@@ -425,7 +433,9 @@ int main(int argc, char **argv)
         "\vThe table goes to stdout. If the run trained on any of these images, it begins with \"LEAK: n\".\n"
         "Exit status: 0 done; 2 usage; 3 a leak, files that cannot be used (the rest is measured), or a bad "
         "checkpoint; 4 input or output; 5 device or memory.",
-        children, NULL, NULL
+        children,
+        NULL,
+        NULL
     };
     struct evaluation e = { .o = &o };
     struct network n = { 0 };

@@ -29,13 +29,16 @@ struct options {
 
 static const struct argp_option LIST[] = {
     { NULL, 0, NULL, 0, "What to predict:", 1 },
-    { "checkpoint", 'c', "FILE...", 0, "best.safetensors of a run; of several the probabilities are averaged", 1 },
+    { "checkpoint", 'c', "FILE...", 0, "best.safetensors of a run; of several the probabilities are averaged",
+      1 },
     { "images", 'i', "DIR|FILE|-...", 0,
-      "a folder with all below it, an image, or - for paths on standard input, one on each line (or each before a "
-      "zero byte)", 1 },
+      "a folder with all below it, an image, or - for paths on standard input, one on each line (or each "
+      "before a "
+      "zero byte)",
+      1 },
     { NULL, 0, NULL, 0, "Output:", 2 },
-    { "output", 'o', "FILE", 0,
-      "CSV to write: path,label,probability_fake; or the template with its answers", 2 },
+    { "output", 'o', "FILE", 0, "CSV to write: path,label,probability_fake; or the template with its answers",
+      2 },
     { "template", OPT_TEMPLATE, "FILE", 0,
       "sample_submission.csv (ImageId,answer), kept byte for byte but for the answers", 2 },
     { "probabilities", OPT_PROBABILITIES, NULL, 0, "answer P(fake) instead of 0 or 1", 2 },
@@ -85,7 +88,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     }
 }
 
-/* "--checkpoint a b" means "--checkpoint a --checkpoint b", and so with --images. Returns a new argument list. */
+/* "--checkpoint a b" means "--checkpoint a --checkpoint b", and so with --images. Returns a new argument
+ * list. */
 static char **spread(int *argc, char **argv)
 {
     static const struct {
@@ -391,7 +395,8 @@ static void compare(const struct prediction *p, const nn_template_report *r, con
                              : "no usable image for this row of the template, left empty",
                   i, r->missing, r->missing_id[i]);
     if (r->ambiguous)
-        app_say("%s: for %lld of these rows several images could be meant", p->o->template, (long long)r->ambiguous);
+        app_say("%s: for %lld of these rows several images could be meant", p->o->template,
+                (long long)r->ambiguous);
     for (int64_t i = 0; i < r->extra; i++)
         name_some("no row of the template asks for this image", i, r->extra, answer[r->extra_index[i]].path);
     app_say("%s: %lld rows, %lld answered, %lld without image, %lld images left over", p->o->template,
@@ -411,7 +416,8 @@ static int write_answers(struct prediction *p, nn_template *template)
         return app_fail(APP_DEVICE, "out of memory");
     if (app_interrupted && !complete) {
         free(answer);
-        return app_fail(128 + (int)app_interrupted, "interrupted before any image was done: nothing is written");
+        return app_fail(128 + (int)app_interrupted,
+                        "interrupted before any image was done: nothing is written");
     }
     rc = template ? nn_template_write(template, p->o->output, answer, p->rows, &opts, &report, &why)
                   : nn_predictions_write(p->o->output, answer, p->rows, &why);
@@ -445,7 +451,9 @@ int main(int argc, char **argv)
     struct options o = { .run = INFERENCE_DEFAULTS };
     const struct argp_child children[] = { { &inference_argp, 0, NULL, 0 }, { 0 } };
     const struct argp argp = {
-        LIST, parse, NULL,
+        LIST,
+        parse,
+        NULL,
         "Says of images whether they are fake (1) or real (0).\n\n"
         "Examples:\n"
         "  fakereal_predict -c best.safetensors --images photos --output answers.csv\n"
@@ -455,9 +463,12 @@ int main(int argc, char **argv)
         "      -i photos -o answers.csv\n"
         "  find . -name '*.png' | fakereal_predict -c best.safetensors -i - -o a.csv\n"
         "\vAn image is fake when P(fake) reaches the threshold of the (first) checkpoint.\n"
-        "Exit status: 0 done; 2 usage; 3 images that cannot be used or rows of the template without image (the "
+        "Exit status: 0 done; 2 usage; 3 images that cannot be used or rows of the template without image "
+        "(the "
         "rest is predicted and written), or a bad checkpoint; 4 input or output; 5 device or memory.",
-        children, NULL, NULL
+        children,
+        NULL,
+        NULL
     };
     struct prediction p = { .o = &o };
     nn_template *template = NULL;

@@ -49,12 +49,12 @@ int inference_open(struct network *n, nn_device *device, const char *checkpoint,
     if (rc)
         return rc;
     if (n->config.classes != 2)
-        return app_fail(APP_DATA, "%s: tells %lld classes apart; a classifier of real and fake is needed", checkpoint,
-                        (long long)n->config.classes);
+        return app_fail(APP_DATA, "%s: tells %lld classes apart; a classifier of real and fake is needed",
+                        checkpoint, (long long)n->config.classes);
     for (int i = 0; i < 2 && n->preprocess.classes == 2; i++)
         if (strcmp(n->preprocess.class_names[i], names[i]) != 0)
-            return app_fail(APP_DATA, "%s: its output %d is called \"%s\" where \"%s\" is needed", checkpoint, i,
-                            n->preprocess.class_names[i], names[i]);
+            return app_fail(APP_DATA, "%s: its output %d is called \"%s\" where \"%s\" is needed", checkpoint,
+                            i, n->preprocess.class_names[i], names[i]);
     if (!isfinite(*threshold))
         return app_fail(APP_DATA, "%s: its threshold is not a number", checkpoint);
     return APP_OK;
@@ -109,7 +109,9 @@ static int run_batch(nn_plan *plan, const nn_batch *b, int64_t batch, double *lo
 int inference_run(struct network *n, const nn_dataset *d, int split, const struct inference *o,
                   const char *title, struct outcome *out)
 {
-    nn_loader_opts lo = { .data = d, .split = split, .preprocess = &n->preprocess, .threads = o->device.threads };
+    nn_loader_opts lo = {
+        .data = d, .split = split, .preprocess = &n->preprocess, .threads = o->device.threads
+    };
     double *logits = NULL, start = app_seconds();
     nn_loader *loader = NULL;
     nn_plan *plan;
@@ -205,7 +207,8 @@ int64_t inference_problems(const nn_dataset *d, int64_t from)
         bad += is_bad;
         if (!is_bad && ++notes > MOST_NOTES)
             continue;
-        (void)snprintf(text, sizeof text, "%s: %s", nn_problem_name(p->kind), inference_reason(p->file, p->text));
+        (void)snprintf(text, sizeof text, "%s: %s", nn_problem_name(p->kind),
+                       inference_reason(p->file, p->text));
         inference_name(p->file, text);
     }
     if (notes > MOST_NOTES)

@@ -34,7 +34,8 @@ int inference_run(struct network *n, const nn_dataset *d, int split, const struc
                   const char *title, struct outcome *out);
 void inference_free(struct outcome *out, int64_t n);
 
-/* "FILE: REASON" to stderr, control bytes made visible; a reason that begins with the file's name says it once. */
+/* "FILE: REASON" to stderr, control bytes made visible; a reason that begins with the file's name says it
+ * once. */
 void inference_name(const char *file, const char *reason);
 /* The reason without that name. */
 const char *inference_reason(const char *file, const char *text);

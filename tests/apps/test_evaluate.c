@@ -26,7 +26,8 @@ static void teardown(void)
 }
 
 #define evaluate(...)                                                                                        \
-    run("fakereal_evaluate", "--checkpoint", checkpoint, "--threads", "1", "--json", json_path, __VA_ARGS__, NULL)
+    run("fakereal_evaluate", "--checkpoint", checkpoint, "--threads", "1", "--json", json_path, __VA_ARGS__, \
+        NULL)
 
 /* tree/FOLDER/{fake,real}_images with `n` images each; `seed` makes the contents. */
 static void put_images(const char *folder, int n, unsigned seed)

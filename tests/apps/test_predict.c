@@ -74,7 +74,8 @@ START_TEST(every_kind_of_image)
     expect_in(ran.err, "1 files are ignored");
     ck_assert_int_eq(rows("out.csv"), 11);
     for (int i = 0; i < 11; i++) {
-        static const char *const names[] = { "below/grey.jpeg", "cmyk.JPG", "progressive.jpg", "really_png.jpg" };
+        static const char *const names[] = { "below/grey.jpeg", "cmyk.JPG", "progressive.jpg",
+                                             "really_png.jpg" };
         double p;
 
         if (i < 4)
@@ -94,7 +95,8 @@ END_TEST
 
 START_TEST(bad_images_are_named_and_the_rest_answered)
 {
-    static const char *const bad[] = { "cut.jpg", "page.jpg", "empty.png", "flipped.png", "huge.png", "bomb.png" };
+    static const char *const bad[] = { "cut.jpg",     "page.jpg", "empty.png",
+                                       "flipped.png", "huge.png", "bomb.png" };
     struct bytes b = png(8, 2, 5);
     double before[2];
 
@@ -113,8 +115,8 @@ START_TEST(bad_images_are_named_and_the_rest_answered)
     begin_png(&b, 60000, 60000, 8, 2);
     add_chunk(&b, "IDAT", "0123456789abcdefghijklmnopq", 27);
     put_bytes("images/huge.png", b.at, b.size);
-    /* A 1x1 image whose data inflate to 600 MB. The stream is put together from one compressed megabyte of zeros,
-     * repeated after full flushes: compressing it all would take long. */
+    /* A 1x1 image whose data inflate to 600 MB. The stream is put together from one compressed megabyte of
+     * zeros, repeated after full flushes: compressing it all would take long. */
     {
         static uint8_t zeros[1 << 20], block[1 << 12];
         uint8_t *all = malloc(600 * sizeof block), *png_bytes;
@@ -185,11 +187,13 @@ START_TEST(template_byte_for_byte)
     put("t.csv", "\xef\xbb\xbfImageId,answer\r\nb.png,0\r\n\"a, b\",\"0\"\r\n\"say \"\"x\"\".png\",7");
     predict("--images", in_tree("images"), "--template", in_tree("t.csv"), "--output", in_tree("out.csv"));
     expect_code(0);
-    expect_file("out.csv", "\xef\xbb\xbfImageId,answer\r\nb.png,1\r\n\"a, b\",\"1\"\r\n\"say \"\"x\"\".png\",1");
+    expect_file("out.csv",
+                "\xef\xbb\xbfImageId,answer\r\nb.png,1\r\n\"a, b\",\"1\"\r\n\"say \"\"x\"\".png\",1");
     make_checkpoint("a.safetensors", 1, 1.0); /* nothing is */
     predict("--images", in_tree("images"), "--template", in_tree("t.csv"), "--output", in_tree("out.csv"));
     expect_code(0);
-    expect_file("out.csv", "\xef\xbb\xbfImageId,answer\r\nb.png,0\r\n\"a, b\",\"0\"\r\n\"say \"\"x\"\".png\",0");
+    expect_file("out.csv",
+                "\xef\xbb\xbfImageId,answer\r\nb.png,0\r\n\"a, b\",\"0\"\r\n\"say \"\"x\"\".png\",0");
     predict("--images", in_tree("images"), "--template", in_tree("t.csv"), "--output", in_tree("p.csv"),
             "--probabilities");
     expect_code(0);
@@ -254,8 +258,8 @@ START_TEST(list_on_standard_input)
     put_png("x/with space.png", 1);
     put_png("x/line\nend.png", 2);
     put_png("x/comma,.dat", 3);
-    (void)snprintf(list, sizeof list, "%s\n\n%s\r\n%s\n%s", in_tree("x/comma,.dat"), in_tree("x/with space.png"),
-                   in_tree("x/absent.png"), in_tree("x/with space.png"));
+    (void)snprintf(list, sizeof list, "%s\n\n%s\r\n%s\n%s", in_tree("x/comma,.dat"),
+                   in_tree("x/with space.png"), in_tree("x/absent.png"), in_tree("x/with space.png"));
     put("stdin", list);
     predict("--images", "-", "--output", in_tree("out.csv"));
     expect_code(3);
@@ -314,8 +318,9 @@ START_TEST(several_checkpoints_are_averaged)
     ck_assert_double_gt(fabs(one[0] - two[0]), 1e-3);
     for (int form = 0; form < 2; form++) {
         run("fakereal_predict", "--checkpoint", checkpoint, form ? second : "--checkpoint",
-            form ? "--images" : second, form ? in_tree("images") : "--images", form ? "--output" : in_tree("images"),
-            form ? in_tree("out.csv") : "--output", form ? NULL : in_tree("out.csv"), NULL);
+            form ? "--images" : second, form ? in_tree("images") : "--images",
+            form ? "--output" : in_tree("images"), form ? in_tree("out.csv") : "--output",
+            form ? NULL : in_tree("out.csv"), NULL);
         expect_code(0);
         ck_assert_double_eq_tol(answer("p.png"), (one[0] + two[0]) / 2, 2e-9);
         ck_assert_double_eq_tol(answer("q.png"), (one[1] + two[1]) / 2, 2e-9);
@@ -383,10 +388,11 @@ START_TEST(wrong_checkpoints)
 
         for (int program = 0; program < 2; program++) {
             if (program)
-                run("fakereal_evaluate", "--checkpoint", in_tree(names[i]), "--data", in_tree("images"), NULL);
+                run("fakereal_evaluate", "--checkpoint", in_tree(names[i]), "--data", in_tree("images"),
+                    NULL);
             else
-                run("fakereal_predict", "-c", checkpoint, in_tree(names[i]), "--images", in_tree("images"), "-o",
-                    in_tree("out.csv"), NULL);
+                run("fakereal_predict", "-c", checkpoint, in_tree(names[i]), "--images", in_tree("images"),
+                    "-o", in_tree("out.csv"), NULL);
             expect_code(3);
             expect_in(ran.err, names[i]);
         }
@@ -394,7 +400,8 @@ START_TEST(wrong_checkpoints)
     }
     ck_assert_int_eq(nn_model_write(n.model, "classifier.1.bias", NN_BASE_PARAM, NN_F32, bias), NN_OK);
     save(&n, "nan.safetensors", 0.5);
-    run("fakereal_predict", "-c", in_tree("nan.safetensors"), "-i", in_tree("images"), "-o", in_tree("out.csv"), NULL);
+    run("fakereal_predict", "-c", in_tree("nan.safetensors"), "-i", in_tree("images"), "-o",
+        in_tree("out.csv"), NULL);
     expect_code(3);
     expect_in(ran.err, "p.png: the network gives no number");
     expect_file("out.csv", "path,label,probability_fake\np.png,,\n");
@@ -419,7 +426,8 @@ START_TEST(exit_codes)
     expect_code(2);
     predict("--images", in_tree("images"));
     expect_code(2);
-    predict("--images", in_tree("images"), "--output", in_tree("out.csv"), "--fill", "2", "--template", "t.csv");
+    predict("--images", in_tree("images"), "--output", in_tree("out.csv"), "--fill", "2", "--template",
+            "t.csv");
     expect_code(2);
     predict("--images", in_tree("images"), "--output", in_tree("out.csv"), "--fill", "1");
     expect_code(2);
@@ -433,12 +441,14 @@ START_TEST(exit_codes)
     expect_code(5);
     predict("--images", in_tree("images"), "--output", in_tree("out.csv"), "--device", "cuda");
     expect_code(5);
-    predict("--images", in_tree("images"), "--output", in_tree("out.csv"), "--template", in_tree("absent.csv"));
+    predict("--images", in_tree("images"), "--output", in_tree("out.csv"), "--template",
+            in_tree("absent.csv"));
     expect_code(3);
     ck_assert_int_ne(access(in_tree("out.csv"), F_OK), 0);
     run("fakereal_predict", "--help", NULL);
     expect_code(0);
-    ck_assert(strstr(ran.out, "Examples:") && strstr(ran.out, "Examples:") < strstr(ran.out, "--output=FILE"));
+    ck_assert(strstr(ran.out, "Examples:") &&
+              strstr(ran.out, "Examples:") < strstr(ran.out, "--output=FILE"));
     ck_assert_str_eq(ran.err, "");
     run("fakereal_predict", "--version", NULL);
     expect_code(0);

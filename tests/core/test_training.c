@@ -12,12 +12,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#ifdef NN_REAL_DOUBLE
-#define TOLERANCE 1e-9
-#else
-#define TOLERANCE                                                                                            \
-    1e-2 /* rounding can take a unit across a kink of ReLU6; double shows that nothing else differs */
-#endif
+/* Double shows that fusion changes rounding only; in float that can take a unit across a kink of ReLU6. */
+static double tolerance(const char *network)
+{
+    if (NN_REAL == NN_F64)
+        return 1e-9;
+    return strstr(network, "lite") ? 1e-2 : 2e-3;
+}
 
 struct bench {
     nn_device *device;
@@ -101,8 +102,8 @@ static const char *const NETS[] = { "efficientnet_b0", "efficientnet_lite0", "en
 START_TEST(fused_equals_unfused)
 {
     static const uint32_t flags[] = {
-        NN_PLAN_DEBUG,    NN_PLAN_NO_FUSE, NN_PLAN_NO_FUSE | NN_PLAN_NO_CHEAP, 0,
-        NN_PLAN_NO_CHEAP, NN_PLAN_NO_REUSE
+        NN_PLAN_DEBUG,    NN_PLAN_NO_FUSE,  NN_PLAN_NO_FUSE | NN_PLAN_NO_CHEAP, 0, NN_PLAN_NO_CHEAP,
+        NN_PLAN_NO_REUSE, NN_PLAN_RECOMPUTE
     };
     nn_real *reference = NULL, *state = NULL;
     double loss = 0;
@@ -126,9 +127,10 @@ START_TEST(fused_equals_unfused)
         } else {
             double d = distance(grad, reference, b.count);
 
-            ck_assert_msg(fabs(nn_loss(b.plan) - loss) <= TOLERANCE * fabs(loss),
+            ck_assert_msg(fabs(nn_loss(b.plan) - loss) <= tolerance(NETS[_i]) * fabs(loss),
                           "flags %u: loss %.9g, debug plan %.9g", flags[k], nn_loss(b.plan), loss);
-            ck_assert_msg(d <= TOLERANCE, "flags %u: gradients differ by %.3g (relative L2)", flags[k], d);
+            ck_assert_msg(d <= tolerance(NETS[_i]), "flags %u: gradients differ by %.3g (relative L2)",
+                          flags[k], d);
             for (int64_t i = 0; i < nn_model_count(b.model); i++) {
                 const nn_segment *s = nn_model_segment(b.model, i);
                 const char *from = (const char *)state + s->offset;
@@ -139,7 +141,8 @@ START_TEST(fused_equals_unfused)
                     ck_assert(!memcmp(from, (char *)now + s->offset, (size_t)s->count * 8));
                 else
                     ck_assert_msg(distance((nn_real *)(void *)((char *)now + s->offset),
-                                           (const nn_real *)(const void *)from, s->count) <= TOLERANCE,
+                                           (const nn_real *)(const void *)from,
+                                           s->count) <= tolerance(NETS[_i]),
                                   "%s after flags %u: %.6g, debug plan %.6g", s->name, flags[k],
                                   (double)((nn_real *)(void *)((char *)now + s->offset))[0],
                                   (double)((const nn_real *)(const void *)from)[0]);

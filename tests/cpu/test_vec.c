@@ -26,7 +26,8 @@ static const struct nni_pointwise_kernels *kernels(int i)
     switch (i) {
     case 0: return &nni_pointwise_portable;
 #if !defined(NN_REAL_DOUBLE) && defined(__x86_64__)
-    case 1: return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? &nni_pointwise_avx2 : NULL;
+    case 1:
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? &nni_pointwise_avx2 : NULL;
     case 2: return strstr(nn_device_isas(), "avx512") ? &nni_pointwise_avx512 : NULL;
 #endif
     default: return NULL;
@@ -112,9 +113,19 @@ END_TEST
 
 START_TEST(exp_at_the_ends)
 {
-    const nn_real x[] = { (nn_real)INFINITY, -(nn_real)INFINITY, (nn_real)NAN, 0, (nn_real)-0.0, (nn_real)1e30, (nn_real)-1e30,
-                          (nn_real)(ln_largest + 0.001), (nn_real)(ln_largest + 20), (nn_real)-1e3, (nn_real)-1e5,
-                          (nn_real)(LEAST * 0.6931471805599453 - 30), (nn_real)ldexp(1, LEAST - 3) };
+    const nn_real x[] = { (nn_real)INFINITY,
+                          -(nn_real)INFINITY,
+                          (nn_real)NAN,
+                          0,
+                          (nn_real)-0.0,
+                          (nn_real)1e30,
+                          (nn_real)-1e30,
+                          (nn_real)(ln_largest + 0.001),
+                          (nn_real)(ln_largest + 20),
+                          (nn_real)-1e3,
+                          (nn_real)-1e5,
+                          (nn_real)(LEAST * 0.6931471805599453 - 30),
+                          (nn_real)ldexp(1, LEAST - 3) };
     enum { N = sizeof x / sizeof *x };
     nn_real y[N];
     const struct nni_pointwise_kernels *k;
@@ -177,8 +188,8 @@ START_TEST(derivatives_are_accurate)
                 double s = (double)sigmoid((long double)x[j]), terms = s + fabs((double)x[j]) * s;
 
                 ck_assert_msg(error <= 8 * unit * (terms + fabs(exact)) + ldexp(1, LEAST),
-                              "kernel %d: derivative of activation %d at %.9g is %.9g, not %.9g", i, act, (double)x[j],
-                              (double)y[j], exact);
+                              "kernel %d: derivative of activation %d at %.9g is %.9g, not %.9g", i, act,
+                              (double)x[j], (double)y[j], exact);
             }
         }
     }
@@ -190,8 +201,15 @@ END_TEST
 
 START_TEST(activations_at_the_ends)
 {
-    const nn_real x[] = { (nn_real)NAN, (nn_real)INFINITY, -(nn_real)INFINITY, 0, (nn_real)ldexp(1, LEAST - 3),
-                          -(nn_real)ldexp(1, LEAST - 3), (nn_real)-largest, (nn_real)largest, 6 };
+    const nn_real x[] = { (nn_real)NAN,
+                          (nn_real)INFINITY,
+                          -(nn_real)INFINITY,
+                          0,
+                          (nn_real)ldexp(1, LEAST - 3),
+                          -(nn_real)ldexp(1, LEAST - 3),
+                          (nn_real)-largest,
+                          (nn_real)largest,
+                          6 };
     enum { N = sizeof x / sizeof *x };
     nn_real y[NN_ACTS][N], d[NN_ACTS][N];
     const nn_real one[N] = { 1, 1, 1, 1, 1, 1, 1, 1, 1 };
@@ -206,7 +224,8 @@ START_TEST(activations_at_the_ends)
         ck_assert(isinf(y[NN_ACT_RELU][1]) && y[NN_ACT_RELU][2] == 0 && y[NN_ACT_RELU][3] == 0);
         ck_assert(y[NN_ACT_RELU6][1] == 6 && y[NN_ACT_RELU6][2] == 0 && y[NN_ACT_RELU6][7] == 6);
         ck_assert(isinf(y[NN_ACT_SILU][1]) && y[NN_ACT_SILU][3] == 0);
-        ck_assert(y[NN_ACT_SIGMOID][1] == 1 && y[NN_ACT_SIGMOID][2] == 0 && y[NN_ACT_SIGMOID][3] == (nn_real)0.5);
+        ck_assert(y[NN_ACT_SIGMOID][1] == 1 && y[NN_ACT_SIGMOID][2] == 0 &&
+                  y[NN_ACT_SIGMOID][3] == (nn_real)0.5);
         ck_assert(y[NN_ACT_SIGMOID][6] == 0 && y[NN_ACT_SIGMOID][7] == 1);
         /* x*0.5 of a denormal: right, or flushed to zero. */
         ck_assert_double_le(fabs((double)y[NN_ACT_SILU][4]), (double)x[4]);
@@ -215,7 +234,8 @@ START_TEST(activations_at_the_ends)
         ck_assert(d[NN_ACT_RELU][3] == 0 && d[NN_ACT_RELU][6] == 0 && d[NN_ACT_RELU][7] == 1);
         ck_assert(d[NN_ACT_RELU6][3] == 0 && d[NN_ACT_RELU6][8] == 0 && d[NN_ACT_RELU6][7] == 0);
         ck_assert(d[NN_ACT_SILU][7] == 1 && d[NN_ACT_SILU][6] == 0 && d[NN_ACT_SILU][3] == (nn_real)0.5);
-        ck_assert(d[NN_ACT_SIGMOID][7] == 0 && d[NN_ACT_SIGMOID][6] == 0 && d[NN_ACT_SIGMOID][3] == (nn_real)0.25);
+        ck_assert(d[NN_ACT_SIGMOID][7] == 0 && d[NN_ACT_SIGMOID][6] == 0 &&
+                  d[NN_ACT_SIGMOID][3] == (nn_real)0.25);
     }
 }
 END_TEST

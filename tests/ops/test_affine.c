@@ -46,10 +46,19 @@ static void oracle(const op_case *c, const double *const *in, double *const *out
     }
 }
 
-#define VECTOR(c) { .shape = { { c }, 1 }, .param = 1 }
-#define CASE(what, activation, c, ...)                                                                            \
-    { .name = what, .act = activation, .build = record, .oracle = oracle, .probes = 12,                           \
-      .in = { { .shape = __VA_ARGS__, .low = -2, .high = 2 }, VECTOR(c), { .shape = { { c }, 1 }, .low = -3, .high = 3 }, VECTOR(c) } }
+#define VECTOR(c)                                                                                            \
+    {                                                                                                        \
+        .shape = { { c }, 1 }, .param = 1                                                                    \
+    }
+#define CASE(what, activation, c, ...)                                                                       \
+    {                                                                                                        \
+        .name = what, .act = activation, .build = record, .oracle = oracle, .probes = 12, .in = {            \
+            { .shape = __VA_ARGS__, .low = -2, .high = 2 },                                                  \
+            VECTOR(c),                                                                                       \
+            { .shape = { { c }, 1 }, .low = -3, .high = 3 },                                                 \
+            VECTOR(c)                                                                                        \
+        }                                                                                                    \
+    }
 
 static const op_case cases[] = {
     CASE("none", NN_ACT_NONE, 5, { { 2, 3, 3, 5 }, 4 }),
@@ -62,15 +71,29 @@ static const op_case cases[] = {
     CASE("one row", NN_ACT_NONE, 17, { { 1, 1, 1, 17 }, 4 }),
     CASE("several tiles", NN_ACT_SILU, 20, { { 3, 17, 13, 20 }, 4 }),
     CASE("many channels", NN_ACT_SILU, 2305, { { 5, 7, 2305 }, 3 }),
-    { .name = "no beta", .act = NN_ACT_SILU, .build = record, .oracle = oracle,
+    { .name = "no beta",
+      .act = NN_ACT_SILU,
+      .build = record,
+      .oracle = oracle,
       .in = { { .shape = { { 2, 3, 5, 11 }, 4 } }, VECTOR(11), VECTOR(11), { .absent = 1 } } },
-    { .name = "no beta, no activation", .build = record_public, .oracle = oracle,
+    { .name = "no beta, no activation",
+      .build = record_public,
+      .oracle = oracle,
       .in = { { .shape = { { 2, 3, 5, 11 }, 4 } }, VECTOR(11), VECTOR(11), { .absent = 1 } } },
-    { .name = "wrong channels", .build = record_public, .fails = NN_ESHAPE, .says = "input 2 [4]",
+    { .name = "wrong channels",
+      .build = record_public,
+      .fails = NN_ESHAPE,
+      .says = "input 2 [4]",
       .in = { { .shape = { { 2, 3, 5, 3 }, 4 } }, VECTOR(3), VECTOR(4), VECTOR(3) } },
-    { .name = "bytes", .build = record_public, .fails = NN_ESHAPE, .says = "U8",
+    { .name = "bytes",
+      .build = record_public,
+      .fails = NN_ESHAPE,
+      .says = "U8",
       .in = { { .shape = { { 2, 3 }, 2 }, .type = NN_U8 }, VECTOR(3), VECTOR(3), VECTOR(3) } },
-    { .name = "b6", .act = NN_ACT_SILU, .build = record, .bench = 1,
+    { .name = "b6",
+      .act = NN_ACT_SILU,
+      .build = record,
+      .bench = 1,
       .in = { { .shape = { { 8, 112, 112, 56 }, 4 } }, VECTOR(56), VECTOR(56), VECTOR(56) } },
 };
 

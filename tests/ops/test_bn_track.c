@@ -141,9 +141,12 @@ START_TEST(wrong_inputs)
         ck_assert_int_eq(nn_graph_new(&g, d, m, NN_TRAIN), NN_OK);
         x = nn_input(g, "x", NN_REAL, shape);
         state = nn_state(g, "s", NN_REAL, k == 1 ? NN_SHAPE1(4) : shape, 0);
-        nn_bn_track(g, x, x, k == 0 ? x : state, nn_state(g, "t", NN_REAL, shape, 0), NULL, 0.1, k == 2 ? 1 : 8);
+        nn_bn_track(g, x, x, k == 0 ? x : state, nn_state(g, "t", NN_REAL, shape, 0), NULL, 0.1,
+                    k == 2 ? 1 : 8);
         ck_assert_int_eq(nn_graph_status(g), NN_ESHAPE);
-        ck_assert(strstr(nn_graph_error(g), k == 0 ? "must be state" : k == 1 ? "[4]" : "more than one value"));
+        ck_assert(strstr(nn_graph_error(g), k == 0   ? "must be state"
+                                            : k == 1 ? "[4]"
+                                                     : "more than one value"));
         nn_graph_free(g);
         nn_model_free(m);
     }
@@ -159,4 +162,7 @@ static void more(TCase *t)
     tcase_add_test(t, wrong_inputs);
 }
 
-int main(int argc, char **argv) { return op_test_main(argc, argv, &(op_suite){ .name = "bn_track", .more = more }); }
+int main(int argc, char **argv)
+{
+    return op_test_main(argc, argv, &(op_suite){ .name = "bn_track", .more = more });
+}

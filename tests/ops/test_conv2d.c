@@ -41,7 +41,8 @@ static void oracle(const op_case *c, const double *const *in, double *const *out
 {
     nn_conv_opts o = c->extra ? *(const nn_conv_opts *)c->extra : (nn_conv_opts){ 0 };
     const int64_t *x = c->in[X].shape.dim, *w = c->in[WEIGHT].shape.dim;
-    int64_t top, left, oh = axis(&o, x[1], w[2], &top), ow = axis(&o, x[2], w[3], &left), rows = x[0] * oh * ow;
+    int64_t top, left, oh = axis(&o, x[1], w[2], &top), ow = axis(&o, x[2], w[3], &left),
+                       rows = x[0] * oh * ow;
     int64_t stride = o.stride ? o.stride : 1, dilation = o.dilation ? o.dilation : 1, co = w[0];
     int64_t per = co / (o.groups ? o.groups : 1);
 
@@ -75,49 +76,153 @@ static void oracle(const op_case *c, const double *const *in, double *const *out
 }
 
 #define WITH .build = record, .oracle = oracle
-#define X4(n, h, w, i) { .shape = { { n, h, w, i }, 4 } }
-#define W4(o, i, h, w) { .shape = { { o, i, h, w }, 4 }, .param = 1 }
-#define B(n) { .shape = { { n }, 1 }, .param = 1 }
-#define OPTS(...) .extra = &(const nn_conv_opts){ __VA_ARGS__ }
+#define X4(n, h, w, i)                                                                                       \
+    {                                                                                                        \
+        .shape = { { n, h, w, i }, 4 }                                                                       \
+    }
+#define W4(o, i, h, w)                                                                                       \
+    {                                                                                                        \
+        .shape = { { o, i, h, w }, 4 }, .param = 1                                                           \
+    }
+#define B(n)                                                                                                 \
+    {                                                                                                        \
+        .shape = { { n }, 1 }, .param = 1                                                                    \
+    }
+#define OPTS(...)                                                                                            \
+    .extra = &(const nn_conv_opts) { __VA_ARGS__ }
 
 static const op_case cases[] = {
-    { .name = "3x3", .in = { X4(2, 5, 6, 3), W4(7, 3, 3, 3), B(7) }, WITH, .expect = { { { 2, 5, 6, 7 }, 4 } } },
+    { .name = "3x3",
+      .in = { X4(2, 5, 6, 3), W4(7, 3, 3, 3), B(7) },
+      WITH,
+      .expect = { { { 2, 5, 6, 7 }, 4 } } },
     { .name = "3x3 without bias", .in = { X4(1, 4, 4, 17), W4(5, 17, 3, 3) }, WITH },
-    { .name = "stem", .in = { X4(2, 20, 20, 3), W4(56, 3, 3, 3) }, WITH, OPTS(.stride = 2), .expect = { { { 2, 10, 10, 56 }, 4 } }, .probes = 20 },
-    { .name = "stem, odd size", .in = { X4(1, 21, 19, 3), W4(40, 3, 3, 3) }, WITH, OPTS(.stride = 2), .expect = { { { 1, 11, 10, 40 }, 4 } }, .probes = 20 },
-    { .name = "valid", .in = { X4(2, 6, 5, 4), W4(3, 4, 3, 3), B(3) }, WITH, OPTS(.padding = NN_PAD_VALID), .expect = { { { 2, 4, 3, 3 }, 4 } } },
-    { .name = "same, the odd pixel after", .in = { X4(1, 6, 6, 4), W4(3, 4, 3, 3) }, WITH, OPTS(.padding = NN_PAD_SAME, .stride = 2), .expect = { { { 1, 3, 3, 3 }, 4 } } },
-    { .name = "same, 2x2", .in = { X4(1, 5, 5, 4), W4(3, 4, 2, 2) }, WITH, OPTS(.padding = NN_PAD_SAME), .expect = { { { 1, 5, 5, 3 }, 4 } } },
-    { .name = "explicit", .in = { X4(1, 4, 3, 2), W4(3, 2, 3, 3) }, WITH, OPTS(.padding = NN_PAD_EXPLICIT, .pad = 3, .stride = 3) },
-    { .name = "stride beyond the kernel", .in = { X4(1, 9, 9, 3), W4(4, 3, 2, 2) }, WITH, OPTS(.padding = NN_PAD_VALID, .stride = 4), .expect = { { { 1, 2, 2, 4 }, 4 } } },
-    { .name = "1x1 with stride", .in = { X4(2, 5, 5, 6), W4(8, 6, 1, 1) }, WITH, OPTS(.stride = 2), .expect = { { { 2, 3, 3, 8 }, 4 } } },
-    { .name = "dilated", .in = { X4(1, 9, 8, 3), W4(4, 3, 3, 3) }, WITH, OPTS(.dilation = 2), .expect = { { { 1, 9, 8, 4 }, 4 } } },
-    { .name = "dilated, stride", .in = { X4(1, 11, 11, 2), W4(4, 2, 3, 3) }, WITH, OPTS(.dilation = 3, .stride = 2) },
-    { .name = "not square", .in = { X4(2, 5, 7, 3), W4(4, 3, 1, 5), B(4) }, WITH, .expect = { { { 2, 5, 7, 4 }, 4 } } },
+    { .name = "stem",
+      .in = { X4(2, 20, 20, 3), W4(56, 3, 3, 3) },
+      WITH,
+      OPTS(.stride = 2),
+      .expect = { { { 2, 10, 10, 56 }, 4 } },
+      .probes = 20 },
+    { .name = "stem, odd size",
+      .in = { X4(1, 21, 19, 3), W4(40, 3, 3, 3) },
+      WITH,
+      OPTS(.stride = 2),
+      .expect = { { { 1, 11, 10, 40 }, 4 } },
+      .probes = 20 },
+    { .name = "valid",
+      .in = { X4(2, 6, 5, 4), W4(3, 4, 3, 3), B(3) },
+      WITH,
+      OPTS(.padding = NN_PAD_VALID),
+      .expect = { { { 2, 4, 3, 3 }, 4 } } },
+    { .name = "same, the odd pixel after",
+      .in = { X4(1, 6, 6, 4), W4(3, 4, 3, 3) },
+      WITH,
+      OPTS(.padding = NN_PAD_SAME, .stride = 2),
+      .expect = { { { 1, 3, 3, 3 }, 4 } } },
+    { .name = "same, 2x2",
+      .in = { X4(1, 5, 5, 4), W4(3, 4, 2, 2) },
+      WITH,
+      OPTS(.padding = NN_PAD_SAME),
+      .expect = { { { 1, 5, 5, 3 }, 4 } } },
+    { .name = "explicit",
+      .in = { X4(1, 4, 3, 2), W4(3, 2, 3, 3) },
+      WITH,
+      OPTS(.padding = NN_PAD_EXPLICIT, .pad = 3, .stride = 3) },
+    { .name = "stride beyond the kernel",
+      .in = { X4(1, 9, 9, 3), W4(4, 3, 2, 2) },
+      WITH,
+      OPTS(.padding = NN_PAD_VALID, .stride = 4),
+      .expect = { { { 1, 2, 2, 4 }, 4 } } },
+    { .name = "1x1 with stride",
+      .in = { X4(2, 5, 5, 6), W4(8, 6, 1, 1) },
+      WITH,
+      OPTS(.stride = 2),
+      .expect = { { { 2, 3, 3, 8 }, 4 } } },
+    { .name = "dilated",
+      .in = { X4(1, 9, 8, 3), W4(4, 3, 3, 3) },
+      WITH,
+      OPTS(.dilation = 2),
+      .expect = { { { 1, 9, 8, 4 }, 4 } } },
+    { .name = "dilated, stride",
+      .in = { X4(1, 11, 11, 2), W4(4, 2, 3, 3) },
+      WITH,
+      OPTS(.dilation = 3, .stride = 2) },
+    { .name = "not square",
+      .in = { X4(2, 5, 7, 3), W4(4, 3, 1, 5), B(4) },
+      WITH,
+      .expect = { { { 2, 5, 7, 4 }, 4 } } },
     { .name = "kernel larger than the image", .in = { X4(1, 2, 3, 3), W4(4, 3, 5, 5) }, WITH },
     { .name = "groups", .in = { X4(2, 5, 5, 12), W4(6, 4, 3, 3), B(6) }, WITH, OPTS(.groups = 3) },
-    { .name = "groups, stride", .in = { X4(1, 6, 7, 6), W4(10, 3, 3, 3) }, WITH, OPTS(.groups = 2, .stride = 2) },
+    { .name = "groups, stride",
+      .in = { X4(1, 6, 7, 6), W4(10, 3, 3, 3) },
+      WITH,
+      OPTS(.groups = 2, .stride = 2) },
     { .name = "groups of 1x1", .in = { X4(2, 3, 3, 8), W4(12, 2, 1, 1) }, WITH, OPTS(.groups = 4) },
-    { .name = "depthwise with two filters each", .in = { X4(1, 5, 5, 3), W4(6, 1, 3, 3) }, WITH, OPTS(.groups = 3) },
+    { .name = "depthwise with two filters each",
+      .in = { X4(1, 5, 5, 3), W4(6, 1, 3, 3) },
+      WITH,
+      OPTS(.groups = 3) },
     { .name = "depthwise, handed on", .in = { X4(1, 5, 5, 10), W4(10, 1, 3, 3) }, WITH, OPTS(.groups = 10) },
     { .name = "1x1, handed on", .in = { X4(2, 3, 3, 8), W4(12, 8, 1, 1), B(12) }, WITH },
     { .name = "many rows", .in = { X4(2, 40, 41, 2), W4(9, 2, 3, 3) }, WITH, .probes = 12 },
     { .name = "long sums", .in = { X4(1, 4, 4, 65), W4(50, 65, 3, 3) }, WITH, .probes = 12 },
     { .name = "one pixel", .in = { X4(1, 1, 1, 3), W4(2, 3, 3, 3) }, WITH },
-    { .name = "kernel too large", .in = { X4(1, 2, 2, 3), W4(2, 3, 3, 3) }, .build = record, OPTS(.padding = NN_PAD_VALID), .fails = NN_ESHAPE, .says = "larger than" },
-    { .name = "channels disagree", .in = { X4(1, 4, 4, 3), W4(2, 4, 3, 3) }, .build = record, .fails = NN_ESHAPE, .says = "[1,4,4,3]" },
-    { .name = "groups do not divide", .in = { X4(1, 4, 4, 5), W4(4, 2, 3, 3) }, .build = record, OPTS(.groups = 2), .fails = NN_ESHAPE, .says = "groups" },
-    { .name = "pad without EXPLICIT", .in = { X4(1, 4, 4, 3), W4(2, 3, 3, 3) }, .build = record, OPTS(.pad = 1), .fails = NN_ESHAPE, .says = "NN_PAD_EXPLICIT" },
-    { .name = "negative stride", .in = { X4(1, 4, 4, 3), W4(2, 3, 3, 3) }, .build = record, OPTS(.stride = -1), .fails = NN_ESHAPE, .says = "stride" },
-    { .name = "bench stem", .in = { { .shape = { { 8, 224, 224, 3 }, 4 }, .no_grad = 1 }, W4(56, 3, 3, 3) }, WITH, OPTS(.stride = 2), .bench = 1 },
-    { .name = "bench stem, statistics", .in = { { .shape = { { 8, 224, 224, 3 }, 4 }, .no_grad = 1 }, W4(56, 3, 3, 3) }, WITH, OPTS(.stride = 2), .outs = 3, .bench = 1 },
+    { .name = "kernel too large",
+      .in = { X4(1, 2, 2, 3), W4(2, 3, 3, 3) },
+      .build = record,
+      OPTS(.padding = NN_PAD_VALID),
+      .fails = NN_ESHAPE,
+      .says = "larger than" },
+    { .name = "channels disagree",
+      .in = { X4(1, 4, 4, 3), W4(2, 4, 3, 3) },
+      .build = record,
+      .fails = NN_ESHAPE,
+      .says = "[1,4,4,3]" },
+    { .name = "groups do not divide",
+      .in = { X4(1, 4, 4, 5), W4(4, 2, 3, 3) },
+      .build = record,
+      OPTS(.groups = 2),
+      .fails = NN_ESHAPE,
+      .says = "groups" },
+    { .name = "pad without EXPLICIT",
+      .in = { X4(1, 4, 4, 3), W4(2, 3, 3, 3) },
+      .build = record,
+      OPTS(.pad = 1),
+      .fails = NN_ESHAPE,
+      .says = "NN_PAD_EXPLICIT" },
+    { .name = "negative stride",
+      .in = { X4(1, 4, 4, 3), W4(2, 3, 3, 3) },
+      .build = record,
+      OPTS(.stride = -1),
+      .fails = NN_ESHAPE,
+      .says = "stride" },
+    { .name = "bench stem",
+      .in = { { .shape = { { 8, 224, 224, 3 }, 4 }, .no_grad = 1 }, W4(56, 3, 3, 3) },
+      WITH,
+      OPTS(.stride = 2),
+      .bench = 1 },
+    { .name = "bench stem, statistics",
+      .in = { { .shape = { { 8, 224, 224, 3 }, 4 }, .no_grad = 1 }, W4(56, 3, 3, 3) },
+      WITH,
+      OPTS(.stride = 2),
+      .outs = 3,
+      .bench = 1 },
     { .name = "bench 3x3 of 64", .in = { X4(8, 56, 56, 64), W4(64, 64, 3, 3) }, WITH, .bench = 1 },
 };
 
 static const op_case fused[] = {
     { .name = "statistics", .in = { X4(2, 5, 6, 3), W4(7, 3, 3, 3), B(7) }, WITH, .outs = 3 },
-    { .name = "statistics of the stem", .in = { { .shape = { { 2, 33, 35, 3 }, 4 }, .no_grad = 1 }, W4(40, 3, 3, 3) }, WITH, OPTS(.stride = 2), .outs = 3, .probes = 12 },
-    { .name = "statistics, groups", .in = { X4(2, 5, 5, 12), W4(6, 4, 3, 3), B(6) }, WITH, OPTS(.groups = 3), .outs = 3 },
+    { .name = "statistics of the stem",
+      .in = { { .shape = { { 2, 33, 35, 3 }, 4 }, .no_grad = 1 }, W4(40, 3, 3, 3) },
+      WITH,
+      OPTS(.stride = 2),
+      .outs = 3,
+      .probes = 12 },
+    { .name = "statistics, groups",
+      .in = { X4(2, 5, 5, 12), W4(6, 4, 3, 3), B(6) },
+      WITH,
+      OPTS(.groups = 3),
+      .outs = 3 },
 };
 
 int main(int argc, char **argv)

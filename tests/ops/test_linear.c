@@ -24,9 +24,18 @@ static void oracle(const op_case *c, const double *const *in, double *const *out
         }
 }
 
-#define M(r, c) { .shape = { { r, c }, 2 } }
-#define P(r, c) { .shape = { { r, c }, 2 }, .param = 1 }
-#define B(n) { .shape = { { n }, 1 }, .param = 1 }
+#define M(r, c)                                                                                              \
+    {                                                                                                        \
+        .shape = { { r, c }, 2 }                                                                             \
+    }
+#define P(r, c)                                                                                              \
+    {                                                                                                        \
+        .shape = { { r, c }, 2 }, .param = 1                                                                 \
+    }
+#define B(n)                                                                                                 \
+    {                                                                                                        \
+        .shape = { { n }, 1 }, .param = 1                                                                    \
+    }
 #define WITH .build = record, .oracle = oracle
 
 static const op_case cases[] = {
@@ -35,8 +44,16 @@ static const op_case cases[] = {
     { .name = "no bias", .in = { M(7, 13), P(5, 13) }, WITH },
     { .name = "one row", .in = { M(1, 129), P(100, 129), B(100) }, WITH },
     { .name = "many rows", .in = { M(700, 3), P(4, 3), B(4) }, WITH },
-    { .name = "sizes disagree", .in = { M(2, 3), P(4, 5), B(4) }, .build = record, .fails = NN_ESHAPE, .says = "[2,3]" },
-    { .name = "bias of another size", .in = { M(2, 3), P(4, 3), B(3) }, .build = record, .fails = NN_ESHAPE, .says = "bias" },
+    { .name = "sizes disagree",
+      .in = { M(2, 3), P(4, 5), B(4) },
+      .build = record,
+      .fails = NN_ESHAPE,
+      .says = "[2,3]" },
+    { .name = "bias of another size",
+      .in = { M(2, 3), P(4, 3), B(3) },
+      .build = record,
+      .fails = NN_ESHAPE,
+      .says = "bias" },
     { .name = "bench classifier", .in = { M(8, 2304), P(1000, 2304), B(1000) }, WITH, .bench = 1 },
     { .name = "bench classifier, batch 1", .in = { M(1, 2304), P(1000, 2304), B(1000) }, WITH, .bench = 1 },
 };

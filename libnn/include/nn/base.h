@@ -35,16 +35,16 @@ extern "C" {
 #endif
 
 /* The one list of status codes: name, value, text. */
-#define NN_STATUS_LIST(X)                                                                    \
-    X(NN_OK, 0, "success")                                                                   \
-    X(NN_ENOMEM, -1, "out of memory")                                                        \
-    X(NN_EINVAL, -2, "invalid argument")                                                     \
-    X(NN_ESHAPE, -3, "shapes or types do not fit")                                           \
-    X(NN_ENOTFOUND, -4, "not found")                                                         \
-    X(NN_EIO, -5, "input or output failed")                                                  \
-    X(NN_EFORMAT, -6, "malformed or damaged data")                                           \
-    X(NN_EUNSUPPORTED, -7, "not supported")                                                  \
-    X(NN_EDEVICE, -8, "device not available")                                                \
+#define NN_STATUS_LIST(X)                                                                                    \
+    X(NN_OK, 0, "success")                                                                                   \
+    X(NN_ENOMEM, -1, "out of memory")                                                                        \
+    X(NN_EINVAL, -2, "invalid argument")                                                                     \
+    X(NN_ESHAPE, -3, "shapes or types do not fit")                                                           \
+    X(NN_ENOTFOUND, -4, "not found")                                                                         \
+    X(NN_EIO, -5, "input or output failed")                                                                  \
+    X(NN_EFORMAT, -6, "malformed or damaged data")                                                           \
+    X(NN_EUNSUPPORTED, -7, "not supported")                                                                  \
+    X(NN_EDEVICE, -8, "device not available")                                                                \
     X(NN_ESTATE, -9, "called in the wrong order")
 
 enum nn_status {
@@ -65,20 +65,20 @@ typedef struct nn_message {
 
 /* Element types. NN_REAL is the type in which this build of the library computes: NN_F32, or
  * NN_F64 in the build variant REAL=double, which exists for gradient checks. */
-#define NN_DTYPE_LIST(X)                                                                     \
-    X(NN_F32, 4, "F32")                                                                      \
-    X(NN_F64, 8, "F64")                                                                      \
-    X(NN_BF16, 2, "BF16")                                                                    \
-    X(NN_F16, 2, "F16")                                                                      \
-    X(NN_I32, 4, "I32")                                                                      \
-    X(NN_I64, 8, "I64")                                                                      \
+#define NN_DTYPE_LIST(X)                                                                                     \
+    X(NN_F32, 4, "F32")                                                                                      \
+    X(NN_F64, 8, "F64")                                                                                      \
+    X(NN_BF16, 2, "BF16")                                                                                    \
+    X(NN_F16, 2, "F16")                                                                                      \
+    X(NN_I32, 4, "I32")                                                                                      \
+    X(NN_I64, 8, "I64")                                                                                      \
     X(NN_U8, 1, "U8")
 
 typedef enum nn_dtype {
 #define X(name, bytes, text) name,
     NN_DTYPE_LIST(X)
 #undef X
-    NN_DTYPES
+        NN_DTYPES
 } nn_dtype;
 
 #ifdef NN_REAL_DOUBLE
@@ -93,7 +93,8 @@ typedef float nn_real;
 NN_API size_t nn_dtype_size(nn_dtype type);
 NN_API const char *nn_dtype_name(nn_dtype type);
 
-/* A shape by value. Activations are [N,H,W,C] or [N,C]; weights are [O,I,H,W] or [O,I]. Rank 0 is a scalar. */
+/* A shape by value. Activations are [N,H,W,C] or [N,C]; weights are [O,I,H,W] or [O,I]. Rank 0 is a scalar.
+ */
 #define NN_MAX_RANK 8
 typedef struct nn_shape {
     int64_t dim[NN_MAX_RANK];

@@ -109,8 +109,8 @@ NN_API int nn_dataset_add_extra(nn_dataset *d, const char *folder, nn_message *w
  */
 NN_API int nn_dataset_add_images(nn_dataset *d, const char *path, nn_message *why);
 
-/* SHA-256 of every sample that takes part and has none yet, by `threads` threads (0: one a processor). Files that cannot be
- * read are excluded. NN_ENOMEM. */
+/* SHA-256 of every sample that takes part and has none yet, by `threads` threads (0: one a processor). Files
+ * that cannot be read are excluded. NN_ENOMEM. */
 NN_API int nn_dataset_hash(nn_dataset *d, int threads, nn_message *why);
 /* SHA-256 over the labelled samples of one source: relative path, content, label and split of each.
  * NN_ESTATE before nn_dataset_hash. */
@@ -163,11 +163,12 @@ struct nn_preprocess;
 typedef struct nn_loader nn_loader;
 
 typedef struct nn_loader_opts {
-    const nn_dataset *data; /* borrowed, and must not change while the loader lives */
-    int split;              /* NN_SPLIT_*: the samples of it that take part */
+    const nn_dataset *data;                 /* borrowed, and must not change while the loader lives */
+    int split;                              /* NN_SPLIT_*: the samples of it that take part */
     const struct nn_preprocess *preprocess; /* borrowed */
     int64_t batch;
-    int shuffle; /* nonzero: each epoch in the order of nn_epoch_order(seed, epoch, n), else as in the dataset */
+    int shuffle; /* nonzero: each epoch in the order of nn_epoch_order(seed, epoch, n), else as in the dataset
+                  */
     int flip;    /* nonzero: mirror each image with probability 1/2, drawn from (seed, epoch, sample) */
     int drop_last; /* nonzero: leave out a last batch that is not full */
     uint64_t seed;
@@ -177,14 +178,14 @@ typedef struct nn_loader_opts {
 
 /* One batch. Pointers are borrowed until the next call on the loader. */
 typedef struct nn_batch {
-    int64_t count;         /* images in it */
-    int64_t first;         /* position of the first in the epoch */
-    const uint8_t *rgb;    /* [count,size,size,3] */
-    const int32_t *label;  /* [count] */
-    const int64_t *sample; /* [count], indices into nn_dataset.sample */
-    const int *status;     /* [count], NN_OK or why the file could not be used; its pixels are zero then */
+    int64_t count;          /* images in it */
+    int64_t first;          /* position of the first in the epoch */
+    const uint8_t *rgb;     /* [count,size,size,3] */
+    const int32_t *label;   /* [count] */
+    const int64_t *sample;  /* [count], indices into nn_dataset.sample */
+    const int *status;      /* [count], NN_OK or why the file could not be used; its pixels are zero then */
     const char *const *why; /* [count], the text of that failure, "" otherwise */
-    double waited;         /* seconds this call spent waiting for the threads */
+    double waited;          /* seconds this call spent waiting for the threads */
 } nn_batch;
 
 /* NN_EFORMAT: no sample takes part; NN_EINVAL, NN_ENOMEM. */
@@ -193,16 +194,18 @@ NN_API void nn_loader_free(nn_loader *loader);
 /* Samples of an epoch, and its batches. */
 NN_API int64_t nn_loader_samples(const nn_loader *loader);
 NN_API int64_t nn_loader_batches(const nn_loader *loader);
-/* Begins `epoch` at sample position `position` (a multiple of the batch, or the end: the number of samples), dropping
- * what was prepared. */
+/* Begins `epoch` at sample position `position` (a multiple of the batch, or the end: the number of samples),
+ * dropping what was prepared. */
 NN_API int nn_loader_start(nn_loader *loader, int64_t epoch, int64_t position);
 /* The next batch; count 0 at the end of the epoch. NN_ESTATE before nn_loader_start. */
 NN_API int nn_loader_next(nn_loader *loader, nn_batch *out);
 
-/* Decodes every sample of train and valid that takes part, by `threads` threads, and excludes what cannot be used. `progress`
- * (may be NULL) is told now and then how many are done, from the calling thread. NN_ENOMEM. */
-NN_API int nn_dataset_verify(nn_dataset *d, int threads, void (*progress)(void *payload, int64_t done, int64_t all),
-                             void *payload, nn_message *why);
+/* Decodes every sample of train and valid that takes part, by `threads` threads, and excludes what cannot be
+ * used. `progress` (may be NULL) is told now and then how many are done, from the calling thread. NN_ENOMEM.
+ */
+NN_API int nn_dataset_verify(nn_dataset *d, int threads,
+                             void (*progress)(void *payload, int64_t done, int64_t all), void *payload,
+                             nn_message *why);
 
 /* ------------------------------------------------------------------------- metrics (metrics.c) */
 

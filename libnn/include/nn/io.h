@@ -109,7 +109,8 @@ typedef struct nn_load_opts {
     const char *skip; /* pattern (see nn_match) of the model's names that keep their values, or NULL */
     int partial;      /* nonzero: load what fits. Zero: all or nothing */
     nn_base role;     /* NN_BASE_EMA or a moment instead of the parameters and the state; 0: these */
-    void (*each)(void *payload, nn_load_outcome outcome, const char *name); /* told of every name, may be NULL */
+    void (*each)(void *payload, nn_load_outcome outcome,
+                 const char *name); /* told of every name, may be NULL */
     void *payload;
 } nn_load_opts;
 
@@ -129,7 +130,8 @@ NN_API int nn_model_load_from(nn_model *model, const nn_safetensors *file, const
                               nn_load_report *report);
 /* Writes parameters and state (role 0) or what nn_load_opts.role says to a safetensors file, with
  * `pairs` as its metadata. The text of a failure is in nn_model_error. */
-NN_API int nn_model_save(nn_model *model, const char *path, nn_base role, const nn_pair *pairs, int64_t pair_count);
+NN_API int nn_model_save(nn_model *model, const char *path, nn_base role, const nn_pair *pairs,
+                         int64_t pair_count);
 
 /* ---- checkpoints ---- */
 
@@ -140,7 +142,8 @@ NN_API int nn_model_save(nn_model *model, const char *path, nn_base role, const 
  * crash leaves the old file or the new one. NN_EIO, NN_ENOMEM, NN_EINVAL. */
 NN_API int nn_checkpoint_save(const nn_plan *plan, nn_model *model, const char *path, const nn_pair *pairs,
                               int64_t pair_count, nn_message *why);
-/* Whether the file is a checkpoint and undamaged: the checksum covers every name, shape, value and pair. NN_EFORMAT. */
+/* Whether the file is a checkpoint and undamaged: the checksum covers every name, shape, value and pair.
+ * NN_EFORMAT. */
 NN_API int nn_checkpoint_check(const nn_safetensors *file, nn_message *why);
 /* Puts all of it back. The network and the optimizer must be those of the file. The checksum is verified
  * first; on NN_EFORMAT nothing has changed unless the text says that the file is from another run. */

@@ -39,12 +39,12 @@ typedef struct nn_segment {
     const char *name; /* dotted path, "features.0.0.weight" */
     nn_shape shape;
     nn_dtype type;
-    nn_base base;      /* NN_BASE_PARAM or NN_BASE_STATE */
-    size_t offset;     /* bytes from the beginning of the role's buffer */
-    int64_t count;     /* elements */
-    double lr_scale;   /* times the learning rate; 1 unless changed */
+    nn_base base;       /* NN_BASE_PARAM or NN_BASE_STATE */
+    size_t offset;      /* bytes from the beginning of the role's buffer */
+    int64_t count;      /* elements */
+    double lr_scale;    /* times the learning rate; 1 unless changed */
     double decay_scale; /* times the weight decay; 1 unless changed */
-    int trainable;     /* 0: frozen; state is never trainable */
+    int trainable;      /* 0: frozen; state is never trainable */
 } nn_segment;
 
 /* How a parameter gets its first value. The numbers drawn depend on the model's seed, the

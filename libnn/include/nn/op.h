@@ -48,16 +48,16 @@ static inline int nn_has(const nn_operand *o) { return o->base != NN_BASE_NONE; 
 
 /* The block of values that change from run to run and that kernels read. */
 typedef struct nn_scalars {
-    uint64_t seed;        /* of all random streams */
-    int64_t step;         /* updates applied or skipped so far */
-    int64_t sample;       /* global index of the batch's first sample */
-    double loss_seed;     /* the gradient of the loss, scale/k for k accumulated runs */
+    uint64_t seed;    /* of all random streams */
+    int64_t step;     /* updates applied or skipped so far */
+    int64_t sample;   /* global index of the batch's first sample */
+    double loss_seed; /* the gradient of the loss, scale/k for k accumulated runs */
     double learning_rate;
-    double grad_norm;     /* of the last update, before clipping */
-    double grad_factor;   /* clipping times un-scaling, applied to gradients by the optimizer */
-    int64_t applied;      /* updates that were applied */
-    int64_t skipped;      /* updates skipped because a gradient was not finite */
-    int32_t skip;         /* this update is being skipped */
+    double grad_norm;   /* of the last update, before clipping */
+    double grad_factor; /* clipping times un-scaling, applied to gradients by the optimizer */
+    int64_t applied;    /* updates that were applied */
+    int64_t skipped;    /* updates skipped because a gradient was not finite */
+    int32_t skip;       /* this update is being skipped */
     double ema_decay;
 } nn_scalars;
 
@@ -95,8 +95,8 @@ struct nn_step {
         nn_tile *run;
         void *at;
     } derived;
-    int64_t choice[8]; /* block sizes and the like, chosen in forward() or backward() */
-    double flops;      /* arithmetic of one run, for profiles; bytes are counted from the operands */
+    int64_t choice[8];  /* block sizes and the like, chosen in forward() or backward() */
+    double flops;       /* arithmetic of one run, for profiles; bytes are counted from the operands */
     void *private_data; /* the plan's */
 };
 
@@ -123,12 +123,13 @@ struct nn_node {
 
 /* Flags of an op. */
 enum {
-    NN_OP_CHEAP = 1 << 0,  /* recompute before backward rather than keep its output */
-    NN_OP_EFFECT = 1 << 1, /* changes state (its inputs of base STATE); runs exactly once */
-    NN_OP_RANDOM = 1 << 2, /* reads the step's random stream */
-    NN_OP_FP32 = 1 << 3,   /* always computes on NN_REAL inputs, whatever the plan's precision */
+    NN_OP_CHEAP = 1 << 0,   /* recompute before backward rather than keep its output */
+    NN_OP_EFFECT = 1 << 1,  /* changes state (its inputs of base STATE); runs exactly once */
+    NN_OP_RANDOM = 1 << 2,  /* reads the step's random stream */
+    NN_OP_FP32 = 1 << 3,    /* always computes on NN_REAL inputs, whatever the plan's precision */
     NN_OP_NO_GRAD = 1 << 4, /* has no derivative by nature (a mask, a counter): backward is absent */
-    NN_OP_RECOMPUTE = 1 << 5 /* worth computing again where memory is short (NN_PLAN_RECOMPUTE) and the output large */
+    NN_OP_RECOMPUTE =
+        1 << 5 /* worth computing again where memory is short (NN_PLAN_RECOMPUTE) and the output large */
 };
 
 /* What backward reads, and what may share memory. */
@@ -155,10 +156,12 @@ struct nn_op {
     uint32_t abi; /* NN_OP_ABI */
     const char *name;
     uint32_t optional; /* NN_IN(i) for inputs that may be NULL, NN_OUT(i) for outputs made on demand only */
-    uint32_t reads;    /* what backward reads; in[0] is added when the affine slot is filled, out[0] when MOMENTS is */
+    uint32_t reads; /* what backward reads; in[0] is added when the affine slot is filled, out[0] when MOMENTS
+                       is */
     uint32_t alias, flags;
     uint8_t slot[NN_SLOTS];
-    uint8_t activation; /* nn_act when the op is nothing but that activation: lets it move into an affine slot */
+    uint8_t
+        activation; /* nn_act when the op is nothing but that activation: lets it move into an affine slot */
     size_t attrs_bytes; /* size of the attribute struct, copied when a node is recorded */
     int (*infer)(nn_node *node);
     /* May `neighbour` move into `slot`? NULL: yes. */
@@ -169,8 +172,10 @@ struct nn_op {
 
 /* Records a node: copies the attributes, runs infer, returns out[0] (NULL on failure). `in` has
  * `count` entries; NULL is allowed where the op says optional. nn_apply_all returns the node. */
-NN_API nn_tensor *nn_apply(nn_graph *graph, const nn_op *op, const void *attrs, nn_tensor *const *in, int count);
-NN_API nn_node *nn_apply_all(nn_graph *graph, const nn_op *op, const void *attrs, nn_tensor *const *in, int count);
+NN_API nn_tensor *nn_apply(nn_graph *graph, const nn_op *op, const void *attrs, nn_tensor *const *in,
+                           int count);
+NN_API nn_node *nn_apply_all(nn_graph *graph, const nn_op *op, const void *attrs, nn_tensor *const *in,
+                             int count);
 
 /* For use inside infer. nn_infer_out declares output i; nn_infer_save a value kept for backward;
  * nn_infer_fail records the message, prefixed with the node's path and op, and returns NN_ESHAPE. */

@@ -16,9 +16,9 @@ extern "C" {
 /* ---- convolution and linear maps ---- */
 
 typedef enum nn_padding {
-    NN_PAD_AUTO,  /* symmetric, dilation*(k-1)/2: keeps the size at stride 1 (torchvision) */
-    NN_PAD_VALID, /* none */
-    NN_PAD_SAME,  /* TensorFlow's SAME: out = ceil(in/stride), the odd pixel after */
+    NN_PAD_AUTO,    /* symmetric, dilation*(k-1)/2: keeps the size at stride 1 (torchvision) */
+    NN_PAD_VALID,   /* none */
+    NN_PAD_SAME,    /* TensorFlow's SAME: out = ceil(in/stride), the odd pixel after */
     NN_PAD_EXPLICIT /* opts.pad on all four sides */
 } nn_padding;
 
@@ -34,7 +34,8 @@ NN_API nn_tensor *nn_conv2d(nn_graph *g, nn_tensor *x, nn_tensor *weight, nn_ten
 /* x [...,I], weight [O,I,1,1] or [O,I], bias [O] or NULL -> [...,O]. */
 NN_API nn_tensor *nn_conv1x1(nn_graph *g, nn_tensor *x, nn_tensor *weight, nn_tensor *bias);
 /* x [N,H,W,C], weight [C,1,k,k], bias [C] or NULL; stride and padding from opts; groups ignored. */
-NN_API nn_tensor *nn_depthwise(nn_graph *g, nn_tensor *x, nn_tensor *weight, nn_tensor *bias, nn_conv_opts opts);
+NN_API nn_tensor *nn_depthwise(nn_graph *g, nn_tensor *x, nn_tensor *weight, nn_tensor *bias,
+                               nn_conv_opts opts);
 /* x [N,I], weight [O,I], bias [O] or NULL -> [N,O]. */
 NN_API nn_tensor *nn_linear(nn_graph *g, nn_tensor *x, nn_tensor *weight, nn_tensor *bias);
 
@@ -66,7 +67,8 @@ NN_API nn_tensor *nn_scale(nn_graph *g, nn_tensor *x, double factor, double shif
 /* To another floating type; U8 becomes NN_REAL unchanged in value. */
 NN_API nn_tensor *nn_cast(nn_graph *g, nn_tensor *x, nn_dtype type);
 /* (x/maximum - mean[c])/std[c] with x [N,H,W,3] U8 or NN_REAL -> NN_REAL. */
-NN_API nn_tensor *nn_normalize(nn_graph *g, nn_tensor *x, const double mean[3], const double std[3], double maximum);
+NN_API nn_tensor *nn_normalize(nn_graph *g, nn_tensor *x, const double mean[3], const double std[3],
+                               double maximum);
 
 /* ---- shape ---- */
 
@@ -119,11 +121,12 @@ NN_API nn_tensor *nn_expand_depthwise(nn_graph *g, nn_tensor *x, nn_tensor *w1, 
                                       nn_tensor *w2, nn_expand_opts opts);
 
 /* The descriptors, for tests that must know every op there is, and for fusion. */
-#define NN_OP_LIST(X)                                                                        \
-    X(conv2d) X(conv1x1) X(depthwise) X(linear) X(moments) X(bn_coeff) X(affine) X(bn_track) \
-    X(silu) X(relu) X(relu6) X(sigmoid) X(add) X(mul) X(scale) X(cast) X(normalize)          \
-    X(reshape) X(pad) X(sum) X(mean) X(global_avg_pool) X(softmax) X(log_softmax)            \
-    X(cross_entropy) X(keep_mask) X(expand_depthwise)
+#define NN_OP_LIST(X)                                                                                        \
+    X(conv2d)                                                                                                \
+    X(conv1x1)                                                                                               \
+    X(depthwise) X(linear) X(moments) X(bn_coeff) X(affine) X(bn_track) X(silu) X(relu) X(relu6) X(sigmoid)  \
+        X(add) X(mul) X(scale) X(cast) X(normalize) X(reshape) X(pad) X(sum) X(mean) X(global_avg_pool)      \
+            X(softmax) X(log_softmax) X(cross_entropy) X(keep_mask) X(expand_depthwise)
 #define X(name) NN_API extern const nn_op nn_op_##name;
 NN_OP_LIST(X)
 #undef X

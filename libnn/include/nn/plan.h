@@ -3,11 +3,9 @@
  * A plan: a graph compiled for one device, an array of steps over planned memory that is replayed.
  * Three segments: FORWARD, BACKWARD, UPDATE.
  *
- *     nn_compile(&step, g, (nn_plan_opts){ .loss = loss, .optim = nn_adamw((nn_adam_opts){ .decay = 0.01 }) });
- *     for (;;) {
- *         fill nn_host(step, "image") and nn_host(step, "target");
- *         nn_set(step, NN_LEARNING_RATE, nn_warmup(k, 1e-4, 1500));
- *         nn_run(step, NN_GRADIENTS | NN_UPDATE);
+ *     nn_compile(&step, g, (nn_plan_opts){ .loss = loss, .optim = nn_adamw((nn_adam_opts){ .decay = 0.01 })
+ * }); for (;;) { fill nn_host(step, "image") and nn_host(step, "target"); nn_set(step, NN_LEARNING_RATE,
+ * nn_warmup(k, 1e-4, 1500)); nn_run(step, NN_GRADIENTS | NN_UPDATE);
  *     }
  */
 #ifndef NN_PLAN_H
@@ -31,17 +29,18 @@ enum {
 };
 
 typedef struct nn_plan_opts {
-    nn_tensor *loss;         /* scalar to differentiate; NULL: forward only */
-    const char *wrt;         /* pattern of the parameters that get gradients; NULL: all trainable ones */
+    nn_tensor *loss;          /* scalar to differentiate; NULL: forward only */
+    const char *wrt;          /* pattern of the parameters that get gradients; NULL: all trainable ones */
     nn_tensor *const *inputs; /* other tensors whose gradient is wanted (see nn_read_gradient) */
     int input_count;
-    nn_tensor *const *seeds; /* instead of a loss: tensors whose gradient you write (nn_seed) before each backward */
+    nn_tensor *const
+        *seeds; /* instead of a loss: tensors whose gradient you write (nn_seed) before each backward */
     int seed_count;
-    nn_optim optim;          /* zero: no UPDATE segment */
-    double clip_norm;        /* 0: off; else the global gradient norm is limited to this */
-    double ema_decay;        /* 0: off; else weights and state are averaged after each update */
-    nn_plan *share;          /* a plan that never runs at the same time: use one activation arena */
-    uint64_t seed;           /* of dropout and stochastic depth */
+    nn_optim optim;   /* zero: no UPDATE segment */
+    double clip_norm; /* 0: off; else the global gradient norm is limited to this */
+    double ema_decay; /* 0: off; else weights and state are averaged after each update */
+    nn_plan *share;   /* a plan that never runs at the same time: use one activation arena */
+    uint64_t seed;    /* of dropout and stochastic depth */
     uint32_t flags;
 } nn_plan_opts;
 
@@ -102,8 +101,8 @@ typedef struct nn_summary {
     size_t activation_bytes; /* the planned arena */
     size_t parameter_bytes;  /* weights, state, gradients, moments, EMA */
     size_t input_bytes, scratch_bytes, cache_bytes;
-    size_t peak_bytes; /* all of the above together */
-    int64_t steps[3];  /* in each segment */
+    size_t peak_bytes;           /* all of the above together */
+    int64_t steps[3];            /* in each segment */
     double arithmetic_intensity; /* flops per byte of the forward run */
 } nn_summary;
 NN_API void nn_plan_summary(const nn_plan *plan, nn_summary *out);
@@ -113,9 +112,9 @@ NN_API void nn_plan_summary(const nn_plan *plan, nn_summary *out);
 typedef struct nn_profile_row {
     const char *name, *op;
     const char *shape; /* "8x56x56x40 > 8x56x56x240 w240x40x1x1 +affine": in, out, weight, filled slots */
-    int segment; /* NN_FORWARD, NN_BACKWARD or NN_UPDATE */
+    int segment;       /* NN_FORWARD, NN_BACKWARD or NN_UPDATE */
     int64_t runs;
-    double seconds; /* in all */
+    double seconds;      /* in all */
     double flops, bytes; /* of one run */
 } nn_profile_row;
 NN_API void nn_profile(nn_plan *plan, int on);

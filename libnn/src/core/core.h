@@ -43,8 +43,8 @@ struct nn_model {
 };
 
 /* Finds or declares; on conflict or when sealed a status, with the text in the model. */
-int nni_model_declare(nn_model *m, const char *name, nn_base base, nn_dtype type, nn_shape shape, nn_init init,
-                      double fill, int64_t *index);
+int nni_model_declare(nn_model *m, const char *name, nn_base base, nn_dtype type, nn_shape shape,
+                      nn_init init, double fill, int64_t *index);
 /* Elements between the floating types, or a plain copy of equal types; NN_EINVAL for other pairs. */
 int nni_convert(const void *from, nn_dtype from_type, void *to, nn_dtype to_type, int64_t count);
 
@@ -117,8 +117,8 @@ enum { NNI_FORWARD_STEP, NNI_REEMIT_STEP, NNI_BACKWARD_STEP };
 struct nni_planned {
     nn_step step;
     int kind;
-    bool hoisted;          /* depends on parameters alone: runs when they have changed */
-    bool derived_cached;   /* likewise its derived value */
+    bool hoisted;            /* depends on parameters alone: runs when they have changed */
+    bool derived_cached;     /* likewise its derived value */
     uint32_t run_accumulate; /* din bits that NN_ACCUMULATE adds to `accumulate` */
     uint32_t accumulate;     /* din bits that always accumulate */
     int64_t scratch_store, derived_store;
@@ -183,7 +183,10 @@ struct nn_plan {
     int64_t tiles;
     double *partial; /* one sum of squares for each tile */
     uint8_t *wanted; /* [model][segment] flattened: has a gradient here */
-    struct nni_zero { int model; int64_t segment; } *zero; /* wanted, but the loss does not depend on them */
+    struct nni_zero {
+        int model;
+        int64_t segment;
+    } * zero; /* wanted, but the loss does not depend on them */
     int64_t zeros;
     unsigned flags;
     bool profiling;
@@ -205,10 +208,10 @@ struct nni_compile {
     nn_tensor *loss, **seed, **input;
     struct nni_observed *observed;
     /* side tables by tensor id */
-    bool *wanted;       /* a gradient is wanted at or above it */
-    bool *reached;      /* the loss depends on it through a differentiable path */
+    bool *wanted;                  /* a gradient is wanted at or above it */
+    bool *reached;                 /* the loss depends on it through a differentiable path */
     int64_t *value, *again, *grad; /* stores: value, re-emitted value, gradient; -1: none */
-    bool *written;      /* gradient has been written by an earlier backward step */
+    bool *written;                 /* gradient has been written by an earlier backward step */
 };
 
 int nni_lower(struct nni_compile *c);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Fusion. There are no fused ops: five rules move a neighbour's operands into a node's optional
+ * Fusion. There are no fused ops: four rules move a neighbour's operands into a node's optional
  * slots, so that a tensor need not be written and read again.
  *
  *     1  act(affine(x))        -> the affine's own activation

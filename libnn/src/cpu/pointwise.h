@@ -53,8 +53,8 @@ struct nni_pointwise_kernels {
     void (*add)(nn_real *y, const nn_real *a, const nn_real *b, const struct nni_pointwise_grid *g);
     void (*mul)(nn_real *y, const nn_real *a, const nn_real *b, const struct nni_pointwise_grid *g, bool add);
     /* da (+)= dy*b, then db (+)= dy*a; either may be NULL. */
-    void (*mul_grad)(nn_real *da, nn_real *db, const nn_real *a, const nn_real *b, const nn_real *dy, int64_t n,
-                     bool add_a, bool add_b);
+    void (*mul_grad)(nn_real *da, nn_real *db, const nn_real *a, const nn_real *b, const nn_real *dy,
+                     int64_t n, bool add_a, bool add_b);
     /* sum[c] += the sum of a*b over rows; b NULL: of a. g->a_col is 1, g->y_row is not used. */
     void (*sum_rows)(nn_real *sum, const nn_real *a, const nn_real *b, const struct nni_pointwise_grid *g);
     /* The sum of a*b over everything; b NULL: of a. */
@@ -63,8 +63,8 @@ struct nni_pointwise_kernels {
     void (*merge_sums)(double *acc, const nn_real *partial, int64_t tiles, int64_t stride, int64_t cols);
     /* Chan's formula for tiles of `each` rows of `rows` in all: mean[t*stride + c], m2[t*stride + c] of
      * tile t. Leaves the mean and the sum of squared distances of all rows. */
-    void (*merge_moments)(double *mean, double *m2, const nn_real *tile_mean, const nn_real *tile_m2, int64_t tiles,
-                          int64_t stride, int64_t cols, int64_t each, int64_t rows);
+    void (*merge_moments)(double *mean, double *m2, const nn_real *tile_mean, const nn_real *tile_m2,
+                          int64_t tiles, int64_t stride, int64_t cols, int64_t each, int64_t rows);
 };
 
 extern const struct nni_pointwise_kernels nni_pointwise_portable, nni_pointwise_avx2, nni_pointwise_avx512;

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * y = a + b with NumPy broadcasting; a gradient is the sum of dy over the places where an element was repeated.
+ * y = a + b with NumPy broadcasting; a gradient is the sum of dy over the places where an element was
+ * repeated.
  *
  * It is also where a residual block ends. When a and b have the same shape, fusion may put the last
  * normalisation of the branch and its stochastic depth mask [N,1,1,1] into slots of a:
  *
  *     y = mask[n] * act(scale*(a - mean) + beta) + b
  *
- * With dz = mask[n]*dy*act'(z) the gradients are those of affine.c; db = dy, which usually is dy's own memory.
- * The mask itself gets no gradient: only masks that have none by nature are taken into the slot.
+ * With dz = mask[n]*dy*act'(z) the gradients are those of affine.c; db = dy, which usually is dy's own
+ * memory. The mask itself gets no gradient: only masks that have none by nature are taken into the slot.
  */
 #include "core/core.h"
 #include "ops/broadcast.h"
@@ -19,8 +20,8 @@ enum { A, B, MEAN, SCALE, BETA, MASK };
 
 static bool has_slot(const nn_step *s) { return nn_has(&s->in[MEAN]) || nn_has(&s->in[MASK]); }
 
-/* Calls for the parts of [begin, begin+count) of the rows that have one value of the mask: the next such part, and
- * its mask. */
+/* Calls for the parts of [begin, begin+count) of the rows that have one value of the mask: the next such
+ * part, and its mask. */
 static nn_real next_part(const nn_step *s, int64_t rows, int64_t row, int64_t end, int64_t *count)
 {
     const nn_real *mask = nn_has(&s->in[MASK]) ? s->in[MASK].at : NULL;
@@ -108,8 +109,8 @@ static void slot_back_tile(const nn_step *s, int64_t tile, void *lane)
         nn_real factor = next_part(s, rows, row, end, &count);
         int64_t at = row * channels;
 
-        nni_cpu_of(s)->pointwise->affine_grad(da ? da + at : NULL, sums, a ? a + at : NULL, dy + at, channels, count,
-                                              channels, &v, factor, s->accumulate & NN_IN(A));
+        nni_cpu_of(s)->pointwise->affine_grad(da ? da + at : NULL, sums, a ? a + at : NULL, dy + at, channels,
+                                              count, channels, &v, factor, s->accumulate & NN_IN(A));
     }
     if (nn_has(&s->din[B]))
         pass(s, B, p.begin * channels, p.count * channels);
@@ -200,7 +201,8 @@ static int slot_backward(nn_step *s)
 /* din[1] may lie over dy: all that reads dy comes before what writes a sum. */
 static int backward(nn_step *s)
 {
-    static nn_tile *const sum_of[2] = { sum_a_tile, sum_b_tile }, *const merge_of[2] = { merge_a_tile, merge_b_tile };
+    static nn_tile *const sum_of[2] = { sum_a_tile, sum_b_tile }, *const merge_of[2] = { merge_a_tile,
+                                                                                         merge_b_tile };
     int64_t n = nn_shape_count(s->dout[0].shape);
     struct nni_reduction r[2];
     bool any = false;
@@ -240,7 +242,8 @@ static int infer(nn_node *n)
     if (!rc)
         rc = nni_infer_real(n, B, 0);
     if (!rc && !nni_broadcast_shape(a, b, &y))
-        rc = nn_infer_fail(n, "shapes %s and %s do not broadcast", nni_shape_text(a, &p), nni_shape_text(b, &q));
+        rc = nn_infer_fail(n, "shapes %s and %s do not broadcast", nni_shape_text(a, &p),
+                           nni_shape_text(b, &q));
     if (!rc && (n->in[MEAN] || n->in[MASK]) && !nn_shape_equal(a, b))
         rc = nn_infer_fail(n, "shapes %s and %s must be equal when the sum has an affine or a mask",
                            nni_shape_text(a, &p), nni_shape_text(b, &q));

@@ -28,7 +28,8 @@ static void forward_tile(const nn_step *s, int64_t tile, void *lane)
     nn_real *y = s->out[0].at;
 
     (void)lane;
-    nni_cpu_of(s)->pointwise->affine(y + p.begin * channels, x + p.begin * channels, NULL, p.count, channels, &v, 1);
+    nni_cpu_of(s)->pointwise->affine(y + p.begin * channels, x + p.begin * channels, NULL, p.count, channels,
+                                     &v, 1);
 }
 
 static int forward(nn_step *s)
@@ -54,8 +55,8 @@ static void backward_tile(const nn_step *s, int64_t tile, void *lane)
     (void)lane;
     if (sums)
         memset(sums, 0, (size_t)(2 * channels) * sizeof *sums);
-    nni_cpu_of(s)->pointwise->affine_grad(dx ? dx + at : NULL, sums, x + at, dy + at, channels, p.count, channels, &v,
-                                          1, s->accumulate & NN_IN(X));
+    nni_cpu_of(s)->pointwise->affine_grad(dx ? dx + at : NULL, sums, x + at, dy + at, channels, p.count,
+                                          channels, &v, 1, s->accumulate & NN_IN(X));
 }
 
 static void merge_tile(const nn_step *s, int64_t tile, void *lane)

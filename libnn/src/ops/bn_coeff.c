@@ -51,7 +51,8 @@ static void backward_tile(const nn_step *s, int64_t tile, void *lane)
         double to_variance = -0.5 * d * (gamma ? (double)gamma[c] : 1) * r / v;
 
         if (dvariance)
-            dvariance[c] = (nn_real)(s->accumulate & NN_IN(VARIANCE) ? (double)dvariance[c] + to_variance : to_variance);
+            dvariance[c] =
+                (nn_real)(s->accumulate & NN_IN(VARIANCE) ? (double)dvariance[c] + to_variance : to_variance);
         if (dgamma)
             dgamma[c] = (nn_real)(s->accumulate & NN_IN(GAMMA) ? (double)dgamma[c] + d * r : d * r);
     }

@@ -36,7 +36,8 @@ static void track_tile(const nn_step *s, int64_t tile, void *lane)
             return;
     for (int64_t c = 0; c < channels; c++) {
         running_mean[c] = (nn_real)((1 - m) * (double)running_mean[c] + m * (double)mean[c]);
-        running_variance[c] = (nn_real)((1 - m) * (double)running_variance[c] + m * unbias * (double)variance[c]);
+        running_variance[c] =
+            (nn_real)((1 - m) * (double)running_variance[c] + m * unbias * (double)variance[c]);
     }
     if (batches)
         ++*batches;

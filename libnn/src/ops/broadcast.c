@@ -83,15 +83,21 @@ static struct map_tiles map_tiles(const struct nni_broadcast *g)
 
 int64_t nni_broadcast_tiles(const struct nni_broadcast *g) { return map_tiles(g).tiles; }
 
-void nni_broadcast_tile(const nn_step *s, const struct nni_broadcast *g, int64_t tile, nni_broadcast_visit *visit)
+void nni_broadcast_tile(const nn_step *s, const struct nni_broadcast *g, int64_t tile,
+                        nni_broadcast_visit *visit)
 {
     struct map_tiles t = map_tiles(g);
     struct nni_part rows = nni_part_of(tile / t.cols_tiles, t.rows_each, t.rows);
     struct nni_part cols = nni_part_of(tile % t.cols_tiles, t.cols_each, t.cols);
     int last = g->rank - 1;
     int64_t middle = last > 0 ? g->dim[last - 1] : 1;
-    struct nni_pointwise_grid p = { 0, cols.count, t.cols, last > 0 ? g->a[last - 1] : 0,
-                                    last > 0 ? g->b[last - 1] : 0, g->a[last] != 0, g->b[last] != 0 };
+    struct nni_pointwise_grid p = { 0,
+                                    cols.count,
+                                    t.cols,
+                                    last > 0 ? g->a[last - 1] : 0,
+                                    last > 0 ? g->b[last - 1] : 0,
+                                    g->a[last] != 0,
+                                    g->b[last] != 0 };
 
     for (int64_t row = rows.begin, end = rows.begin + rows.count; row < end; row += p.rows) {
         int64_t at = row % middle, outer = row / middle;
@@ -125,8 +131,8 @@ void nni_reduction_of(nn_shape a, nn_shape b, struct nni_reduction *r)
             r->reduced *= r->g.dim[i];
     }
     r->cols_kept = r->g.a[r->g.rank - 1] != 0;
-    /* Long rows are summed in pieces of some thousand elements, columns in pieces of some hundred rows: then the
-     * sums of a tile lose nothing that matters in nn_real. */
+    /* Long rows are summed in pieces of some thousand elements, columns in pieces of some hundred rows: then
+     * the sums of a tile lose nothing that matters in nn_real. */
     r->cols_each = cols < TILE ? cols : TILE;
     if (r->cols_each < 1)
         r->cols_each = 1;
@@ -168,7 +174,8 @@ void nni_reduction_tile(const nn_step *s, const struct nni_reduction *r, int64_t
 {
     const struct nni_pointwise_kernels *cpu = nni_cpu_of(s)->pointwise;
     const struct nni_broadcast *g = &r->g;
-    int last = g->rank - 1, inner = last - 1; /* inner: the innermost summed dimension, whose rows go to a kernel together */
+    int last = g->rank - 1,
+        inner = last - 1; /* inner: the innermost summed dimension, whose rows go to a kernel together */
     int64_t cols_tile = tile % r->cols_tiles, reduced_tile = tile / r->cols_tiles % r->reduced_tiles;
     struct nni_part cols = nni_part_of(cols_tile, r->cols_each, g->dim[last]);
     struct nni_part reduced = nni_part_of(reduced_tile, r->reduced_each, r->reduced);
@@ -206,8 +213,8 @@ void nni_reduction_tile(const nn_step *s, const struct nni_reduction *r, int64_t
     }
 }
 
-void nni_reduction_merge(const nn_step *s, const struct nni_reduction *r, int64_t tile, const nn_real *partial,
-                         nn_real *to, bool add)
+void nni_reduction_merge(const nn_step *s, const struct nni_reduction *r, int64_t tile,
+                         const nn_real *partial, nn_real *to, bool add)
 {
     struct nni_part all = nni_part_of(tile, 1024, r->elements);
 

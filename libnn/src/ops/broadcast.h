@@ -21,27 +21,29 @@ bool nni_broadcast_shape(nn_shape a, nn_shape b, nn_shape *out);
 void nni_broadcast_of(nn_shape a, nn_shape b, struct nni_broadcast *out);
 
 /* A map over the result in tiles: calls `visit` with the offsets of matrices of results and operands. */
-typedef void nni_broadcast_visit(const nn_step *s, int64_t y, int64_t a, int64_t b, const struct nni_pointwise_grid *g);
+typedef void nni_broadcast_visit(const nn_step *s, int64_t y, int64_t a, int64_t b,
+                                 const struct nni_pointwise_grid *g);
 int64_t nni_broadcast_tiles(const struct nni_broadcast *g);
-void nni_broadcast_tile(const nn_step *s, const struct nni_broadcast *g, int64_t tile, nni_broadcast_visit *visit);
+void nni_broadcast_tile(const nn_step *s, const struct nni_broadcast *g, int64_t tile,
+                        nni_broadcast_visit *visit);
 
 /* The gradient of operand a, sum of x*b or of x over the places where an element of a was used, with x
  * of the result's shape: tiles leave partial sums, a second phase merges them in order. */
 struct nni_reduction {
     struct nni_broadcast g;
-    int64_t elements;          /* of a */
-    int64_t kept, reduced;     /* products of the outer dimensions of either kind */
+    int64_t elements;                           /* of a */
+    int64_t kept, reduced;                      /* products of the outer dimensions of either kind */
     int64_t kept_each, reduced_each, cols_each; /* per tile */
     int64_t kept_tiles, reduced_tiles, cols_tiles;
-    bool cols_kept;            /* is the innermost dimension one of a's? */
+    bool cols_kept; /* is the innermost dimension one of a's? */
     int64_t tiles, merge_tiles, chunks;
-    size_t bytes;              /* of partial sums */
+    size_t bytes; /* of partial sums */
 };
 void nni_reduction_of(nn_shape a, nn_shape b, struct nni_reduction *r);
 /* other: b's values, or NULL for a sum of x alone. */
 void nni_reduction_tile(const nn_step *s, const struct nni_reduction *r, int64_t tile, nn_real *partial,
                         const nn_real *x, const nn_real *other);
-void nni_reduction_merge(const nn_step *s, const struct nni_reduction *r, int64_t tile, const nn_real *partial,
-                         nn_real *to, bool add);
+void nni_reduction_merge(const nn_step *s, const struct nni_reduction *r, int64_t tile,
+                         const nn_real *partial, nn_real *to, bool add);
 
 #endif

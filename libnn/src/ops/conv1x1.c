@@ -327,7 +327,8 @@ static void merge_channels(const struct work *w, int64_t tile)
 static void merge_gate(const struct work *w, int64_t image)
 {
     const nn_step *s = w->s;
-    int64_t i = inputs(s), first = image * w->per / w->ds.rows, last = ((image + 1) * w->per - 1) / w->ds.rows;
+    int64_t i = inputs(s), first = image * w->per / w->ds.rows,
+            last = ((image + 1) * w->per - 1) / w->ds.rows;
     nn_real *to = (nn_real *)s->din[GATE].at + image * i;
 
     for (int64_t c = 0; c < i; c += MERGE_COLS) {

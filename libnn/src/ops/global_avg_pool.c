@@ -39,7 +39,8 @@ static void sum_tile(const nn_step *s, int64_t tile, void *lane)
 
     (void)lane;
     x += (tile / p.chunks * p.area + rows.begin) * p.channels;
-    nni_cpu_of(s)->pointwise->affine_sum((nn_real *)s->scratch + tile * p.channels, x, rows.count, p.channels, &v);
+    nni_cpu_of(s)->pointwise->affine_sum((nn_real *)s->scratch + tile * p.channels, x, rows.count, p.channels,
+                                         &v);
 }
 
 static void mean_tile(const nn_step *s, int64_t tile, void *lane)
@@ -84,9 +85,9 @@ static void backward_tile(const nn_step *s, int64_t tile, void *lane)
     (void)lane;
     if (sums)
         memset(sums, 0, (size_t)(2 * p.channels) * sizeof *sums);
-    nni_cpu_of(s)->pointwise->affine_grad(dx ? dx + at : NULL, sums, x ? x + at : NULL, dy + sample * p.channels, 0,
-                                          rows.count, p.channels, &v, (nn_real)(1 / (double)p.area),
-                                          s->accumulate & NN_IN(X));
+    nni_cpu_of(s)->pointwise->affine_grad(dx ? dx + at : NULL, sums, x ? x + at : NULL,
+                                          dy + sample * p.channels, 0, rows.count, p.channels, &v,
+                                          (nn_real)(1 / (double)p.area), s->accumulate & NN_IN(X));
 }
 
 static void merge_tile(const nn_step *s, int64_t tile, void *lane)
@@ -132,4 +133,7 @@ const nn_op nn_op_global_avg_pool = {
     .backward = { backward },
 };
 
-nn_tensor *nn_global_avg_pool(nn_graph *g, nn_tensor *x) { return nn_apply(g, &nn_op_global_avg_pool, NULL, &x, 1); }
+nn_tensor *nn_global_avg_pool(nn_graph *g, nn_tensor *x)
+{
+    return nn_apply(g, &nn_op_global_avg_pool, NULL, &x, 1);
+}

@@ -37,8 +37,8 @@ static void merge_tile(const nn_step *s, int64_t tile, void *lane)
     double m[NNI_MERGE], m2[NNI_MERGE];
 
     (void)lane;
-    nni_cpu_of(s)->pointwise->merge_moments(m, m2, from, from + channels, s->phase[0].tiles, 2 * channels, p.count,
-                                            s->choice[0], rows);
+    nni_cpu_of(s)->pointwise->merge_moments(m, m2, from, from + channels, s->phase[0].tiles, 2 * channels,
+                                            p.count, s->choice[0], rows);
     for (int64_t c = 0; c < p.count; c++) {
         mean[p.begin + c] = (nn_real)m[c];
         variance[p.begin + c] = (nn_real)(m2[c] / (double)rows);
@@ -85,8 +85,8 @@ static void backward_tile(const nn_step *s, int64_t tile, void *lane)
     int64_t at = p.begin * channels;
 
     (void)lane;
-    nni_cpu_of(s)->pointwise->affine(dx + at, x + at, s->accumulate & NN_IN(0) ? dx + at : NULL, p.count, channels, &v,
-                                     1);
+    nni_cpu_of(s)->pointwise->affine(dx + at, x + at, s->accumulate & NN_IN(0) ? dx + at : NULL, p.count,
+                                     channels, &v, 1);
 }
 
 static int backward(nn_step *s)

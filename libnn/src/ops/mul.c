@@ -53,7 +53,8 @@ static void both_tile(const nn_step *s, int64_t tile, void *lane)
 static void full(const nn_step *s, int which, int64_t y, int64_t other, const struct nni_pointwise_grid *g)
 {
     nni_cpu_of(s)->pointwise->mul((nn_real *)s->din[which].at + y, (const nn_real *)s->dout[0].at + y,
-                                  (const nn_real *)s->in[1 - which].at + other, g, s->accumulate & NN_IN(which));
+                                  (const nn_real *)s->in[1 - which].at + other, g,
+                                  s->accumulate & NN_IN(which));
 }
 static void full_a(const nn_step *s, int64_t y, int64_t dy, int64_t b, const struct nni_pointwise_grid *g)
 {
@@ -127,7 +128,8 @@ static void merge_b_tile(const nn_step *s, int64_t tile, void *lane)
 
 static int backward(nn_step *s)
 {
-    static nn_tile *const sum_tile[2] = { sum_a_tile, sum_b_tile }, *const full_tile[2] = { full_a_tile, full_b_tile };
+    static nn_tile *const sum_tile[2] = { sum_a_tile, sum_b_tile }, *const full_tile[2] = { full_a_tile,
+                                                                                            full_b_tile };
     static nn_tile *const merge_of[2] = { merge_a_tile, merge_b_tile };
     int64_t n = nn_shape_count(s->dout[0].shape);
     bool is_full[2];

@@ -17,7 +17,8 @@ static void forward_tile(const nn_step *s, int64_t tile, void *lane)
     nn_real *y = s->out[0].at;
 
     (void)lane;
-    nni_cpu_of(s)->pointwise->scale(y + p.begin, x + p.begin, p.count, (nn_real)a->factor, (nn_real)a->shift, false);
+    nni_cpu_of(s)->pointwise->scale(y + p.begin, x + p.begin, p.count, (nn_real)a->factor, (nn_real)a->shift,
+                                    false);
 }
 
 static int forward(nn_step *s)

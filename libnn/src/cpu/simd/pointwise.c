@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Pointwise kernels (see cpu/pointwise.h). They wait for memory, so what counts is to touch each element once and to
- * have several loads under way: the inner step takes one vector of channels in four rows, which also divides
- * the loads of what belongs to the channel, and the sums kept in memory, by four.
+ * Pointwise kernels (see cpu/pointwise.h). They wait for memory, so what counts is to touch each element once
+ * and to have several loads under way: the inner step takes one vector of channels in four rows, which also
+ * divides the loads of what belongs to the channel, and the sums kept in memory, by four.
  *
  * Every choice that is constant within a call (activation, whether a slot is there) is a constant
  * argument of an inlined function, so each combination gets a loop of its own without branches.
@@ -25,36 +25,36 @@ INLINE void put(nn_real *p, vec x, int n)
 }
 
 /* Runs `body(c, n)` over the columns, the last ones with n < VEC. */
-#define FOR_COLUMNS(cols, body)                       \
-    do {                                              \
-        int64_t column = 0;                           \
-        for (; column + VEC <= (cols); column += VEC) \
-            body(column, VEC);                        \
-        if (column < (cols))                          \
-            body(column, (int)((cols) - column));     \
+#define FOR_COLUMNS(cols, body)                                                                              \
+    do {                                                                                                     \
+        int64_t column = 0;                                                                                  \
+        for (; column + VEC <= (cols); column += VEC)                                                        \
+            body(column, VEC);                                                                               \
+        if (column < (cols))                                                                                 \
+            body(column, (int)((cols)-column));                                                              \
     } while (0)
 
 /* Runs `body(r, n)` over the rows, four at a time and the last ones one by one. */
-#define FOR_ROWS(rows, body)                       \
-    do {                                           \
-        int64_t row = 0;                           \
-        for (; row + ROWS <= (rows); row += ROWS)  \
-            body(row, ROWS);                       \
-        for (; row < (rows); row++)                \
-            body(row, 1);                          \
+#define FOR_ROWS(rows, body)                                                                                 \
+    do {                                                                                                     \
+        int64_t row = 0;                                                                                     \
+        for (; row + ROWS <= (rows); row += ROWS)                                                            \
+            body(row, ROWS);                                                                                 \
+        for (; row < (rows); row++)                                                                          \
+            body(row, 1);                                                                                    \
     } while (0)
 
 /* One loop for each activation. */
-#define FOR_ACT(act, call)                                      \
-    do {                                                        \
-        switch (act) {                                          \
-        case IDENTITY: call(IDENTITY); break;                   \
-        case NN_ACT_RELU: call(NN_ACT_RELU); break;             \
-        case NN_ACT_RELU6: call(NN_ACT_RELU6); break;           \
-        case NN_ACT_SILU: call(NN_ACT_SILU); break;             \
-        case NN_ACT_SIGMOID: call(NN_ACT_SIGMOID); break;       \
-        default: call(NN_ACT_NONE); break;                      \
-        }                                                       \
+#define FOR_ACT(act, call)                                                                                   \
+    do {                                                                                                     \
+        switch (act) {                                                                                       \
+        case IDENTITY: call(IDENTITY); break;                                                                \
+        case NN_ACT_RELU: call(NN_ACT_RELU); break;                                                          \
+        case NN_ACT_RELU6: call(NN_ACT_RELU6); break;                                                        \
+        case NN_ACT_SILU: call(NN_ACT_SILU); break;                                                          \
+        case NN_ACT_SIGMOID: call(NN_ACT_SIGMOID); break;                                                    \
+        default: call(NN_ACT_NONE); break;                                                                   \
+        }                                                                                                    \
     } while (0)
 
 /* ---- elementwise ---- */
@@ -163,13 +163,13 @@ INLINE void affine_loop(nn_real *y, const nn_real *x, const nn_real *plus, int64
 
 #define STEP4(c, w) affine_step(y + at, x + at, more ? plus + at : NULL, cols, f, v, c, w, ROWS, act, more)
 #define STEP1(c, w) affine_step(y + at, x + at, more ? plus + at : NULL, cols, f, v, c, w, 1, act, more)
-#define BODY(r, n)                        \
-    do {                                  \
-        int64_t at = (r) * cols;          \
-        if ((n) == ROWS)                  \
-            FOR_COLUMNS(cols, STEP4);     \
-        else                              \
-            FOR_COLUMNS(cols, STEP1);     \
+#define BODY(r, n)                                                                                           \
+    do {                                                                                                     \
+        int64_t at = (r)*cols;                                                                               \
+        if ((n) == ROWS)                                                                                     \
+            FOR_COLUMNS(cols, STEP4);                                                                        \
+        else                                                                                                 \
+            FOR_COLUMNS(cols, STEP1);                                                                        \
     } while (0)
     FOR_ROWS(rows, BODY);
 #undef BODY
@@ -235,12 +235,12 @@ INLINE void affine_grad_loop(const struct affine_grad *a, int64_t rows, int act)
 {
 #define STEP4(c, w) affine_grad_step(a, row, c, w, ROWS, act)
 #define STEP1(c, w) affine_grad_step(a, row, c, w, 1, act)
-#define BODY(r, n)                        \
-    do {                                  \
-        if ((n) == ROWS)                  \
-            FOR_COLUMNS(a->cols, STEP4);  \
-        else                              \
-            FOR_COLUMNS(a->cols, STEP1);  \
+#define BODY(r, n)                                                                                           \
+    do {                                                                                                     \
+        if ((n) == ROWS)                                                                                     \
+            FOR_COLUMNS(a->cols, STEP4);                                                                     \
+        else                                                                                                 \
+            FOR_COLUMNS(a->cols, STEP1);                                                                     \
     } while (0)
     FOR_ROWS(rows, BODY);
 #undef BODY
@@ -248,8 +248,9 @@ INLINE void affine_grad_loop(const struct affine_grad *a, int64_t rows, int act)
 #undef STEP4
 }
 
-static void k_affine_grad(nn_real *dx, nn_real *sums, const nn_real *x, const nn_real *dy, int64_t dy_row, int64_t rows,
-                          int64_t cols, const struct nni_pointwise_affine *v, nn_real factor, bool add)
+static void k_affine_grad(nn_real *dx, nn_real *sums, const nn_real *x, const nn_real *dy, int64_t dy_row,
+                          int64_t rows, int64_t cols, const struct nni_pointwise_affine *v, nn_real factor,
+                          bool add)
 {
     struct affine_grad a = { v, dx, sums, x, dy, cols, dy_row, vset(factor), add };
 
@@ -258,8 +259,8 @@ static void k_affine_grad(nn_real *dx, nn_real *sums, const nn_real *x, const nn
 #undef CALL
 }
 
-INLINE void affine_sum_step(nn_real *sum, const nn_real *x, int64_t cols, const struct nni_pointwise_affine *v,
-                            int64_t c, int w, int rows, int act)
+INLINE void affine_sum_step(nn_real *sum, const nn_real *x, int64_t cols,
+                            const struct nni_pointwise_affine *v, int64_t c, int w, int rows, int act)
 {
     struct channel k = channel_of(v, c, w, act);
     vec s = get(sum + c, w);
@@ -274,12 +275,12 @@ INLINE void affine_sum_loop(nn_real *sum, const nn_real *x, int64_t rows, int64_
 {
 #define STEP4(c, w) affine_sum_step(sum, x + row * cols, cols, v, c, w, ROWS, act)
 #define STEP1(c, w) affine_sum_step(sum, x + row * cols, cols, v, c, w, 1, act)
-#define BODY(r, n)                        \
-    do {                                  \
-        if ((n) == ROWS)                  \
-            FOR_COLUMNS(cols, STEP4);     \
-        else                              \
-            FOR_COLUMNS(cols, STEP1);     \
+#define BODY(r, n)                                                                                           \
+    do {                                                                                                     \
+        if ((n) == ROWS)                                                                                     \
+            FOR_COLUMNS(cols, STEP4);                                                                        \
+        else                                                                                                 \
+            FOR_COLUMNS(cols, STEP1);                                                                        \
     } while (0)
     FOR_ROWS(rows, BODY);
 #undef BODY
@@ -298,8 +299,8 @@ static void k_affine_sum(nn_real *sum, const nn_real *x, int64_t rows, int64_t c
 
 /* ---- statistics ---- */
 
-INLINE void spread_step(nn_real *m2, nn_real *rest, const nn_real *mean, const nn_real *x, int64_t cols, int64_t c,
-                        int w, int rows)
+INLINE void spread_step(nn_real *m2, nn_real *rest, const nn_real *mean, const nn_real *x, int64_t cols,
+                        int64_t c, int w, int rows)
 {
     vec m = get(mean + c, w), s = get(m2 + c, w), e = get(rest + c, w);
 
@@ -325,24 +326,24 @@ static void k_moments(nn_real *mean, nn_real *m2, nn_real *work, const nn_real *
     memset(work, 0, (size_t)cols * sizeof *work);
 #define STEP4(c, w) spread_step(m2, work, mean, x + row * cols, cols, c, w, ROWS)
 #define STEP1(c, w) spread_step(m2, work, mean, x + row * cols, cols, c, w, 1)
-#define BODY(r, n)                        \
-    do {                                  \
-        if ((n) == ROWS)                  \
-            FOR_COLUMNS(cols, STEP4);     \
-        else                              \
-            FOR_COLUMNS(cols, STEP1);     \
+#define BODY(r, n)                                                                                           \
+    do {                                                                                                     \
+        if ((n) == ROWS)                                                                                     \
+            FOR_COLUMNS(cols, STEP4);                                                                        \
+        else                                                                                                 \
+            FOR_COLUMNS(cols, STEP1);                                                                        \
     } while (0)
     FOR_ROWS(rows, BODY);
 #undef BODY
 #undef STEP1
 #undef STEP4
     /* The distances should add up to nothing: what they do add up to is the mean's rounding error. */
-#define BODY(c, w)                                                              \
-    do {                                                                        \
-        vec e = get(work + (c), w) * inverse;                                   \
-        vec s = get(m2 + (c), w) - e * get(work + (c), w);                      \
-        put(m2 + (c), vmax(vzero(), s), w);                                     \
-        put(mean + (c), get(mean + (c), w) + e, w);                             \
+#define BODY(c, w)                                                                                           \
+    do {                                                                                                     \
+        vec e = get(work + (c), w) * inverse;                                                                \
+        vec s = get(m2 + (c), w) - e * get(work + (c), w);                                                   \
+        put(m2 + (c), vmax(vzero(), s), w);                                                                  \
+        put(mean + (c), get(mean + (c), w) + e, w);                                                          \
     } while (0)
     FOR_COLUMNS(cols, BODY);
 #undef BODY
@@ -355,8 +356,8 @@ static void k_merge_sums(double *acc, const nn_real *partial, int64_t tiles, int
             acc[c] += (double)partial[t * stride + c];
 }
 
-static void k_merge_moments(double *mean, double *m2, const nn_real *tile_mean, const nn_real *tile_m2, int64_t tiles,
-                            int64_t stride, int64_t cols, int64_t each, int64_t rows)
+static void k_merge_moments(double *mean, double *m2, const nn_real *tile_mean, const nn_real *tile_m2,
+                            int64_t tiles, int64_t stride, int64_t cols, int64_t each, int64_t rows)
 {
     for (int64_t c = 0; c < cols; c++)
         mean[c] = m2[c] = 0;
@@ -378,8 +379,8 @@ static void k_merge_moments(double *mean, double *m2, const nn_real *tile_mean, 
 
 INLINE vec operand(const nn_real *p, int64_t c, int w, int step) { return step ? get(p + c, w) : vset(*p); }
 
-INLINE void add_loop(nn_real *y, const nn_real *a, const nn_real *b, const struct nni_pointwise_grid *g, int a_col,
-                     int b_col)
+INLINE void add_loop(nn_real *y, const nn_real *a, const nn_real *b, const struct nni_pointwise_grid *g,
+                     int a_col, int b_col)
 {
     for (int64_t r = 0; r < g->rows; r++, y += g->y_row, a += g->a_row, b += g->b_row) {
 #define BODY(c, w) put(y + (c), operand(a, c, w, a_col) + operand(b, c, w, b_col), w)
@@ -400,21 +401,22 @@ static void k_add(nn_real *y, const nn_real *a, const nn_real *b, const struct n
         add_loop(y, a, b, g, 0, 0);
 }
 
-INLINE void mul_loop(nn_real *y, const nn_real *a, const nn_real *b, const struct nni_pointwise_grid *g, int a_col,
-                     int b_col, bool add)
+INLINE void mul_loop(nn_real *y, const nn_real *a, const nn_real *b, const struct nni_pointwise_grid *g,
+                     int a_col, int b_col, bool add)
 {
     for (int64_t r = 0; r < g->rows; r++, y += g->y_row, a += g->a_row, b += g->b_row) {
-#define BODY(c, w)                                                       \
-    do {                                                                 \
-        vec p = operand(a, c, w, a_col) * operand(b, c, w, b_col);       \
-        put(y + (c), add ? get(y + (c), w) + p : p, w);                  \
+#define BODY(c, w)                                                                                           \
+    do {                                                                                                     \
+        vec p = operand(a, c, w, a_col) * operand(b, c, w, b_col);                                           \
+        put(y + (c), add ? get(y + (c), w) + p : p, w);                                                      \
     } while (0)
         FOR_COLUMNS(g->cols, BODY);
 #undef BODY
     }
 }
 
-static void k_mul(nn_real *y, const nn_real *a, const nn_real *b, const struct nni_pointwise_grid *g, bool add)
+static void k_mul(nn_real *y, const nn_real *a, const nn_real *b, const struct nni_pointwise_grid *g,
+                  bool add)
 {
     if (g->a_col && g->b_col)
         mul_loop(y, a, b, g, 1, 1, add);
@@ -426,36 +428,36 @@ static void k_mul(nn_real *y, const nn_real *a, const nn_real *b, const struct n
         mul_loop(y, a, b, g, 0, 0, add);
 }
 
-static void k_mul_grad(nn_real *da, nn_real *db, const nn_real *a, const nn_real *b, const nn_real *dy, int64_t n,
-                       bool add_a, bool add_b)
+static void k_mul_grad(nn_real *da, nn_real *db, const nn_real *a, const nn_real *b, const nn_real *dy,
+                       int64_t n, bool add_a, bool add_b)
 {
     /* da may be dy, and da may be db when a is b: everything is read before the first store, and
      * what is added to after it. */
-#define BODY(c, w)                                                                  \
-    do {                                                                            \
-        vec d = get(dy + (c), w), u = get(a + (c), w), v = get(b + (c), w);         \
-        if (da)                                                                     \
-            put(da + (c), add_a ? get(da + (c), w) + d * v : d * v, w);             \
-        if (db)                                                                     \
-            put(db + (c), add_b ? get(db + (c), w) + d * u : d * u, w);             \
+#define BODY(c, w)                                                                                           \
+    do {                                                                                                     \
+        vec d = get(dy + (c), w), u = get(a + (c), w), v = get(b + (c), w);                                  \
+        if (da)                                                                                              \
+            put(da + (c), add_a ? get(da + (c), w) + d * v : d * v, w);                                      \
+        if (db)                                                                                              \
+            put(db + (c), add_b ? get(db + (c), w) + d * u : d * u, w);                                      \
     } while (0)
     FOR_COLUMNS(n, BODY);
 #undef BODY
 }
 
-INLINE void sum_rows_loop(nn_real *sum, const nn_real *a, const nn_real *b, const struct nni_pointwise_grid *g,
-                          bool two, int b_col)
+INLINE void sum_rows_loop(nn_real *sum, const nn_real *a, const nn_real *b,
+                          const struct nni_pointwise_grid *g, bool two, int b_col)
 {
     int64_t row = 0;
 
-#define STEP(c, w, n)                                                                                       \
-    do {                                                                                                    \
-        vec s = get(sum + (c), w);                                                                          \
-        for (int i = 0; i < (n); i++) {                                                                     \
-            vec x = get(a + (row + i) * g->a_row + (c), w);                                                 \
-            s += two ? x * operand(b + (row + i) * g->b_row, c, w, b_col) : x;                              \
-        }                                                                                                   \
-        put(sum + (c), s, w);                                                                               \
+#define STEP(c, w, n)                                                                                        \
+    do {                                                                                                     \
+        vec s = get(sum + (c), w);                                                                           \
+        for (int i = 0; i < (n); i++) {                                                                      \
+            vec x = get(a + (row + i) * g->a_row + (c), w);                                                  \
+            s += two ? x * operand(b + (row + i) * g->b_row, c, w, b_col) : x;                               \
+        }                                                                                                    \
+        put(sum + (c), s, w);                                                                                \
     } while (0)
 #define STEP4(c, w) STEP(c, w, ROWS)
 #define STEP1(c, w) STEP(c, w, 1)
