@@ -144,9 +144,9 @@ clean:
 # Tables of recorded bytes and numbers keep their own layout.
 formatted = $(filter-out tests/golden/% tests/vision/jpegs.h,$(shell git ls-files '*.c' '*.h'))
 format:
-	clang-format -i $(formatted)
+	@clang-format -i $(formatted)
 format-check:
-	clang-format --dry-run --Werror $(formatted)
+	@clang-format --dry-run --Werror $(formatted)
 
 # ---- installing: static and shared library, headers, programs, descriptions for pkg-config and CMake
 version  := $(shell sed -n 's/.*NN_VERSION "\(.*\)"/\1/p' libnn/include/nn/base.h)

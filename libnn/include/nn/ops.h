@@ -121,12 +121,13 @@ NN_API nn_tensor *nn_expand_depthwise(nn_graph *g, nn_tensor *x, nn_tensor *w1, 
                                       nn_tensor *w2, nn_expand_opts opts);
 
 /* The descriptors, for tests that must know every op there is, and for fusion. */
+// clang-format off
 #define NN_OP_LIST(X)                                                                                        \
-    X(conv2d)                                                                                                \
-    X(conv1x1)                                                                                               \
-    X(depthwise) X(linear) X(moments) X(bn_coeff) X(affine) X(bn_track) X(silu) X(relu) X(relu6) X(sigmoid)  \
-        X(add) X(mul) X(scale) X(cast) X(normalize) X(reshape) X(pad) X(sum) X(mean) X(global_avg_pool)      \
-            X(softmax) X(log_softmax) X(cross_entropy) X(keep_mask) X(expand_depthwise)
+    X(conv2d) X(conv1x1) X(depthwise) X(linear) X(moments) X(bn_coeff) X(affine) X(bn_track)                 \
+    X(silu) X(relu) X(relu6) X(sigmoid) X(add) X(mul) X(scale) X(cast) X(normalize)                          \
+    X(reshape) X(pad) X(sum) X(mean) X(global_avg_pool) X(softmax) X(log_softmax)                            \
+    X(cross_entropy) X(keep_mask) X(expand_depthwise)
+// clang-format on
 #define X(name) NN_API extern const nn_op nn_op_##name;
 NN_OP_LIST(X)
 #undef X

@@ -39,7 +39,8 @@ typedef struct nn_plan_opts {
     nn_optim optim;   /* zero: no UPDATE segment */
     double clip_norm; /* 0: off; else the global gradient norm is limited to this */
     double ema_decay; /* 0: off; else weights and state are averaged after each update */
-    nn_plan *share;   /* a plan that never runs at the same time: use one activation arena */
+    nn_plan *share;   /* use the activation arena of this plan: neither may run between a FORWARD of the other
+                         and the BACKWARD or nn_read that belongs to it */
     uint64_t seed;    /* of dropout and stochastic depth */
     uint32_t flags;
 } nn_plan_opts;
