@@ -279,6 +279,7 @@ void app_parse(const struct argp *argp, int argc, char **argv, void *payload)
     int n = 0;
 
     argp_err_exit_status = APP_USAGE;
+    (void)unsetenv("ARGP_HELP_FMT"); /* some of its values make argp loop for ever */
     if (path)
         read_recipe(argp, path);
     all = calloc((size_t)(argc + recipe.arguments + 1), sizeof *all);

@@ -446,6 +446,25 @@ static void prediction_free(struct prediction *p)
     nn_dataset_free(p->data);
 }
 
+static bool same_file(const char *a, const char *b)
+{
+    struct stat x, y;
+
+    return !stat(a, &x) && !stat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/* The output replaces what was there: that must not be what we are about to read. */
+static int spares_inputs(const struct options *o)
+{
+    for (int64_t i = 0; i < o->checkpoints.n; i++)
+        if (same_file(o->output, o->checkpoints.at[i]))
+            return app_fail(APP_USAGE, "--output %s is a checkpoint that is to be read", o->output);
+    for (int64_t i = 0; i < o->images.n; i++)
+        if (same_file(o->output, o->images.at[i]))
+            return app_fail(APP_USAGE, "--output %s is an image that is to be read", o->output);
+    return APP_OK;
+}
+
 int main(int argc, char **argv)
 {
     struct options o = { .run = INFERENCE_DEFAULTS };
@@ -480,6 +499,8 @@ int main(int argc, char **argv)
     app_parse(&argp, argc, arguments, &o);
     app_catch_interrupts();
     rc = inference_can_write(o.output);
+    if (!rc)
+        rc = spares_inputs(&o);
     if (!rc && o.template) {
         rc = nn_template_read(&template, o.template, &why);
         if (rc)

@@ -179,8 +179,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         o->monitor = one_of(state, "monitor", arg, "valid_loss valid_macro_f1 valid_accuracy");
         return 0;
     case O_PATIENCE: o->patience = app_int(state, "patience", arg, 0, 1000000); return 0;
-    case O_CLIP: o->clip = app_real(state, "clip-norm", arg, 1e-12, 1e12); return 0;
-    case O_EMA: o->ema = app_real(state, "ema-decay", arg, 1e-6, 0.9999999); return 0;
+    case O_CLIP: o->clip = app_real(state, "clip-norm", arg, 0, 1e12); return 0;
+    case O_EMA: o->ema = app_real(state, "ema-decay", arg, 0, 0.9999999); return 0;
     case O_SMOOTHING: o->smoothing = app_real(state, "label-smoothing", arg, 0, 0.999); return 0;
     case O_DEVICE: o->device.device = arg; return 0;
     case O_ISA: o->device.isa = arg; return 0;
@@ -279,10 +279,10 @@ struct training {
     nn_dataset *data;
     nn_loader *train, *valid;
     nn_plan *full, *rest, *eval; /* rest: the last, smaller batch of an epoch */
-    nn_plan_opts plan_opts;
     int64_t warmup, steps_per_epoch, planned;
     int64_t left_out; /* images of each epoch that no step sees */
     int64_t skipped_before, skipped_in_row;
+    double last_train_loss;
     char *last; /* path of the checkpoint */
     double began;
     int64_t steps_here; /* updates made by this process */
@@ -423,7 +423,9 @@ static int finish_epoch(struct training *t, bool whole, bool *done)
     row.learning_rate = rate(t, row.step ? row.step - 1 : 0);
     row.images_per_second = s->seconds > 0 && here > 0 ? (double)here / s->seconds : (double)NAN;
     row.wait_for_data = s->waited;
-    value = monitored(t, &row.valid);
+    /* Where logits are not finite there is no accuracy either, whatever the labels happen to be. */
+    value = isfinite(row.valid.loss) ? monitored(t, &row.valid) : (double)NAN;
+    t->last_train_loss = row.train_loss;
     if (nn_early_stop_update(&s->stop, value)) {
         if (!whole)
             rc = run_put_best_aside(&t->run);
@@ -433,7 +435,7 @@ static int finish_epoch(struct training *t, bool whole, bool *done)
             rc = run_write_predictions(&t->run, t->data, sample, logits, row.valid.samples);
     }
     if (whole)
-        (void)nn_plateau_next(&s->plateau, value);
+        (void)nn_plateau_next(&s->plateau, s->stop.maximize ? 1 - value : value); /* lower is better there */
     if (!rc)
         rc = run_add_row(&t->run, &row);
     app_progress_end();
@@ -574,6 +576,12 @@ static int conclude(struct training *t, const nn_early_stop *stop)
             "training diverged: %s was never a number, so there are no best weights. Try a lower --lr or "
             "--clip-norm 1",
             t->o->monitor);
+    if (t->steps_here && !isfinite(t->last_train_loss))
+        return app_fail(
+            APP_NO,
+            "training diverged: the training loss is no longer a number. The best weights so far are in %s; "
+            "try a lower --lr or --clip-norm 1",
+            t->run.folder);
     app_say("best %s %.6g in epoch %lld; peak memory %.0f MB", t->o->monitor, stop->best,
             (long long)stop->best_epoch + 1, app_peak_bytes() / 1e6);
     if (printf("%s/best.safetensors\n", t->run.folder) < 0 || fflush(stdout))
@@ -723,6 +731,15 @@ static bool lies_in(const char *file, const char *folder)
 }
 
 /* Decides whether this is a fresh run or a resumed one; *file is the checkpoint or NULL. */
+static bool has_results(const char *folder)
+{
+    char *best = app_join(folder, "best.safetensors");
+    bool has = app_exists(best);
+
+    free(best);
+    return has;
+}
+
 static int choose_run(struct options *o, char **file)
 {
     static char name[PATH_MAX];
@@ -749,6 +766,10 @@ static int choose_run(struct options *o, char **file)
         free(*file);
         *file = NULL;
     }
+    if (automatic && !*file && has_results(o->run_dir))
+        return app_fail(APP_USAGE,
+                        "%s holds results but no last.safetensors to go on from; choose another --run-dir",
+                        o->run_dir);
     own = automatic || (*file && lies_in(*file, o->run_dir));
     if (!own && folder_has_files(o->run_dir))
         return app_fail(APP_USAGE, "%s is not empty; choose another --run-dir, or go on with --resume auto",
@@ -768,10 +789,16 @@ static int prepare_plans(struct training *t)
 
     t->net.smoothing = t->o->smoothing;
     rc = network_plan(&t->net, NN_TRAIN, t->o->batch, &opts, &t->full);
+    if (rc == APP_DATA)
+        return app_fail(APP_USAGE, "choose a larger --batch-size or --image-size");
     if (rc)
         return rc;
     network_print_summary(&t->net, t->full, "training plan");
-    if (left && left != t->o->batch && network_plan(&t->net, NN_TRAIN, left, &opts, &t->rest)) {
+    if (left)
+        rc = network_plan(&t->net, NN_TRAIN, left, &opts, &t->rest);
+    if (rc && rc != APP_DATA)
+        return rc;
+    if (rc) { /* shapes that do not fit: one value per channel */
         t->rest = NULL;
         t->left_out = left;
         app_say("the last %lld images of each epoch are left out: they are too few for batch norm",

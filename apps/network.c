@@ -13,6 +13,7 @@
 #define KEY_ARCH "libnn.arch"
 #define KEY_CLASSES "libnn.classes"
 #define KEY_THRESHOLD "libnn.threshold"
+#define CLASSES "real,fake" /* index 0, index 1 */
 
 int network_new(struct network *n, nn_device *device, const char *name, const nn_preprocess *p, uint64_t seed)
 {
@@ -137,6 +138,24 @@ static void tell_skipped(void *payload, nn_load_outcome outcome, const char *nam
         app_say("  %s: another number of classes, keeps its fresh values", name);
 }
 
+/* Weights of a run that diverged are found here rather than in its predictions. */
+static int check_finite(const nn_safetensors *file, const char *path)
+{
+    for (int64_t i = 0; i < nn_safetensors_count(file); i++) {
+        int64_t bad = 0;
+        nn_message why;
+
+        if (nn_safetensors_nonfinite(file, i, &bad, &why))
+            continue; /* a type that has no such values, or that loading will refuse by name */
+        if (bad)
+            return app_fail(
+                APP_DATA,
+                "%s: %s holds %lld values that are not finite: weights of a training that diverged?", path,
+                nn_safetensors_at(file, i)->name, (long long)bad);
+    }
+    return APP_OK;
+}
+
 int network_start_from(struct network *n, const char *path)
 {
     nn_safetensors *file;
@@ -150,6 +169,11 @@ int network_start_from(struct network *n, const char *path)
 
     if (rc)
         return app_fail(rc == NN_EIO ? APP_IO : APP_DATA, "%s", why.text);
+    rc = check_finite(file, path);
+    if (rc) {
+        nn_safetensors_free(file);
+        return rc;
+    }
     choose_names(n, file, &o);
     (void)snprintf(name, sizeof name, "%sclassifier.1.weight", o.from);
     at = nn_safetensors_find(file, name);
@@ -170,7 +194,8 @@ int network_open(struct network *n, nn_device *device, const char *checkpoint, d
     nn_load_opts o = { 0 };
     nn_preprocess p = { 0 };
     nn_safetensors *file;
-    const char *arch, *record_text, *text;
+    const char *arch, *record_text, *text, *classes;
+    char *end = NULL;
     nn_message why;
     int rc = nn_safetensors_open(&file, checkpoint, NULL, &why);
 
@@ -180,10 +205,18 @@ int network_open(struct network *n, nn_device *device, const char *checkpoint, d
     arch = nn_safetensors_metadata(file, KEY_ARCH);
     record_text = nn_safetensors_metadata(file, NN_PREPROCESS_KEY);
     text = nn_safetensors_metadata(file, KEY_THRESHOLD);
-    *threshold = text ? strtod(text, NULL) : 0.5;
+    classes = nn_safetensors_metadata(file, KEY_CLASSES);
+    *threshold = text ? strtod(text, &end) : 0.5;
     if (!arch || !record_text) {
         rc = app_fail(APP_DATA, "%s: not a checkpoint of fakereal_train: its metadata has no \"%s\"",
                       checkpoint, arch ? NN_PREPROCESS_KEY : KEY_ARCH);
+    } else if (!efficientnet_find(arch)) {
+        rc = app_fail(APP_DATA, "%s: \"%s\" in its metadata names no known network", checkpoint, KEY_ARCH);
+    } else if (text && (end == text || *end || !(*threshold >= 0 && *threshold <= 1))) {
+        rc = app_fail(APP_DATA, "%s: \"%s\" in its metadata is no number from 0 to 1", checkpoint,
+                      KEY_THRESHOLD);
+    } else if (classes && strcmp(classes, CLASSES)) {
+        rc = app_fail(APP_DATA, "%s: its classes are not %s", checkpoint, CLASSES);
     } else if (nn_preprocess_read(&p, record_text, &why)) {
         rc = app_fail(APP_DATA, "%s: %s", checkpoint, why.text);
     } else {
@@ -225,7 +258,7 @@ int network_pairs(const struct network *n, nn_pair pairs[8], int64_t *count, dou
     *count = 0;
     pairs[(*count)++] = (nn_pair){ "format", strdup("pt") };
     pairs[(*count)++] = (nn_pair){ KEY_ARCH, strdup(n->config.name) };
-    pairs[(*count)++] = (nn_pair){ KEY_CLASSES, strdup("real,fake") };
+    pairs[(*count)++] = (nn_pair){ KEY_CLASSES, strdup(CLASSES) };
     pairs[(*count)++] = (nn_pair){ KEY_THRESHOLD, print_number("%.17g", threshold) };
     pairs[(*count)++] = (nn_pair){ NN_PREPROCESS_KEY, text };
     for (int64_t i = 0; i < *count; i++)

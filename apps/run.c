@@ -288,7 +288,7 @@ static void remove_leftovers(const char *folder)
         (void)closedir(d);
 }
 
-int run_restore(const struct run *r, const char *file)
+int run_restore(struct run *r, const char *file)
 {
     char *copy = strdup(file);
     const char *folder = copy ? dirname(copy) : NULL;
@@ -303,6 +303,15 @@ int run_restore(const struct run *r, const char *file)
     remove_leftovers(r->folder);
     if (!rc)
         rc = put_back(r->folder, BEST, r->state.stop.seen);
+    if (!rc && r->state.stop.seen) {
+        char *best = app_join(r->folder, BEST);
+
+        if (!app_exists(best)) {
+            app_say("%s is gone: the best of the epochs from here on takes its place", best);
+            r->state.stop.seen = 0;
+        }
+        free(best);
+    }
     return rc ? rc : put_back(r->folder, PREDICTIONS, r->state.stop.seen);
 }
 

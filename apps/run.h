@@ -49,7 +49,7 @@ int run_stored_config(json_t **out, const char *file);
 int run_put_best_aside(const struct run *r);
 /* Readies the folder for going on from `file`: the best weights are again those of the state, records of the
  * run come along from another folder, and what a killed process left half-written is removed. */
-int run_restore(const struct run *r, const char *file);
+int run_restore(struct run *r, const char *file);
 
 /* One row of metrics.csv; rows of this or later epochs, left by an interrupted run, are replaced. */
 struct run_row {

@@ -569,14 +569,23 @@ END_TEST
 
 START_TEST(nan_is_no_improvement)
 {
+    static float weight[2 * 1280]; /* finite, but whatever comes out of it is not */
     const float bias[2] = { NAN, 0 };
     struct network n = small_network(1);
     char *text;
 
+    for (size_t i = 0; i < sizeof weight / sizeof *weight; i++)
+        weight[i] = i < sizeof weight / sizeof *weight / 2 ? 3e38f : -3e38f;
+    ck_assert_int_eq(nn_model_write(n.model, "classifier.1.weight", NN_BASE_PARAM, NN_F32, weight), NN_OK);
+    save(&n, "huge.safetensors", 0.5);
     ck_assert_int_eq(nn_model_write(n.model, "classifier.1.bias", NN_BASE_PARAM, NN_F32, bias), NN_OK);
     save(&n, "nan.safetensors", 0.5);
     network_free(&n);
-    train_in("r", "--epochs", "2", "--patience", "0", "--weights", in_tree("nan.safetensors"));
+    train_in("w", "--weights", in_tree("nan.safetensors"));
+    expect_code(3);
+    expect_in(ran.err, "classifier.1.bias");
+    expect_in(ran.err, "not finite");
+    train_in("r", "--epochs", "2", "--patience", "0", "--weights", in_tree("huge.safetensors"));
     expect_code(1);
     expect_in(ran.err, "valid_loss was never a number");
     ck_assert_str_eq(ran.out, "");
@@ -586,10 +595,10 @@ START_TEST(nan_is_no_improvement)
     text = read_text("r/events.jsonl");
     expect_in(text, "\"valid_loss\":null");
     free(text);
-    train_in("s", "--epochs", "9", "--patience", "0", "--weights", in_tree("nan.safetensors"));
+    train_in("s", "--epochs", "9", "--patience", "0", "--weights", in_tree("huge.safetensors"));
     expect_code(1);
     expect_in(ran.err, "the gradients of the last 20 updates were not finite");
-    train_in("p", "--epochs", "9", "--patience", "1", "--weights", in_tree("nan.safetensors"));
+    train_in("p", "--epochs", "9", "--patience", "1", "--weights", in_tree("huge.safetensors"));
     expect_code(1);
     ck_assert_int_eq(lines("p/metrics.csv"), 2); /* no improvement from the first */
 }

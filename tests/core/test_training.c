@@ -494,6 +494,129 @@ START_TEST(weights_from_outside)
 }
 END_TEST
 
+/* FORWARD and BACKWARD as two calls: a mask made again in backward is the one forward drew. */
+START_TEST(masks_outlive_the_call)
+{
+    double got[2];
+
+    for (int split = 0; split < 2; split++) {
+        nn_device *device;
+        nn_model *m;
+        nn_plan *plan;
+        nn_graph *g;
+        nn_tensor *x, *loss;
+        size_t bytes;
+        nn_real *in, *grad;
+
+        ck_assert_int_eq(nn_open(&device, "cpu", NULL, NULL), NN_OK);
+        ck_assert_int_eq(nn_model_new(&m, device, 1), NN_OK);
+        ck_assert_int_eq(nn_graph_new(&g, device, m, NN_TRAIN), NN_OK);
+        x = nn_input(g, "x", NN_REAL, NN_SHAPE2(8, 4096));
+        x = nn_mul(g, x, nn_param(g, "w", NN_SHAPE1(4096), (nn_init){ NN_INIT_CONSTANT, 1 }));
+        loss = nn_sum(g, nn_dropout(g, x, 0.3));
+        ck_assert_int_eq(nn_compile(&plan, g, (nn_plan_opts){ .loss = loss }), NN_OK);
+        nn_graph_free(g);
+        in = nn_host(plan, "x", &bytes);
+        for (size_t i = 0; i < bytes / sizeof *in; i++)
+            in[i] = 1;
+        ck_assert_int_eq(nn_run(plan, NN_BACKWARD), NN_ESTATE); /* there is no forward run yet */
+        if (split) {
+            ck_assert_int_eq(nn_run(plan, NN_FORWARD), NN_OK);
+            ck_assert_int_eq(nn_run(plan, NN_BACKWARD), NN_OK);
+        } else {
+            ck_assert_int_eq(nn_run(plan, NN_GRADIENTS), NN_OK);
+        }
+        ck_assert_double_eq(nn_get(plan, NN_SAMPLE), 8);
+        grad = nn_model_buffer(m, NN_BASE_GRAD, &bytes);
+        got[0] = 0;
+        for (int i = 0; i < 4096; i++)
+            got[0] += (double)grad[i];
+        got[1] = nn_loss(plan); /* linear in w, which is 1 */
+        ck_assert_msg(fabs(got[0] - got[1]) <= 1e-5 * got[1], "gradient %.9g, loss %.9g", got[0], got[1]);
+        nn_plan_free(plan);
+        nn_model_free(m);
+        nn_close(device);
+    }
+}
+END_TEST
+
+/* Looking at a frozen parameter's gradient does not train it, and a pattern that names nothing is an error.
+ */
+START_TEST(observed_is_not_trained)
+{
+    nn_device *device;
+    nn_model *m;
+    nn_plan *plan;
+    nn_graph *g;
+    nn_tensor *w, *loss;
+    nn_real value, grad;
+
+    ck_assert_int_eq(nn_open(&device, "cpu", NULL, NULL), NN_OK);
+    ck_assert_int_eq(nn_model_new(&m, device, 1), NN_OK);
+    ck_assert_int_eq(nn_graph_new(&g, device, m, NN_TRAIN), NN_OK);
+    w = nn_observe(g, "w", nn_param(g, "w", NN_SHAPE0(), (nn_init){ NN_INIT_CONSTANT, 3 }));
+    loss = nn_mul(g, w, nn_param(g, "v", NN_SHAPE0(), (nn_init){ NN_INIT_CONSTANT, 2 }));
+    (void)nn_model_set_trainable(m, "w", 0);
+    ck_assert_int_eq(nn_compile(&plan, g, (nn_plan_opts){ .loss = loss, .wrt = "nobody" }), NN_ENOTFOUND);
+    ck_assert(strstr(nn_graph_error(g), "nobody") != NULL);
+    ck_assert_ptr_null(plan);
+    ck_assert_int_eq(
+        nn_compile(&plan, g, (nn_plan_opts){ .loss = loss, .optim = nn_sgd((nn_sgd_opts){ 0 }) }), NN_OK);
+    nn_graph_free(g);
+    (void)nn_set(plan, NN_LEARNING_RATE, 0.5);
+    ck_assert_int_eq(nn_run(plan, NN_GRADIENTS | NN_UPDATE), NN_OK);
+    ck_assert_int_eq(nn_read_gradient(plan, "w", NN_REAL, &grad, 1), NN_OK);
+    ck_assert_double_eq((double)grad, 2);
+    ck_assert_int_eq(nn_model_read(m, "w", NN_BASE_PARAM, NN_REAL, &value), NN_OK);
+    ck_assert_double_eq((double)value, 3);
+    ck_assert_int_eq(nn_model_read(m, "v", NN_BASE_PARAM, NN_REAL, &value), NN_OK);
+    ck_assert_double_eq((double)value, 0.5);
+    nn_plan_free(plan);
+    nn_model_free(m);
+    nn_close(device);
+}
+END_TEST
+
+/* What a careless caller records is refused with a reason rather than run. */
+START_TEST(refused_recordings)
+{
+    nn_device *device;
+    nn_model *m;
+    nn_tensor *x, *mean;
+    nn_plan *plan;
+    nn_graph *g;
+
+    ck_assert_int_eq(nn_open(&device, "cpu", NULL, NULL), NN_OK);
+    ck_assert_int_eq(nn_model_new(&m, device, 1), NN_OK);
+    ck_assert_int_eq(nn_graph_new(&g, device, m, NN_TRAIN), NN_OK);
+    x = nn_input(g, "x", NN_REAL, NN_SHAPE2(4, 3));
+    ck_assert_ptr_nonnull(nn_detach(g, x));
+    ck_assert_ptr_eq(nn_input(g, "x", NN_REAL, NN_SHAPE2(4, 3)), x); /* a detached copy has no name */
+    ck_assert_int_eq(nn_compile(&plan, g, (nn_plan_opts){ .loss = nn_detach(g, nn_sum(g, x)) }), NN_EINVAL);
+    ck_assert_ptr_null(nn_apply(g, &nn_op_add, NULL, &x, 1));
+    ck_assert(strstr(nn_graph_error(g), "needs 2 inputs") != NULL);
+    nn_graph_free(g);
+
+    ck_assert_int_eq(nn_graph_new(&g, device, m, NN_TRAIN), NN_OK);
+    ck_assert_ptr_null(nn_input(g, "x", NN_REAL, NN_SHAPE1(INT64_C(1) << 61)));
+    nn_graph_free(g);
+
+    /* Backward would read running statistics that the same run has changed. */
+    ck_assert_int_eq(nn_graph_new(&g, device, m, NN_TRAIN), NN_OK);
+    x = nn_input(g, "x", NN_REAL, NN_SHAPE2(4, 3));
+    mean = nn_state(g, "mean", NN_REAL, NN_SHAPE1(3), 0);
+    x = nn_affine(g, x, mean, nn_param(g, "scale", NN_SHAPE1(3), (nn_init){ NN_INIT_CONSTANT, 1 }), NULL);
+    nn_bn_track(g, nn_param(g, "scale", NN_SHAPE1(3), (nn_init){ NN_INIT_CONSTANT, 1 }),
+                nn_param(g, "scale", NN_SHAPE1(3), (nn_init){ NN_INIT_CONSTANT, 1 }), mean,
+                nn_state(g, "var", NN_REAL, NN_SHAPE1(3), 1), NULL, 0.1, 4);
+    ck_assert_int_eq(nn_compile(&plan, g, (nn_plan_opts){ .loss = nn_sum(g, x) }), NN_EUNSUPPORTED);
+    ck_assert_msg(strstr(nn_graph_error(g), "mean") != NULL, "%s", nn_graph_error(g));
+    nn_graph_free(g);
+    nn_model_free(m);
+    nn_close(device);
+}
+END_TEST
+
 /* Two models in one graph; a detached value; the gradient of an observed tensor. */
 START_TEST(two_models)
 {
@@ -639,6 +762,9 @@ int main(void)
     tcase_add_test(t, averaging);
     tcase_add_test(t, shared_arena);
     tcase_add_test(t, weights_from_outside);
+    tcase_add_test(t, masks_outlive_the_call);
+    tcase_add_test(t, observed_is_not_trained);
+    tcase_add_test(t, refused_recordings);
     tcase_add_test(t, two_models);
     tcase_add_loop_test(t, memory_runs_out_anywhere, 0, 2);
     suite_add_tcase(s, t);

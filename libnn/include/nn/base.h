@@ -109,7 +109,8 @@ NN_API nn_shape nn_shape_of(int rank, int64_t a, int64_t b, int64_t c, int64_t d
 #define NN_SHAPE3(a, b, c) nn_shape_of(3, a, b, c, 0)
 #define NN_SHAPE4(a, b, c, d) nn_shape_of(4, a, b, c, d)
 
-/* Number of elements (1 for a scalar); -1 when a dimension is negative or the product overflows. */
+/* Number of elements (1 for a scalar); -1 when a dimension is negative, the rank is out of range, or there
+ * would be more elements than memory can hold. */
 NN_API int64_t nn_shape_count(nn_shape shape);
 NN_API int nn_shape_equal(nn_shape a, nn_shape b);
 

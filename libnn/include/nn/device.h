@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * A device: where tensors live and kernels run. It owns the threads. Everything made on a device
- * must be freed before it is closed.
+ * must be freed before it is closed. One thread at a time uses a device and what was made on it; threads that
+ * work side by side open one each.
  */
 #ifndef NN_DEVICE_H
 #define NN_DEVICE_H
@@ -17,7 +18,7 @@ typedef struct nn_device nn_device;
 typedef struct nn_device_options {
     int threads;     /* 0: one for each processor this process may use */
     const char *isa; /* NULL: the best this processor has; else "portable", "avx2" or "avx512" */
-    nn_log *log;     /* may be NULL */
+    nn_log *log;     /* told what was opened and compiled and which updates were skipped; may be NULL */
     void *payload;   /* first argument of `log` */
 } nn_device_options;
 

@@ -30,7 +30,6 @@ typedef enum nn_base {
     NN_BASE_ACT,
     NN_BASE_INPUT,
     NN_BASE_CACHE,
-    NN_BASE_SCALARS,
     NN_BASES
 } nn_base;
 
@@ -70,13 +69,16 @@ NN_API int64_t nn_model_parameters(const nn_model *model);
 
 /* Allocates the buffers and initialises them. Done by the first compile; call it to load first. */
 NN_API int nn_model_seal(nn_model *model);
-/* Allocates (zeroed) the buffer of a role if it is not there. NN_BASE_EMA is filled with a copy. */
+/* Allocates (zeroed) the buffer of a role if it is not there. NN_BASE_EMA and
+ * NN_BASE_STATE_EMA begin as copies, and are copied anew before the first update that is applied. */
 NN_API int nn_model_need(nn_model *model, nn_base base);
 /* Beginning and size of a role's buffer; NULL and 0 when it has not been allocated. */
 NN_API void *nn_model_buffer(const nn_model *model, nn_base base, size_t *bytes);
+/* Say this after writing through nn_model_buffer: plans keep what they made from the old values otherwise. */
+NN_API void nn_model_changed(nn_model *model);
 
-/* Copies one entry in or out, converting between the floating types. `role` picks the value
- * (NN_BASE_PARAM for parameter and state alike), NN_BASE_GRAD, NN_BASE_EMA or a moment. */
+/* Copies one entry in or out (sealing the model), converting between the floating types. `role` picks the
+ * value (NN_BASE_PARAM for parameter and state alike), NN_BASE_GRAD, NN_BASE_EMA or a moment. */
 NN_API int nn_model_read(nn_model *model, const char *name, nn_base role, nn_dtype type, void *data);
 NN_API int nn_model_write(nn_model *model, const char *name, nn_base role, nn_dtype type, const void *data);
 

@@ -95,9 +95,8 @@ struct nn_step {
         nn_tile *run;
         void *at;
     } derived;
-    int64_t choice[8];  /* block sizes and the like, chosen in forward() or backward() */
-    double flops;       /* arithmetic of one run, for profiles; bytes are counted from the operands */
-    void *private_data; /* the plan's */
+    int64_t choice[8]; /* block sizes and the like, chosen in forward() or backward() */
+    double flops;      /* arithmetic of one run, for profiles; bytes are counted from the operands */
 };
 
 /* Appends a phase. */
@@ -126,7 +125,6 @@ enum {
     NN_OP_CHEAP = 1 << 0,   /* recompute before backward rather than keep its output */
     NN_OP_EFFECT = 1 << 1,  /* changes state (its inputs of base STATE); runs exactly once */
     NN_OP_RANDOM = 1 << 2,  /* reads the step's random stream */
-    NN_OP_FP32 = 1 << 3,    /* always computes on NN_REAL inputs, whatever the plan's precision */
     NN_OP_NO_GRAD = 1 << 4, /* has no derivative by nature (a mask, a counter): backward is absent */
     NN_OP_RECOMPUTE =
         1 << 5 /* worth computing again where memory is short (NN_PLAN_RECOMPUTE) and the output large */
@@ -135,7 +133,6 @@ enum {
 /* What backward reads, and what may share memory. */
 #define NN_IN(i) (UINT32_C(1) << (i))
 #define NN_OUT(i) (UINT32_C(1) << (16 + (i)))
-#define NN_SAVE(i) (UINT32_C(1) << (24 + (i)))
 enum {
     NN_ALIAS_FORWARD = 1 << 0,   /* out[0] may be written over in[0] */
     NN_ALIAS_BACKWARD0 = 1 << 1, /* din[0] may be written over dout[0] */
@@ -155,6 +152,7 @@ enum {
 struct nn_op {
     uint32_t abi; /* NN_OP_ABI */
     const char *name;
+    int inputs;        /* how many inputs a node must have at least; NULL only where `optional` says so */
     uint32_t optional; /* NN_IN(i) for inputs that may be NULL, NN_OUT(i) for outputs made on demand only */
     uint32_t reads; /* what backward reads; in[0] is added when the affine slot is filled, out[0] when MOMENTS
                        is */

@@ -3,9 +3,11 @@
  * A plan: a graph compiled for one device, an array of steps over planned memory that is replayed.
  * Three segments: FORWARD, BACKWARD, UPDATE.
  *
- *     nn_compile(&step, g, (nn_plan_opts){ .loss = loss, .optim = nn_adamw((nn_adam_opts){ .decay = 0.01 })
- * }); for (;;) { fill nn_host(step, "image") and nn_host(step, "target"); nn_set(step, NN_LEARNING_RATE,
- * nn_warmup(k, 1e-4, 1500)); nn_run(step, NN_GRADIENTS | NN_UPDATE);
+ *     nn_compile(&step, g, (nn_plan_opts){ .loss = loss, .optim = nn_adamw((nn_adam_opts){ 0 }) });
+ *     for (int64_t k = 0; k < steps; k++) {
+ *         fill(nn_host(step, "image", NULL), nn_host(step, "target", NULL));
+ *         nn_set(step, NN_LEARNING_RATE, nn_warmup(k, 1e-4, 1500));
+ *         nn_run(step, NN_GRADIENTS | NN_UPDATE);
  *     }
  */
 #ifndef NN_PLAN_H
@@ -30,7 +32,8 @@ enum {
 
 typedef struct nn_plan_opts {
     nn_tensor *loss;          /* scalar to differentiate; NULL: forward only */
-    const char *wrt;          /* pattern of the parameters that get gradients; NULL: all trainable ones */
+    const char *wrt;          /* pattern of the parameters that get gradients and updates, of those that are
+                                 trainable; NULL: all of these */
     nn_tensor *const *inputs; /* other tensors whose gradient is wanted (see nn_read_gradient) */
     int input_count;
     nn_tensor *const
@@ -61,7 +64,8 @@ enum {
 };
 /* Runs segments in order. A forward pass advances NN_SAMPLE by the batch (first dimension of the
  * first input) when it ends. An update whose gradients are not all finite changes nothing and is
- * counted (NN_SKIPPED). */
+ * counted (NN_SKIPPED). NN_ESTATE: no such segment; a backward run without the forward run that belongs to
+ * it; another thread is running a plan of this device. */
 NN_API int nn_run(nn_plan *plan, unsigned what);
 
 /* Memory of an input, to be filled before nn_run; NULL when there is no input of that name. */
@@ -72,9 +76,10 @@ NN_API int nn_write(nn_plan *plan, const char *name, const void *data, size_t by
  * floating types. `count` must be the number of elements. */
 NN_API int nn_read(nn_plan *plan, const char *name, nn_dtype type, void *data, int64_t count);
 NN_API int nn_read_gradient(nn_plan *plan, const char *name, nn_dtype type, void *data, int64_t count);
-/* Gradient buffer of the i-th of opts.seeds, NN_REAL, to be filled before a backward run. */
+/* Gradient buffer of the i-th of opts.seeds, NN_REAL, to be filled before each backward run (another seed
+ * that depends on this one adds to it). Valid until another plan joins the arena. */
 NN_API nn_real *nn_seed(nn_plan *plan, int i);
-/* The loss of the last forward run; NaN before the first one. */
+/* The loss of the last forward run; NaN before the first one, and once another plan has used the arena. */
 NN_API double nn_loss(nn_plan *plan);
 
 typedef enum nn_setting {

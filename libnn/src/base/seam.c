@@ -227,8 +227,23 @@ static int writer_fail(nni_writer *w, nn_message *why, const char *what)
 
 int nni_writer_open(nni_writer *w, const char *path, nn_message *why)
 {
-    size_t size = strlen(path) + 32;
+    char target[PATH_MAX];
+    struct nni_stat st;
+    size_t size;
 
+    /* Through a symbolic link the file it points at is replaced, never the link (it may be /dev/stdout). */
+    *w = (nni_writer){ .fd = -1 };
+    if (!nni_seam.realpath(path, target))
+        path = target;
+    else if (errno != ENOENT)
+        return nni_fail(why, NN_EIO, "%s: %s", path, strerror(errno));
+    if (!nni_seam.stat(path, &st)) {
+        if (!st.is_file)
+            return nni_fail(why, NN_EIO, "%s: exists and is no regular file", path);
+    } else if (errno != ENOENT) {
+        return nni_fail(why, NN_EIO, "%s: %s", path, strerror(errno));
+    }
+    size = strlen(path) + 32;
     *w = (nni_writer){ .fd = -1, .path = nni_strdup(path), .temporary = nni_alloc(size) };
     if (!w->path || !w->temporary) {
         nni_free(w->path);

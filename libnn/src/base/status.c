@@ -60,12 +60,12 @@ int64_t nn_shape_count(nn_shape shape)
     for (int i = 0; i < shape.rank; i++)
         if (shape.dim[i] < 0 || __builtin_mul_overflow(n, shape.dim[i], &n))
             return -1;
-    return n;
+    return n <= PTRDIFF_MAX / 8 ? n : -1; /* so that bytes never overflow */
 }
 
 int nn_shape_equal(nn_shape a, nn_shape b)
 {
-    if (a.rank != b.rank)
+    if (a.rank != b.rank || a.rank < 0 || a.rank > NN_MAX_RANK)
         return 0;
     for (int i = 0; i < a.rank; i++)
         if (a.dim[i] != b.dim[i])
@@ -90,7 +90,7 @@ const char *nni_shape_text(nn_shape shape, nni_text *text)
     size_t at = 0;
     int n = snprintf(text->s, sizeof text->s, "[");
 
-    for (int i = 0; i < shape.rank && n >= 0; i++) {
+    for (int i = 0; i < shape.rank && i < NN_MAX_RANK && n >= 0; i++) {
         at += (size_t)n;
         if (at >= sizeof text->s)
             return text->s;

@@ -12,6 +12,8 @@
 
 #include "base/base.h"
 
+#include <stdatomic.h>
+
 struct nni_cpu;
 
 struct nn_device {
@@ -19,7 +21,11 @@ struct nn_device {
     const struct nni_cpu *cpu; /* kernels of the chosen instruction set */
     nn_log *log;
     void *payload;
+    atomic_flag busy; /* a plan is running */
 };
+
+/* To the device's log callback, if there is one. */
+void nni_log(const nn_device *device, nn_log_level level, const char *format, ...) NN_PRINTF(3, 4);
 
 /* ------------------------------------------------------------------ model.c */
 
@@ -143,7 +149,8 @@ struct nni_plan_input {
 struct nni_memory {
     void *at;
     size_t bytes;
-    nn_plan *first; /* list of the plans that use it */
+    const nn_plan *owner; /* whose values are in it: the last one that ran forward */
+    nn_plan *first;       /* list of the plans that use it */
 };
 
 /* A range of a parameter that one tile of the update works on. */
@@ -173,6 +180,7 @@ struct nn_plan {
     int seed_count;
     bool loss_valid;
     nn_scalars now;
+    int64_t next_sample;    /* becomes now.sample when the next forward run begins */
     nn_base role[NN_BASES]; /* rebinding */
     uint64_t cache_version; /* of the models when the cache was made */
     uint64_t rebinds;
@@ -209,6 +217,7 @@ struct nni_compile {
     struct nni_observed *observed;
     /* side tables by tensor id */
     bool *wanted;                  /* a gradient is wanted at or above it */
+    bool *changed;                 /* state that an op with an effect changes in the forward run */
     bool *reached;                 /* the loss depends on it through a differentiable path */
     int64_t *value, *again, *grad; /* stores: value, re-emitted value, gradient; -1: none */
     bool *written;                 /* gradient has been written by an earlier backward step */

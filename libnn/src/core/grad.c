@@ -183,6 +183,18 @@ static int64_t current(const struct nni_compile *c, const nn_tensor *t)
     return c->again[t->id] >= 0 ? c->again[t->id] : c->value[t->id];
 }
 
+/* Backward would see running statistics after their update: what forward saw is gone by then. */
+static int check_state(struct nni_compile *c, const struct nni_cnode *n, const nn_tensor *t)
+{
+    if (t->base != NN_BASE_STATE || !c->changed[t->id])
+        return NN_OK;
+    (void)nn_graph_fail(c->graph, NN_EUNSUPPORTED,
+                        "%s: %s needs %s for its gradient, which this graph changes in the same run; record "
+                        "the two uses in two graphs",
+                        n->n.path, n->n.op->name, t->name);
+    return NN_EUNSUPPORTED;
+}
+
 static int emit_forward(struct nni_compile *c, const struct nni_cnode *n, int kind, int64_t *save)
 {
     nn_plan *p = c->plan;
@@ -198,6 +210,8 @@ static int emit_forward(struct nni_compile *c, const struct nni_cnode *n, int ki
 
         if (!t)
             continue;
+        if (kind == NNI_REEMIT_STEP && check_state(c, n, t))
+            return NN_EUNSUPPORTED;
         store = kind == NNI_REEMIT_STEP ? current(c, t) : c->value[t->id];
         s->step.in[k] = of_tensor(c, t, store);
         if (t->base == NN_BASE_ACT)
@@ -224,8 +238,7 @@ static int emit_forward(struct nni_compile *c, const struct nni_cnode *n, int ki
     for (int k = 0; k < NN_MAX_SAVE; k++) {
         if (n->n.save_shape[k].rank < 0)
             continue;
-        if (kind == NNI_FORWARD_STEP &&
-            (save[k] = new_store(p, bytes_of(n->n.save_shape[k], n->n.save_type[k]), at)) < 0)
+        if ((save[k] = new_store(p, bytes_of(n->n.save_shape[k], n->n.save_type[k]), at)) < 0)
             return NN_ENOMEM;
         s->step.save[k] = in_store(n->n.save_shape[k], n->n.save_type[k], save[k]);
     }
@@ -244,24 +257,27 @@ static bool is_real(const nn_tensor *t)
     return t->type == NN_REAL || t->type == NN_BF16 || t->type == NN_F16;
 }
 
+/* Whether the plan trains this parameter. */
+static bool updated(const struct nni_compile *c, const nn_tensor *t)
+{
+    const nn_segment *s = &c->plan->model[t->model]->segment[t->index];
+
+    return s->trainable && (!c->opts->wrt || nn_match(c->opts->wrt, s->name));
+}
+
 /* wanted: a gradient asked for lies at or above the tensor. */
 static void mark_wanted(struct nni_compile *c)
 {
-    nn_plan *p = c->plan;
-
     for (int64_t i = 0; i < c->tensors; i++) {
         const nn_tensor *t = c->tensor[i];
-        const nn_segment *s;
 
-        if (t->base != NN_BASE_PARAM || t->detached)
-            continue;
-        s = &p->model[t->model]->segment[t->index];
-        c->wanted[i] = s->trainable && (!c->opts->wrt || nn_match(c->opts->wrt, s->name));
+        if (t->base == NN_BASE_PARAM && !t->detached)
+            c->wanted[i] = updated(c, t);
     }
     for (int i = 0; i < c->opts->input_count; i++)
         c->wanted[c->input[i]->id] = true;
     for (const struct nni_observed *o = c->observed; o; o = o->next)
-        if (is_real(o->tensor))
+        if (is_real(o->tensor) && !(o->tensor->node && o->tensor->node->op->flags & NN_OP_NO_GRAD))
             c->wanted[o->tensor->id] = true;
     for (int64_t i = 0; i < c->nodes; i++) {
         const struct nni_cnode *n = c->node[i];
@@ -476,6 +492,8 @@ static int emit_backward(struct nni_compile *c, const struct nni_cnode *n, const
         s->step.in[k].type = t->type;
         if (!(r & NN_IN(k)))
             continue;
+        if ((rc = check_state(c, n, t)))
+            return rc;
         s->step.in[k] = of_tensor(c, t, current(c, t));
         if (t->base == NN_BASE_ACT)
             touch(p, current(c, t), at);
@@ -660,6 +678,7 @@ static int collect_wanted(struct nni_compile *c)
 {
     nn_plan *p = c->plan;
     int64_t total = 0, first = 0;
+    bool any = false;
 
     for (int m = 0; m < p->models; m++)
         total += p->model[m]->count;
@@ -673,13 +692,21 @@ static int collect_wanted(struct nni_compile *c)
 
             if (t->base != NN_BASE_PARAM || t->model != m || !c->wanted[i])
                 continue;
-            p->wanted[first + t->index] = 1;
+            /* Looking at a gradient is one thing, changing the parameter by it another. */
+            p->wanted[first + t->index] = updated(c, t);
+            any = any || p->wanted[first + t->index];
             if (!c->written[i]) {
                 p->zero[p->zeros].model = m;
                 p->zero[p->zeros++].segment = t->index;
             }
         }
         first += p->model[m]->count;
+    }
+    if (!any && (c->opts->wrt || p->optim.name) && (c->loss || c->opts->seed_count)) {
+        (void)nn_graph_fail(c->graph, NN_ENOTFOUND,
+                            "nothing to train: no trainable parameter is called \"%s\"",
+                            c->opts->wrt ? c->opts->wrt : "*");
+        return NN_ENOTFOUND;
     }
     return NN_OK;
 }
@@ -693,15 +720,21 @@ int nni_schedule(struct nni_compile *c)
     int rc = NN_OK;
 
     c->wanted = nni_arena_take(&c->arena, n);
+    c->changed = nni_arena_take(&c->arena, n);
     c->reached = nni_arena_take(&c->arena, n);
     c->written = nni_arena_take(&c->arena, n);
     c->value = nni_arena_take(&c->arena, n * sizeof *c->value);
     c->again = nni_arena_take(&c->arena, n * sizeof *c->again);
     c->grad = nni_arena_take(&c->arena, n * sizeof *c->grad);
-    if (!save || !c->wanted || !c->reached || !c->written || !c->value || !c->again || !c->grad)
+    if (!save || !c->wanted || !c->changed || !c->reached || !c->written || !c->value || !c->again ||
+        !c->grad)
         return NN_ENOMEM;
     for (size_t i = 0; i < n; i++)
         c->value[i] = c->again[i] = c->grad[i] = -1;
+    for (int64_t i = 0; i < c->nodes; i++)
+        for (int k = 0; c->node[i]->n.op->flags & NN_OP_EFFECT && k < NN_MAX_IN; k++)
+            if (c->node[i]->n.in[k] && c->node[i]->n.in[k]->base == NN_BASE_STATE)
+                c->changed[c->node[i]->n.in[k]->id] = true;
     for (int64_t i = 0; !rc && i < c->nodes; i++)
         rc = emit_forward(c, c->node[i], NNI_FORWARD_STEP, save[i]);
     if (rc)

@@ -12,7 +12,10 @@ int nn_graph_new(nn_graph **out, nn_device *device, nn_model *model, nn_mode mod
 {
     nn_graph *g;
 
-    if (!out || !device)
+    if (!out)
+        return NN_EINVAL;
+    *out = NULL;
+    if (!device)
         return NN_EINVAL;
     g = nni_alloc_zero(sizeof *g);
     if (!g)
@@ -64,8 +67,15 @@ static void *no_memory(nn_graph *g)
 
 nn_model *nn_use_model(nn_graph *g, nn_model *model)
 {
-    nn_model *old = g->current >= 0 ? g->model[g->current] : NULL;
+    nn_model *old;
 
+    if (!g)
+        return NULL;
+    old = g->current >= 0 ? g->model[g->current] : NULL;
+    if (model && model->device != g->device) {
+        (void)nn_graph_fail(g, NN_EINVAL, "the model lives on another device than the graph");
+        return old;
+    }
     g->current = -1;
     for (int i = 0; model && i < g->models; i++)
         if (g->model[i] == model)
@@ -83,13 +93,14 @@ nn_model *nn_use_model(nn_graph *g, nn_model *model)
 
 nn_mode nn_use_mode(nn_graph *g, nn_mode mode)
 {
-    nn_mode old = g->mode;
+    nn_mode old = nn_mode_of(g);
 
-    g->mode = mode;
+    if (g)
+        g->mode = mode;
     return old;
 }
 
-nn_mode nn_mode_of(const nn_graph *g) { return g->mode; }
+nn_mode nn_mode_of(const nn_graph *g) { return g ? g->mode : NN_EVAL; }
 
 void nn_push(nn_graph *g, const char *name)
 {
@@ -171,7 +182,7 @@ nn_tensor *nn_input(nn_graph *g, const char *name, nn_dtype type, nn_shape shape
                              nn_dtype_name(NN_REAL));
     for (int64_t i = 0; i < g->tensors; i++) {
         t = g->tensor[i];
-        if (t->base == NN_BASE_INPUT && !strcmp(t->name, name)) {
+        if (t->base == NN_BASE_INPUT && !t->detached && !strcmp(t->name, name)) {
             if (t->type == type && nn_shape_equal(t->shape, shape))
                 return t;
             return nn_graph_fail(g, NN_ESHAPE, "input \"%s\" is declared twice with different shapes", name);
@@ -237,6 +248,9 @@ nn_tensor *nn_observe(nn_graph *g, const char *name, nn_tensor *x)
 
     if (!g || !x || g->status)
         return NULL;
+    for (const struct nni_observed *other = g->observed; other; other = other->next)
+        if (!strcmp(other->name, name))
+            return nn_graph_fail(g, NN_EINVAL, "\"%s\" is observed twice", name);
     o = nni_arena_take(&g->arena, sizeof *o);
     if (!o)
         return no_memory(g);
@@ -362,6 +376,10 @@ nn_node *nn_apply_all(nn_graph *g, const nn_op *op, const void *attrs, nn_tensor
                NULL;
     if (count > NN_MAX_IN)
         return (void)nn_graph_fail(g, NN_EINVAL, "%s: more than %d inputs", op->name, (int)NN_MAX_IN), NULL;
+    if (count < op->inputs || (op->attrs_bytes && !attrs))
+        return (void)nn_graph_fail(g, NN_EINVAL, "%s: needs %d inputs%s", op->name, op->inputs,
+                                   op->attrs_bytes ? " and attributes" : ""),
+               NULL;
     for (int i = 0; i < count; i++) {
         if (!in[i] && !(op->optional & NN_IN(i)))
             return (void)nn_graph_fail(g, NN_EINVAL, "%s: input %d is missing", op->name, i), NULL;

@@ -36,7 +36,10 @@ int nn_model_new(nn_model **out, nn_device *device, uint64_t seed)
 {
     nn_model *m;
 
-    if (!out || !device)
+    if (!out)
+        return NN_EINVAL;
+    *out = NULL;
+    if (!device)
         return NN_EINVAL;
     m = nni_alloc_zero(sizeof *m);
     if (!m)
@@ -182,6 +185,8 @@ const nn_segment *nn_model_find(const nn_model *m, const char *name)
     return at < 0 ? NULL : &m->segment[at];
 }
 
+void nn_model_changed(nn_model *m) { m->version++; }
+
 int64_t nn_model_parameters(const nn_model *m)
 {
     int64_t n = 0;
@@ -283,13 +288,14 @@ int nn_model_seal(nn_model *m)
 
 int nn_model_need(nn_model *m, nn_base base)
 {
-    int rc = nn_model_seal(m);
+    int rc;
     size_t bytes;
 
-    if (rc || m->buffer[base])
-        return rc;
     if (base < NN_BASE_PARAM || base > NN_BASE_MOMENT2)
         return nni_fail(&m->message, NN_EINVAL, "base %d is not a role of a model", (int)base);
+    rc = nn_model_seal(m);
+    if (rc || m->buffer[base])
+        return rc;
     bytes = m->bytes[is_state(base)];
     m->buffer[base] = nni_alloc_zero(bytes);
     if (!m->buffer[base])
@@ -335,41 +341,38 @@ int nni_convert(const void *from, nn_dtype from_type, void *to, nn_dtype to_type
     return convert(from, from_type, to, to_type, count);
 }
 
-/* Address of an entry in a role; NULL with the message set. */
-static char *locate(nn_model *m, const char *name, nn_base role, const nn_segment **out)
+/* Address of an entry in a role. */
+static int locate(nn_model *m, const char *name, nn_base role, const nn_segment **out, char **at)
 {
     const nn_segment *s = nn_model_find(m, name);
     nn_base base = role;
 
-    if (!s) {
-        (void)nni_fail(&m->message, NN_ENOTFOUND, "%s: no such entry", name);
-        return NULL;
-    }
+    if (!s)
+        return nni_fail(&m->message, NN_ENOTFOUND, "%s: no such entry", name);
     if (s->base == NN_BASE_STATE) {
-        if (role == NN_BASE_GRAD || role == NN_BASE_MOMENT1 || role == NN_BASE_MOMENT2) {
-            (void)nni_fail(&m->message, NN_EINVAL, "%s: state has no gradient", name);
-            return NULL;
-        }
+        if (role == NN_BASE_GRAD || role == NN_BASE_MOMENT1 || role == NN_BASE_MOMENT2)
+            return nni_fail(&m->message, NN_EINVAL, "%s: state has no gradient", name);
         base = role == NN_BASE_EMA || role == NN_BASE_STATE_EMA ? NN_BASE_STATE_EMA : NN_BASE_STATE;
     } else if (role == NN_BASE_STATE) {
         base = NN_BASE_PARAM;
     }
-    if (base <= NN_BASE_NONE || base >= NN_BASES || !m->buffer[base]) {
-        (void)nni_fail(&m->message, NN_ESTATE, "%s: this role has no buffer yet", name);
-        return NULL;
-    }
+    if (base <= NN_BASE_NONE || base >= NN_BASES || !m->buffer[base])
+        return nni_fail(&m->message, NN_ESTATE, "%s: this role has no buffer yet", name);
     *out = s;
-    return (char *)m->buffer[base] + s->offset;
+    *at = (char *)m->buffer[base] + s->offset;
+    return NN_OK;
 }
 
 int nn_model_read(nn_model *m, const char *name, nn_base role, nn_dtype type, void *data)
 {
     const nn_segment *s;
     int rc = nn_model_seal(m);
-    char *at = rc ? NULL : locate(m, name, role, &s);
+    char *at;
 
-    if (!at)
-        return rc ? rc : NN_ENOTFOUND;
+    if (!rc)
+        rc = locate(m, name, role, &s, &at);
+    if (rc)
+        return rc;
     rc = convert(at, s->type, data, type, s->count);
     return rc ? nni_fail(&m->message, rc, "%s: cannot read %s as %s", name, nn_dtype_name(s->type),
                          nn_dtype_name(type))
@@ -380,10 +383,12 @@ int nn_model_write(nn_model *m, const char *name, nn_base role, nn_dtype type, c
 {
     const nn_segment *s;
     int rc = nn_model_seal(m);
-    char *at = rc ? NULL : locate(m, name, role, &s);
+    char *at;
 
-    if (!at)
-        return rc ? rc : NN_ENOTFOUND;
+    if (!rc)
+        rc = locate(m, name, role, &s, &at);
+    if (rc)
+        return rc;
     rc = convert(data, type, at, s->type, s->count);
     m->version++;
     return rc ? nni_fail(&m->message, rc, "%s: cannot write %s as %s", name, nn_dtype_name(type),

@@ -202,6 +202,7 @@ static int join_memory(nn_plan *p, nn_plan *share)
         nni_free(m->at);
         m->at = at;
         m->bytes = p->memory_bytes;
+        m->owner = NULL;
         /* Gradient seeds and the like of the others are gone; they are written before each run. */
         for (nn_plan *q = m->first; q; q = q->next_in_memory) {
             q->memory = m;
@@ -228,6 +229,8 @@ static void leave_memory(nn_plan *p)
             break;
         }
     }
+    if (m->owner == p)
+        m->owner = NULL;
     if (!m->first) {
         nni_free(m->at);
         nni_free(m);
@@ -267,14 +270,18 @@ static int check_options(struct nni_compile *c)
         (o->loss->graph != c->graph || nn_shape_count(o->loss->shape) != 1 || o->loss->type != NN_REAL))
         return nni_fail(&c->graph->message, NN_ESHAPE, "the loss must be one number of type %s in this graph",
                         nn_dtype_name(NN_REAL));
+    if (o->loss && o->loss->detached)
+        return nni_fail(&c->graph->message, NN_EINVAL, "the loss is detached: it has no gradient");
     if (o->loss && o->seed_count)
         return nni_fail(&c->graph->message, NN_EINVAL, "give a loss or seeds, not both");
     for (int i = 0; i < o->seed_count; i++)
-        if (!o->seeds[i] || o->seeds[i]->graph != c->graph)
-            return nni_fail(&c->graph->message, NN_EINVAL, "seed %d is not a tensor of this graph", i);
+        if (!o->seeds[i] || o->seeds[i]->graph != c->graph || o->seeds[i]->detached)
+            return nni_fail(&c->graph->message, NN_EINVAL,
+                            "seed %d is not a tensor of this graph, or detached", i);
     for (int i = 0; i < o->input_count; i++)
-        if (!o->inputs[i] || o->inputs[i]->graph != c->graph)
-            return nni_fail(&c->graph->message, NN_EINVAL, "input %d is not a tensor of this graph", i);
+        if (!o->inputs[i] || o->inputs[i]->graph != c->graph || o->inputs[i]->detached)
+            return nni_fail(&c->graph->message, NN_EINVAL,
+                            "input %d is not a tensor of this graph, or detached", i);
     if (o->optim.name && !o->loss && !o->seed_count)
         return nni_fail(&c->graph->message, NN_EINVAL, "an optimizer needs a loss");
     if (o->share && o->share->device != c->graph->device)
@@ -334,6 +341,7 @@ int nn_compile(nn_plan **out, nn_graph *graph, nn_plan_opts opts)
 
     if (!out || !graph)
         return NN_EINVAL;
+    *out = NULL;
     if (graph->status)
         return graph->status;
     if ((rc = check_options(&c)))
@@ -364,6 +372,9 @@ int nn_compile(nn_plan **out, nn_graph *graph, nn_plan_opts opts)
         nn_plan_free(p);
     } else {
         *out = p;
+        nni_log(p->device, NN_LOG_DEBUG,
+                "compiled %lld forward and %lld backward steps, %zu bytes of activations",
+                (long long)p->summary.steps[0], (long long)p->summary.steps[1], p->summary.activation_bytes);
     }
     nni_arena_free(&c.arena);
     return rc;
@@ -439,6 +450,10 @@ static void forward(nn_plan *p)
     uint64_t version = version_of(p);
     bool stale = version != p->cache_version, effects = false;
 
+    p->now.sample = p->next_sample;
+    if (p->input_count)
+        p->next_sample += p->inputs[0].shape.rank ? p->inputs[0].shape.dim[0] : 1;
+    p->memory->owner = p;
     for (int64_t i = 0; i < p->forward_steps; i++) {
         struct nni_planned *s = &p->step[i];
 
@@ -465,10 +480,8 @@ static void backward(nn_plan *p, unsigned what)
         run_step(p, &p->step[i], what, false);
 }
 
-int nn_run(nn_plan *p, unsigned what)
+static int run(nn_plan *p, unsigned what)
 {
-    if (!p)
-        return NN_EINVAL;
     if (what & NN_BACKWARD && p->steps == p->forward_steps && !p->zeros)
         return nni_fail(
             &p->message, NN_ESTATE,
@@ -476,12 +489,14 @@ int nn_run(nn_plan *p, unsigned what)
     if (what & NN_UPDATE && !p->optim.name)
         return nni_fail(&p->message, NN_ESTATE,
                         "this plan has no update segment: compile it with an optimizer");
+    if (what & NN_BACKWARD && !(what & NN_FORWARD) && p->memory->owner != p)
+        return nni_fail(&p->message, NN_ESTATE,
+                        "a backward run needs the forward run before it: none was made, or another plan that "
+                        "shares the arena has run since");
     if (what & NN_FORWARD)
         forward(p);
     if (what & NN_BACKWARD)
         backward(p, what);
-    if (what & NN_FORWARD && p->input_count)
-        p->now.sample += p->inputs[0].shape.rank ? p->inputs[0].shape.dim[0] : 1;
     if (what & NN_UPDATE) {
         double start = p->profiling ? nni_seconds() : 0;
 
@@ -494,6 +509,20 @@ int nn_run(nn_plan *p, unsigned what)
         }
     }
     return NN_OK;
+}
+
+int nn_run(nn_plan *p, unsigned what)
+{
+    int rc;
+
+    if (!p)
+        return NN_EINVAL;
+    if (atomic_flag_test_and_set(&p->device->busy))
+        return nni_fail(&p->message, NN_ESTATE,
+                        "another thread is running a plan of this device: open a device for each thread");
+    rc = run(p, what);
+    atomic_flag_clear(&p->device->busy);
+    return rc;
 }
 
 /* ------------------------------------------------------------ values in and out */
@@ -536,7 +565,12 @@ static int read_operand(nn_plan *p, const char *name, const nn_operand *o, nn_dt
     int rc;
 
     if (!nn_has(o))
-        return nni_fail(&p->message, NN_ENOTFOUND, "\"%s\" has no gradient in this plan", name);
+        return nni_fail(&p->message, NN_ENOTFOUND, "\"%s\" has no such value in this plan", name);
+    if (o->base == NN_BASE_ACT && p->memory->owner != p)
+        return nni_fail(&p->message, NN_ESTATE,
+                        "\"%s\" is not in memory: this plan has not run, or another one that shares its "
+                        "arena has run since",
+                        name);
     if (count != nn_shape_count(o->shape))
         return nni_fail(&p->message, NN_ESHAPE, "\"%s\" is %s: not %lld elements", name,
                         nni_shape_text(o->shape, &text), (long long)count);
@@ -573,16 +607,19 @@ nn_real *nn_seed(nn_plan *p, int i)
 
 double nn_loss(nn_plan *p)
 {
-    return p->loss_valid && nn_has(&p->loss) ? (double)*(const nn_real *)p->loss.at : (double)NAN;
+    return p->loss_valid && p->memory->owner == p && nn_has(&p->loss) ? (double)*(const nn_real *)p->loss.at
+                                                                      : (double)NAN;
 }
 
 int nn_set(nn_plan *p, nn_setting what, double value)
 {
+    if (what >= NN_STEP && what <= NN_SKIPPED && !(value >= 0 && value <= 0x1p53))
+        return nni_fail(&p->message, NN_EINVAL, "setting %d is a counter: %g is none", (int)what, value);
     switch (what) {
     case NN_LEARNING_RATE: p->now.learning_rate = value; return NN_OK;
     case NN_LOSS_SEED: p->now.loss_seed = value; return NN_OK;
     case NN_STEP: p->now.step = (int64_t)value; return NN_OK;
-    case NN_SAMPLE: p->now.sample = (int64_t)value; return NN_OK;
+    case NN_SAMPLE: p->next_sample = (int64_t)value; return NN_OK;
     case NN_APPLIED: p->now.applied = (int64_t)value; return NN_OK;
     case NN_SKIPPED: p->now.skipped = (int64_t)value; return NN_OK;
     case NN_EMA_DECAY: p->now.ema_decay = value; return NN_OK;
@@ -596,7 +633,7 @@ double nn_get(const nn_plan *p, nn_setting what)
     case NN_LEARNING_RATE: return p->now.learning_rate;
     case NN_LOSS_SEED: return p->now.loss_seed;
     case NN_STEP: return (double)p->now.step;
-    case NN_SAMPLE: return (double)p->now.sample;
+    case NN_SAMPLE: return (double)p->next_sample;
     case NN_APPLIED: return (double)p->now.applied;
     case NN_SKIPPED: return (double)p->now.skipped;
     case NN_GRAD_NORM: return p->now.grad_norm;

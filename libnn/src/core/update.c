@@ -114,6 +114,17 @@ static void average_tile(void *context, int64_t tile, int lane)
         memcpy(ema, value, (size_t)s->count * nn_dtype_size(s->type));
 }
 
+/* Averages begin with the values at the first update: weights may have been loaded after compiling. */
+static void start_averages(nn_plan *p)
+{
+    for (int m = 0; p->ema && m < p->models; m++) {
+        nn_model *model = p->model[m];
+
+        memcpy(model->buffer[NN_BASE_EMA], model->buffer[NN_BASE_PARAM], model->bytes[0]);
+        memcpy(model->buffer[NN_BASE_STATE_EMA], model->buffer[NN_BASE_STATE], model->bytes[1]);
+    }
+}
+
 static void average_all(nn_plan *p)
 {
     int64_t segments = 0;
@@ -138,7 +149,11 @@ void nni_update_run(nn_plan *p)
         p->now.grad_factor = p->clip_norm / (p->now.grad_norm + 1e-6);
     if (p->now.skip) {
         p->now.skipped++;
+        nni_log(p->device, NN_LOG_WARN, "update %lld skipped: a gradient is not finite",
+                (long long)p->now.step);
     } else {
+        if (p->now.applied == 0)
+            start_averages(p);
         nni_pool_run(p->device->pool, p->tiles, update_tile, p);
         p->now.applied++;
         average_all(p);

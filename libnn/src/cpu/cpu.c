@@ -8,6 +8,7 @@
 
 #include <cblas.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 
 #define KERNELS(isa)                                                                                         \
@@ -78,6 +79,8 @@ int nn_open(nn_device **out, const char *name, const nn_device_options *options,
     nn_device *d;
     int rc;
 
+    if (out)
+        *out = NULL;
     if (!out || !name)
         return nni_fail(why, NN_EINVAL, "nn_open needs a place for the device and its name");
     if (strcmp(name, "cpu"))
@@ -94,11 +97,28 @@ int nn_open(nn_device **out, const char *name, const nn_device_options *options,
     rc = nni_pool_new(&d->pool, o.threads ? o.threads : nni_processors());
     if (rc) {
         nni_free(d);
-        return nni_fail(why, rc, "cannot start %d threads: %s", o.threads, nn_strerror(rc));
+        return nni_fail(why, rc, "cannot start %d threads: %s", o.threads ? o.threads : nni_processors(),
+                        nn_strerror(rc));
     }
     hold_blas(1);
+    atomic_flag_clear(&d->busy);
+    nni_log(d, NN_LOG_INFO, "cpu: %s kernels, %d threads, OpenBLAS %s", cpu->name, nni_pool_threads(d->pool),
+            openblas_get_corename());
     *out = d;
     return NN_OK;
+}
+
+void nni_log(const nn_device *d, nn_log_level level, const char *format, ...)
+{
+    nn_message text;
+    va_list args;
+
+    if (!d->log)
+        return;
+    va_start(args, format);
+    (void)vsnprintf(text.text, sizeof text.text, format, args);
+    va_end(args);
+    d->log(d->payload, level, text.text);
 }
 
 void nn_close(nn_device *d)

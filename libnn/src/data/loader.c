@@ -190,7 +190,7 @@ int nn_loader_new(nn_loader **out, const nn_loader_opts *opts, nn_message *why)
     int rc;
 
     if (!out || !opts || !opts->data || !opts->preprocess || opts->batch < 1 || opts->threads < 0 ||
-        opts->ahead < 0)
+        opts->ahead < 0 || opts->ahead > 1024)
         return nni_fail(why, NN_EINVAL,
                         "a loader needs data, a preprocessing record and a batch size of at least 1");
     rc = nn_preprocess_check(opts->preprocess, why);

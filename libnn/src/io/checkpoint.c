@@ -89,6 +89,14 @@ static int64_t gather(const nn_plan *p, const nn_model *m, nn_safetensors_item *
     return n;
 }
 
+static bool trains(const nn_plan *p, const nn_model *m)
+{
+    for (int i = 0; i < p->models; i++)
+        if (p->model[i] == m)
+            return true;
+    return false;
+}
+
 int nn_checkpoint_save(const nn_plan *p, nn_model *m, const char *path, const nn_pair *pairs,
                        int64_t pair_count, nn_message *why)
 {
@@ -100,8 +108,9 @@ int nn_checkpoint_save(const nn_plan *p, nn_model *m, const char *path, const nn
     bool memory;
     int rc;
 
-    if (!m->sealed)
-        return nni_fail(why, NN_ESTATE, "%s: the model has no values yet", path);
+    if (!m->sealed || !trains(p, m))
+        return nni_fail(why, NN_ESTATE, "%s: the model %s", path,
+                        m->sealed ? "is none of the plan's" : "has no values yet");
     item = nni_arena_take(&arena, (size_t)(m->count * PART_COUNT + 1) * sizeof *item);
     pair = nni_arena_take(&arena, (size_t)(pair_count + OWN_PAIRS) * sizeof *pair);
     memory = item && pair && (n = gather(p, m, item, &arena, &sum)) >= 0;
@@ -171,6 +180,14 @@ static int read_number(const nn_safetensors *file, const char *key, uint64_t *ou
     return NN_OK;
 }
 
+static bool file_has(const nn_safetensors *file, const char *prefix)
+{
+    for (int64_t i = 0; i < nn_safetensors_count(file); i++)
+        if (!strncmp(nn_safetensors_at(file, i)->name, prefix, strlen(prefix)))
+            return true;
+    return false;
+}
+
 int nn_checkpoint_load(nn_plan *p, nn_model *m, const nn_safetensors *file, nn_message *why)
 {
     const char *optim = nn_safetensors_metadata(file, KEY "optimizer");
@@ -185,6 +202,13 @@ int nn_checkpoint_load(nn_plan *p, nn_model *m, const nn_safetensors *file, nn_m
         rc = nni_fail(why, NN_EFORMAT,
                       "the checkpoint was trained with optimizer \"%s\", this run uses \"%s\"",
                       optim ? optim : "?", p->optim.name ? p->optim.name : "none");
+    for (int k = 0; !rc && k < PART_COUNT; k++)
+        if (has_part(p, m, &PARTS[k]) != file_has(file, PARTS[k].prefix))
+            rc = nni_fail(
+                why, NN_EFORMAT,
+                "the checkpoint %s \"%s\" and this run %s them: its optimizer or its averages are others",
+                file_has(file, PARTS[k].prefix) ? "holds" : "holds no", PARTS[k].prefix,
+                has_part(p, m, &PARTS[k]) ? "needs" : "does not use");
     for (int k = 0; !rc && k < PART_COUNT; k++) {
         nn_load_opts o = { .from = PARTS[k].prefix, .role = PARTS[k].base };
 

@@ -274,6 +274,7 @@ static int accepts(const nn_node *n, int slot, const nn_node *neighbour, const n
 const nn_op nn_op_add = {
     .abi = NN_OP_ABI,
     .name = "add",
+    .inputs = 2,
     .optional = NN_IN(MEAN) | NN_IN(SCALE) | NN_IN(BETA) | NN_IN(MASK),
     .reads = NN_IN(MEAN) | NN_IN(SCALE) | NN_IN(BETA) | NN_IN(MASK),
     .alias = NN_ALIAS_FORWARD | NN_ALIAS_BACKWARD1,

@@ -92,6 +92,7 @@ static int infer(nn_node *n)
 const nn_op nn_op_affine = {
     .abi = NN_OP_ABI,
     .name = "affine",
+    .inputs = 3,
     .optional = NN_IN(BETA),
     .reads = NN_IN(X) | NN_IN(MEAN) | NN_IN(SCALE) | NN_IN(BETA),
     .alias = NN_ALIAS_FORWARD | NN_ALIAS_BACKWARD0,

@@ -79,6 +79,7 @@ static int infer(nn_node *n)
 const nn_op nn_op_bn_coeff = {
     .abi = NN_OP_ABI,
     .name = "bn_coeff",
+    .inputs = 1,
     .optional = NN_IN(GAMMA),
     .reads = NN_IN(VARIANCE) | NN_IN(GAMMA),
     .attrs_bytes = sizeof(struct bn_coeff),

@@ -72,6 +72,7 @@ static int infer(nn_node *n)
 const nn_op nn_op_bn_track = {
     .abi = NN_OP_ABI,
     .name = "bn_track",
+    .inputs = 4,
     .optional = NN_IN(BATCHES),
     .flags = NN_OP_EFFECT | NN_OP_NO_GRAD,
     .attrs_bytes = sizeof(struct bn_track),

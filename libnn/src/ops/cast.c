@@ -77,6 +77,7 @@ static int infer(nn_node *node)
 const nn_op nn_op_cast = {
     .abi = NN_OP_ABI,
     .name = "cast",
+    .inputs = 1,
     .attrs_bytes = sizeof(struct attrs),
     .infer = infer,
     .forward = { forward },

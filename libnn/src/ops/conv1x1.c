@@ -431,6 +431,7 @@ int nni_product_infer(nn_node *node)
 const nn_op nn_op_conv1x1 = {
     .abi = NN_OP_ABI,
     .name = "conv1x1",
+    .inputs = 2,
     .optional = NN_IN(BIAS) | NN_IN(MEAN) | NN_IN(SCALE) | NN_IN(BETA) | NN_IN(GATE) | NN_OUT(1) | NN_OUT(2),
     .reads = NN_IN(X) | NN_IN(WEIGHT) | NN_IN(MEAN) | NN_IN(SCALE) | NN_IN(BETA) | NN_IN(GATE) | NN_OUT(1),
     .flags = NN_OP_RECOMPUTE,

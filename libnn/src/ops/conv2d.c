@@ -389,6 +389,7 @@ static int infer(nn_node *node)
 const nn_op nn_op_conv2d = {
     .abi = NN_OP_ABI,
     .name = "conv2d",
+    .inputs = 2,
     .optional = NN_IN(BIAS) | NN_OUT(1) | NN_OUT(2),
     .reads = NN_IN(X) | NN_IN(WEIGHT) | NN_OUT(1),
     .slot = { [NN_SLOT_MOMENTS] = 1 },

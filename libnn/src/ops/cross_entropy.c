@@ -199,9 +199,9 @@ static int infer(nn_node *node)
 const nn_op nn_op_cross_entropy = {
     .abi = NN_OP_ABI,
     .name = "cross_entropy",
+    .inputs = 2,
     .optional = NN_IN(2),
-    .reads = NN_IN(1) | NN_IN(2) | NN_SAVE(0) | NN_SAVE(1),
-    .flags = NN_OP_FP32,
+    .reads = NN_IN(1) | NN_IN(2),
     .attrs_bytes = sizeof(struct attrs),
     .infer = infer,
     .forward = { forward },

@@ -303,6 +303,7 @@ static int infer(nn_node *node)
 const nn_op nn_op_depthwise = {
     .abi = NN_OP_ABI,
     .name = "depthwise",
+    .inputs = 2,
     .optional = NN_IN(2) | NN_IN(3) | NN_IN(4) | NN_IN(5) | NN_OUT(1) | NN_OUT(2),
     .reads = NN_IN(0) | NN_IN(1) | NN_IN(3) | NN_IN(4) | NN_IN(5) | NN_OUT(1),
     .slot = { [NN_SLOT_AFFINE] = 3, [NN_SLOT_MOMENTS] = 1 },

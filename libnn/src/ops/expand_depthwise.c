@@ -308,6 +308,7 @@ static int infer(nn_node *node)
 const nn_op nn_op_expand_depthwise = {
     .abi = NN_OP_ABI,
     .name = "expand_depthwise",
+    .inputs = 6,
     .optional = NN_IN(BETA),
     .reads = NN_IN(X) | NN_IN(EXPAND) | NN_IN(MEAN) | NN_IN(SCALE) | NN_IN(BETA) | NN_IN(WEIGHT),
     .attrs_bytes = sizeof(nn_expand_opts),

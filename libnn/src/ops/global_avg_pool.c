@@ -125,6 +125,7 @@ static int infer(nn_node *n)
 const nn_op nn_op_global_avg_pool = {
     .abi = NN_OP_ABI,
     .name = "global_avg_pool",
+    .inputs = 1,
     .optional = NN_IN(MEAN) | NN_IN(SCALE) | NN_IN(BETA),
     .reads = NN_IN(MEAN) | NN_IN(SCALE) | NN_IN(BETA),
     .slot = { [NN_SLOT_AFFINE] = MEAN },

@@ -8,6 +8,7 @@
 const nn_op nn_op_linear = {
     .abi = NN_OP_ABI,
     .name = "linear",
+    .inputs = 2,
     .optional = NN_IN(2),
     .reads = NN_IN(0) | NN_IN(1),
     .infer = nni_product_infer,

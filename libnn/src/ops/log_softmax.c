@@ -89,9 +89,9 @@ static int infer(nn_node *node)
 const nn_op nn_op_log_softmax = {
     .abi = NN_OP_ABI,
     .name = "log_softmax",
+    .inputs = 1,
     .reads = NN_OUT(0),
     .alias = NN_ALIAS_FORWARD | NN_ALIAS_BACKWARD0,
-    .flags = NN_OP_FP32,
     .infer = infer,
     .forward = { forward },
     .backward = { backward },

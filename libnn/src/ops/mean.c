@@ -14,7 +14,7 @@ static int backward(nn_step *s) { return nni_total_backward(s, nn_shape_count(s-
 const nn_op nn_op_mean = {
     .abi = NN_OP_ABI,
     .name = "mean",
-    .flags = NN_OP_FP32,
+    .inputs = 1,
     .infer = nni_total_infer,
     .forward = { forward },
     .backward = { backward },

@@ -119,6 +119,7 @@ static int infer(nn_node *n)
 const nn_op nn_op_moments = {
     .abi = NN_OP_ABI,
     .name = "moments",
+    .inputs = 1,
     .reads = NN_IN(0) | NN_OUT(0),
     .infer = infer,
     .forward = { forward },

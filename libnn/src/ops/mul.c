@@ -182,6 +182,7 @@ static int infer(nn_node *n)
 const nn_op nn_op_mul = {
     .abi = NN_OP_ABI,
     .name = "mul",
+    .inputs = 2,
     .reads = NN_IN(A) | NN_IN(B),
     .alias = NN_ALIAS_FORWARD | NN_ALIAS_BACKWARD0,
     .flags = NN_OP_CHEAP,

@@ -128,7 +128,7 @@ static int infer(nn_node *node)
 const nn_op nn_op_normalize = {
     .abi = NN_OP_ABI,
     .name = "normalize",
-    .flags = NN_OP_FP32,
+    .inputs = 1,
     .attrs_bytes = sizeof(struct attrs),
     .infer = infer,
     .forward = { forward },

@@ -104,6 +104,7 @@ static int infer(nn_node *node)
 const nn_op nn_op_pad = {
     .abi = NN_OP_ABI,
     .name = "pad",
+    .inputs = 1,
     .attrs_bytes = sizeof(struct attrs),
     .infer = infer,
     .forward = { forward },

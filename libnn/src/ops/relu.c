@@ -7,6 +7,7 @@
 const nn_op nn_op_relu = {
     .abi = NN_OP_ABI,
     .name = "relu",
+    .inputs = 1,
     .reads = NN_IN(0),
     .alias = NN_ALIAS_FORWARD | NN_ALIAS_BACKWARD0,
     .flags = NN_OP_CHEAP,

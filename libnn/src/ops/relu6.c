@@ -10,6 +10,7 @@
 const nn_op nn_op_relu6 = {
     .abi = NN_OP_ABI,
     .name = "relu6",
+    .inputs = 1,
     .reads = NN_IN(0),
     .alias = NN_ALIAS_FORWARD | NN_ALIAS_BACKWARD0,
     .flags = NN_OP_CHEAP,

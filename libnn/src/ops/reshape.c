@@ -78,6 +78,7 @@ static int infer(nn_node *node)
 const nn_op nn_op_reshape = {
     .abi = NN_OP_ABI,
     .name = "reshape",
+    .inputs = 1,
     .alias = NN_ALIAS_FORWARD | NN_ALIAS_BACKWARD0,
     .attrs_bytes = sizeof(struct attrs),
     .infer = infer,

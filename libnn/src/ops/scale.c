@@ -61,6 +61,7 @@ static int infer(nn_node *n)
 const nn_op nn_op_scale = {
     .abi = NN_OP_ABI,
     .name = "scale",
+    .inputs = 1,
     .alias = NN_ALIAS_FORWARD | NN_ALIAS_BACKWARD0,
     .flags = NN_OP_CHEAP,
     .attrs_bytes = sizeof(struct scale),

@@ -59,6 +59,7 @@ int nni_activation_infer(nn_node *n)
 const nn_op nn_op_silu = {
     .abi = NN_OP_ABI,
     .name = "silu",
+    .inputs = 1,
     .reads = NN_IN(0),
     .alias = NN_ALIAS_FORWARD | NN_ALIAS_BACKWARD0,
     .flags = NN_OP_CHEAP,

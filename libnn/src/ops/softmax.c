@@ -93,9 +93,9 @@ static int infer(nn_node *node)
 const nn_op nn_op_softmax = {
     .abi = NN_OP_ABI,
     .name = "softmax",
+    .inputs = 1,
     .reads = NN_OUT(0),
     .alias = NN_ALIAS_FORWARD | NN_ALIAS_BACKWARD0,
-    .flags = NN_OP_FP32,
     .infer = infer,
     .forward = { forward },
     .backward = { backward },

@@ -91,7 +91,7 @@ static int backward(nn_step *s) { return nni_total_backward(s, 1); }
 const nn_op nn_op_sum = {
     .abi = NN_OP_ABI,
     .name = "sum",
-    .flags = NN_OP_FP32,
+    .inputs = 1,
     .infer = nni_total_infer,
     .forward = { forward },
     .backward = { backward },
