@@ -54,7 +54,7 @@ typedef struct nn_scalars {
     double loss_seed; /* the gradient of the loss, scale/k for k accumulated runs */
     double learning_rate;
     double grad_norm;   /* of the last update, before clipping */
-    double grad_factor; /* clipping times un-scaling, applied to gradients by the optimizer */
+    double grad_factor; /* the clipping factor, applied to gradients by the optimizer */
     int64_t applied;    /* updates that were applied */
     int64_t skipped;    /* updates skipped because a gradient was not finite */
     int32_t skip;       /* this update is being skipped */
