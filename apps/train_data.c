@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See train_data.h.
+ */
+#include "train_data.h"
+
+static void tell_verified(void *payload, int64_t done, int64_t all)
+{
+    (void)payload;
+    app_progress("checking images %lld/%lld", (long long)done, (long long)all);
+}
+
+static void print_data(const nn_dataset *d)
+{
+    for (int s = NN_SPLIT_TRAIN; s <= NN_SPLIT_VALID; s++)
+        app_say("%-5s: %lld fake, %lld real", nn_split_name(s), (long long)d->count[s][NN_LABEL_FAKE],
+                (long long)d->count[s][NN_LABEL_REAL]);
+    if (d->excluded)
+        app_say("excluded: %lld (%lld of them cannot be used)", (long long)d->excluded, (long long)d->bad);
+}
+
+static void print_problems(const nn_dataset *d, int64_t most)
+{
+    for (int64_t i = 0; i < d->problems && i < most; i++)
+        app_say("  %s: %s: %s", d->problem[i].file, nn_problem_name(d->problem[i].kind), d->problem[i].text);
+    if (d->problems > most)
+        app_say("  ... and %lld more, see split.tsv", (long long)(d->problems - most));
+}
+
+int train_data_read(const struct options *o, nn_dataset *d)
+{
+    nn_message why;
+    int64_t all = 0;
+    int rc =
+        o->data ? nn_dataset_add(d, o->data, &why) : nn_dataset_add_pair(d, o->fake_dir, o->real_dir, &why);
+
+    for (int i = 0; !rc && i < o->extras; i++)
+        rc = nn_dataset_add_extra(d, o->extra[i], &why);
+    /* Test images take no part and are not decoded. */
+    if (!rc)
+        rc = nn_dataset_verify(d, o->device.threads, tell_verified, NULL, &why);
+    if (!rc)
+        rc = nn_dataset_hash(d, o->device.threads, &why);
+    if (!rc)
+        rc = nn_dataset_deduplicate(d, &why);
+    if (!rc && o->split)
+        rc = nn_split_apply(d, o->split, &why);
+    else if (!rc && !d->count[NN_SPLIT_VALID][NN_LABEL_FAKE] && !d->count[NN_SPLIT_VALID][NN_LABEL_REAL])
+        rc = nn_dataset_split(d, o->valid_fraction, o->seed, &why);
+    app_progress_end();
+    for (int64_t i = 0; i < d->samples; i++)
+        all += d->sample[i].split != NN_SPLIT_TEST;
+    if (!rc)
+        rc = nn_dataset_check(d, NN_SPLIT_TRAIN, &why);
+    if (!rc)
+        rc = nn_dataset_check(d, NN_SPLIT_VALID, &why);
+    /* Where there will be no split.tsv, all of them are named here. */
+    print_problems(d, rc || d->bad * 100 > all ? d->problems : 20);
+    if (rc)
+        return app_fail(rc == NN_EINVAL ? APP_DATA : app_exit_code(rc), "%s", why.text);
+    print_data(d);
+    if (d->bad * 100 > all)
+        return app_fail(
+            APP_DATA,
+            "%lld of %lld images cannot be used, more than 1 %%; mend or remove the files named above",
+            (long long)d->bad, (long long)all);
+    return APP_OK;
+}
+
+json_t *train_data_describe(const nn_dataset *d, int32_t source)
+{
+    json_t *root = json_string(d->source[source].root);
+    int64_t n[NN_SPLITS + 1][NN_LABELS] = { { 0 } };
+    char hex[65];
+
+    for (int64_t i = 0; i < d->samples; i++)
+        if (d->sample[i].source == source)
+            n[d->sample[i].excluded ? NN_SPLITS : d->sample[i].split][d->sample[i].label]++;
+    (void)nn_dataset_digest(d, source, hex);
+    return json_pack(
+        "{s:o, s:s, s:{s:I, s:I}, s:{s:I, s:I}, s:{s:I, s:I}}", "root",
+        root ? root : json_string("(name is no valid UTF-8)"), "sha256", hex, "train", "fake",
+        (json_int_t)n[NN_SPLIT_TRAIN][NN_LABEL_FAKE], "real", (json_int_t)n[NN_SPLIT_TRAIN][NN_LABEL_REAL],
+        "valid", "fake", (json_int_t)n[NN_SPLIT_VALID][NN_LABEL_FAKE], "real",
+        (json_int_t)n[NN_SPLIT_VALID][NN_LABEL_REAL], "excluded", "fake",
+        (json_int_t)n[NN_SPLITS][NN_LABEL_FAKE], "real", (json_int_t)n[NN_SPLITS][NN_LABEL_REAL]);
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The images of a training: which there are, which are usable, which validate, and how that is told.
+ */
+#ifndef APPS_TRAIN_DATA_H
+#define APPS_TRAIN_DATA_H
+
+#include "train_options.h"
+
+#include <jansson.h>
+#include <nn/data.h>
+
+/* Fills `d` from the options: read, decoded once, hashed, without copies, split and counted. Prints what was
+ * found. 0 or an exit code. */
+int train_data_read(const struct options *o, nn_dataset *d);
+/* Of one source, for config.json: where it is, the hash of its content, images of each split and class. */
+json_t *train_data_describe(const nn_dataset *d, int32_t source);
+
+#endif

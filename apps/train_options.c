@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See train_options.h.
+ */
+#include "train_options.h"
+
+#include <string.h>
+
+enum {
+    O_EXTRA = 256,
+    O_FAKE,
+    O_REAL,
+    O_SPLIT,
+    O_VALID_FRACTION,
+    O_RECIPE,
+    O_WEIGHTS,
+    O_IMAGE_SIZE,
+    O_EPOCHS,
+    O_OPTIMIZER,
+    O_LR,
+    O_DECAY,
+    O_WARMUP,
+    O_SCHEDULE,
+    O_STEP_EVERY,
+    O_STEP_FACTOR,
+    O_AUGMENT,
+    O_MONITOR,
+    O_PATIENCE,
+    O_CLIP,
+    O_EMA,
+    O_SMOOTHING,
+    O_DEVICE,
+    O_ISA,
+    O_PRECISION,
+    O_LOADERS,
+    O_SEED,
+    O_RUN_DIR,
+    O_RESUME,
+    O_EVERY,
+    O_MAX_STEPS,
+    O_DRY_RUN,
+    O_RECOMPUTE
+};
+
+static const struct argp_option LIST[] = {
+    { NULL, 0, NULL, 0, "Data (fake = 1 is the positive class, real = 0):", 1 },
+    { "data", 'd', "DIR", 0,
+      "folder with {train,valid}/{fake_images,real_images} or one of the other known layouts", 1 },
+    { "fake-dir", O_FAKE, "DIR", 0, "instead of --data: a folder of fake images", 1 },
+    { "real-dir", O_REAL, "DIR", 0, "and one of real images", 1 },
+    { "extra-data", O_EXTRA, "DIR", 0,
+      "more training images; copies of known ones are dropped. May be repeated", 1 },
+    { "split", O_SPLIT, "FILE", 0, "use the split.tsv of an earlier run", 1 },
+    { "valid-fraction", O_VALID_FRACTION, "X", 0,
+      "share for validation where the data have no valid folder (0.2)", 1 },
+    { "augment", O_AUGMENT, "NAME", 0, "none or flip (flip)", 1 },
+    { "image-size", O_IMAGE_SIZE, "N", 0, "height and width of the network's input (224)", 1 },
+    { NULL, 0, NULL, 0, "Network:", 2 },
+    { "model", 'm', "NAME", 0,
+      "efficientnet_b0 ... b7, entry_b6, efficientnet_lite0 ... lite4 (efficientnet_b6)", 2 },
+    { "weights", O_WEIGHTS, "FILE", 0, "start from these weights (.safetensors)", 2 },
+    { NULL, 0, NULL, 0, "Training:", 3 },
+    { "recipe", O_RECIPE, "FILE", 0, "read options from lines \"option = value\" first", 3 },
+    { "epochs", O_EPOCHS, "N", 0, "at most so many (100)", 3 },
+    { "batch-size", 'b', "N", 0, "images in a step (32)", 3 },
+    { "optimizer", O_OPTIMIZER, "NAME", 0, "adam, adamw, radam or sgd (adamw)", 3 },
+    { "lr", O_LR, "X", 0, "learning rate (1e-4)", 3 },
+    { "weight-decay", O_DECAY, "X", 0, "0.01 for adamw, else 0", 3 },
+    { "warmup-steps", O_WARMUP, "auto|N", 0,
+      "linear warm-up; auto: a tenth of the planned steps, at most 1500 (auto)", 3 },
+    { "schedule", O_SCHEDULE, "NAME", 0, "constant, cosine, step or plateau (constant)", 3 },
+    { "step-every", O_STEP_EVERY, "N", 0, "schedule step: epochs between reductions (10)", 3 },
+    { "step-factor", O_STEP_FACTOR, "X", 0, "schedules step and plateau: the reduction (0.1)", 3 },
+    { "label-smoothing", O_SMOOTHING, "X", 0, "(0)", 3 },
+    { "clip-norm", O_CLIP, "X", 0, "limit of the gradient's norm (off)", 3 },
+    { "ema-decay", O_EMA, "X", 0, "validate and keep averaged weights (off)", 3 },
+    { "monitor", O_MONITOR, "NAME", 0, "valid_loss, valid_macro_f1 or valid_accuracy (valid_loss)", 3 },
+    { "patience", O_PATIENCE, "N", 0, "stop after so many epochs without improvement; 0: never (5)", 3 },
+    { "max-steps", O_MAX_STEPS, "N", 0,
+      "end after so many updates in all, resumed ones included; the schedule is that of --epochs", 3 },
+    { "seed", O_SEED, "N", 0, "of everything random (42)", 3 },
+    { NULL, 0, NULL, 0, "Run:", 4 },
+    { "run-dir", 'o', "DIR", 0, "run folder (runs/MODEL-DATE)", 4 },
+    { "resume", O_RESUME, "auto|FILE", 0,
+      "go on from the run folder's last checkpoint if there is one, or from FILE", 4 },
+    { "checkpoint-every", O_EVERY, "STEPS", 0, "besides the end of each epoch (500)", 4 },
+    { "dry-run", O_DRY_RUN, NULL, 0, "check the data, print the plan and stop", 4 },
+    { NULL, 0, NULL, 0, "Device:", 5 },
+    { "device", O_DEVICE, "NAME", 0, "cpu", 5 },
+    { "threads", 't', "N", 0, "threads (one for each processor)", 5 },
+    { "loader-threads", O_LOADERS, "N", 0, "threads that decode images (1)", 5 },
+    { "recompute", O_RECOMPUTE, NULL, 0, "less memory for more time; the same result", 5 },
+    { "isa", O_ISA, "NAME", 0, "portable, avx2 or avx512 (the best there is)", 5 },
+    { "precision", O_PRECISION, "P", 0, "fp32", 5 },
+    { 0 }
+};
+
+static const char *one_of(const struct argp_state *state, const char *option, const char *text,
+                          const char *names)
+{
+    size_t n = strlen(text);
+
+    for (const char *at = strchr(text, ' ') ? NULL : names; at; at = strchr(at, ' ')) {
+        at += *at == ' ';
+        if (!strncmp(at, text, n) && (at[n] == ' ' || !at[n]))
+            return text;
+    }
+    app_bad_option(state, "--%s: \"%s\" is none of: %s", option, text, names);
+    return text;
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct options *o = state->input;
+
+    switch (key) {
+    case 'd': o->data = arg; return 0;
+    case O_FAKE: o->fake_dir = arg; return 0;
+    case O_REAL: o->real_dir = arg; return 0;
+    case O_EXTRA:
+        if (o->extras == MOST_EXTRA)
+            app_bad_option(state, "--extra-data: at most %d times", MOST_EXTRA);
+        o->extra[o->extras++] = arg;
+        return 0;
+    case O_SPLIT: o->split = arg; return 0;
+    case O_VALID_FRACTION: o->valid_fraction = app_real(state, "valid-fraction", arg, 0.01, 0.9); return 0;
+    case O_RECIPE: return 0; /* read before, see app_parse */
+    case 'm': o->model = arg; return 0;
+    case O_WEIGHTS: o->weights = arg; return 0;
+    case O_IMAGE_SIZE: o->image_size = app_int(state, "image-size", arg, 8, 4096); return 0;
+    case O_EPOCHS: o->epochs = app_int(state, "epochs", arg, 1, 1000000); return 0;
+    case 'b': o->batch = app_int(state, "batch-size", arg, 1, 65536); return 0;
+    case O_OPTIMIZER: o->optimizer = one_of(state, "optimizer", arg, "adam adamw radam sgd"); return 0;
+    case O_LR: o->lr = app_real(state, "lr", arg, 0, 1e6); return 0;
+    case O_DECAY:
+        o->decay = app_real(state, "weight-decay", arg, 0, 1e6);
+        o->decay_given = true;
+        return 0;
+    case O_WARMUP:
+        o->warmup =
+            strcmp(arg, "auto") ? app_int(state, "warmup-steps", arg, 0, INT64_C(1) << 40) : WARMUP_AUTO;
+        return 0;
+    case O_SCHEDULE: o->schedule = one_of(state, "schedule", arg, "constant cosine step plateau"); return 0;
+    case O_STEP_EVERY: o->step_every = app_int(state, "step-every", arg, 1, 1000000); return 0;
+    case O_STEP_FACTOR: o->step_factor = app_real(state, "step-factor", arg, 1e-6, 1); return 0;
+    case O_AUGMENT:
+        if (strcmp(arg, "none") && strcmp(arg, "flip"))
+            app_bad_option(state, "--augment %s: this build has none and flip", arg);
+        o->augment = arg;
+        return 0;
+    case O_MONITOR:
+        o->monitor = one_of(state, "monitor", arg, "valid_loss valid_macro_f1 valid_accuracy");
+        return 0;
+    case O_PATIENCE: o->patience = app_int(state, "patience", arg, 0, 1000000); return 0;
+    case O_CLIP: o->clip = app_real(state, "clip-norm", arg, 0, 1e12); return 0;
+    case O_EMA: o->ema = app_real(state, "ema-decay", arg, 0, 0.9999999); return 0;
+    case O_SMOOTHING: o->smoothing = app_real(state, "label-smoothing", arg, 0, 0.999); return 0;
+    case O_DEVICE: o->device.device = arg; return 0;
+    case O_ISA: o->device.isa = arg; return 0;
+    case O_PRECISION: o->device.precision = arg; return 0;
+    case 't': o->device.threads = (int)app_int(state, "threads", arg, 1, 1024); return 0;
+    case O_LOADERS: o->loader_threads = (int)app_int(state, "loader-threads", arg, 1, 64); return 0;
+    case O_SEED: o->seed = (uint64_t)app_int(state, "seed", arg, 0, INT64_MAX); return 0;
+    case 'o': o->run_dir = arg; return 0;
+    case O_RESUME: o->resume = arg; return 0;
+    case O_EVERY:
+        o->checkpoint_every = app_int(state, "checkpoint-every", arg, 1, INT64_C(1) << 40);
+        return 0;
+    case O_MAX_STEPS: o->max_steps = app_int(state, "max-steps", arg, 1, INT64_C(1) << 40); return 0;
+    case O_DRY_RUN: o->dry_run = true; return 0;
+    case O_RECOMPUTE: o->recompute = true; return 0;
+    case ARGP_KEY_ARG: argp_error(state, "unexpected argument \"%s\"", arg); return 0;
+    case ARGP_KEY_END:
+        if (!o->data == !(o->fake_dir || o->real_dir) || !o->fake_dir != !o->real_dir)
+            argp_error(state, "give --data DIR, or both --fake-dir and --real-dir");
+        return 0;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+}
+
+void options_parse(struct options *o, int argc, char **argv)
+{
+    const struct argp argp = {
+        LIST,
+        parse,
+        NULL,
+        "Trains a classifier of real and fake images.\n\n"
+        "Examples:\n"
+        "  fakereal_train --data faces --run-dir runs/faces\n"
+        "  fakereal_train --data faces --model efficientnet_b0 --image-size 128 --epochs 10\n"
+        "  fakereal_train --data faces --run-dir runs/faces --resume auto\v"
+        "Exit codes: 0 done; 1 training diverged; 2 usage; 3 bad data or weights; 4 input or output; "
+        "5 device or memory; 130, 143 interrupted and saved.",
+        NULL,
+        NULL,
+        NULL
+    };
+
+    *o = (struct options){ .model = "efficientnet_b6",
+                           .optimizer = "adamw",
+                           .schedule = "constant",
+                           .augment = "flip",
+                           .monitor = "valid_loss",
+                           .image_size = 224,
+                           .epochs = 100,
+                           .batch = 32,
+                           .lr = 1e-4,
+                           .warmup = WARMUP_AUTO,
+                           .patience = 5,
+                           .checkpoint_every = 500,
+                           .seed = 42,
+                           .valid_fraction = 0.2,
+                           .step_every = 10,
+                           .step_factor = 0.1,
+                           .loader_threads = 1 };
+    app_parse(&argp, argc, argv, o);
+    if (!o->decay_given)
+        o->decay = strcmp(o->optimizer, "adamw") ? 0 : 0.01;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What fakereal_train can be asked for, on the command line or in a recipe.
+ */
+#ifndef APPS_TRAIN_OPTIONS_H
+#define APPS_TRAIN_OPTIONS_H
+
+#include "app.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { MOST_EXTRA = 32, WARMUP_AUTO = -1 };
+
+struct options {
+    const char *data, *fake_dir, *real_dir, *extra[MOST_EXTRA], *split;
+    const char *model, *weights, *optimizer, *schedule, *augment, *monitor, *run_dir, *resume;
+    struct app_device device;
+    int extras, loader_threads;
+    int64_t image_size, epochs, batch, warmup, patience, checkpoint_every, max_steps, step_every;
+    uint64_t seed;
+    double lr, decay, valid_fraction, clip, ema, smoothing, step_factor;
+    bool decay_given, dry_run, recompute;
+};
+
+/* Defaults, then the recipe, then the command line; a mistake ends the program with APP_USAGE. */
+void options_parse(struct options *o, int argc, char **argv);
+
+#endif
