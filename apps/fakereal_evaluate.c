@@ -12,10 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OPT_JSON = 256, OPT_SPLIT, OPT_FAKE, OPT_REAL, OPT_EXTRA, OPT_THRESHOLD, MOST_LEAKS = 20 };
+enum { OPT_JSON = 256, OPT_SPLIT, OPT_FAKE, OPT_REAL, OPT_CSV, OPT_EXTRA, OPT_THRESHOLD, MOST_LEAKS = 20 };
 
 struct options {
-    const char *checkpoint, *data, *fake, *real, *json;
+    const char *checkpoint, *data, *fake, *real, *csv, *json;
     char **extra;
     int extras;
     int split;
@@ -31,6 +31,8 @@ static const struct argp_option LIST[] = {
       1 },
     { "fake-dir", OPT_FAKE, "DIR", 0, "instead of --data: a folder of fake images, and", 1 },
     { "real-dir", OPT_REAL, "DIR", 0, "one of real images", 1 },
+    { "csv", OPT_CSV, "FILE", 0, "instead of --data: a table path,label of images; paths from its folder",
+      1 },
     { "split-name", OPT_SPLIT, "NAME", 0, "train, valid (default) or test", 1 },
     { "extra-data", OPT_EXTRA, "DIR", 0,
       "the run's extra data, needed only to find the validation images of a run that made its own split", 1 },
@@ -50,6 +52,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case 'd': o->data = arg; return 0;
     case OPT_FAKE: o->fake = arg; return 0;
     case OPT_REAL: o->real = arg; return 0;
+    case OPT_CSV: o->csv = arg; return 0;
     case OPT_JSON: o->json = arg; return 0;
     case OPT_THRESHOLD: o->threshold = app_real(state, "threshold", arg, 0, 1); return 0;
     case OPT_EXTRA:
@@ -70,8 +73,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
             argp_error(state, "--checkpoint is missing");
         if (!o->fake != !o->real)
             argp_error(state, "--fake-dir and --real-dir go together");
-        if (!o->data == !o->fake)
-            argp_error(state, o->data ? "--data and --fake-dir exclude each other" : "--data is missing");
+        if (!!o->data + !!o->fake + !!o->csv > 1)
+            argp_error(state, "--data, --fake-dir and --csv exclude each other");
+        if (!o->data && !o->fake && !o->csv)
+            argp_error(state, "--data is missing");
         return 0;
     default: return ARGP_ERR_UNKNOWN;
     }
@@ -103,8 +108,12 @@ static int load_data(struct evaluation *e)
 
     if (rc)
         return app_fail(app_exit_code(rc), "%s", nn_strerror(rc));
-    rc = o->data ? nn_dataset_add(e->data, o->data, &why)
-                 : nn_dataset_add_pair(e->data, o->fake, o->real, &why);
+    if (o->csv)
+        rc = nn_dataset_add_table(e->data, o->csv, o->split, &why);
+    else if (o->data)
+        rc = nn_dataset_add(e->data, o->data, &why);
+    else
+        rc = nn_dataset_add_pair(e->data, o->fake, o->real, &why);
     for (int i = 0; !rc && i < o->extras; i++)
         rc = nn_dataset_add_extra(e->data, o->extra[i], &why);
     if (rc)

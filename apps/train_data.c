@@ -27,12 +27,25 @@ static void print_problems(const nn_dataset *d, int64_t most)
         app_say("  ... and %lld more, see split.tsv", (long long)(d->problems - most));
 }
 
+/* The validation table comes first: where an image is in both, it validates. */
+static int add_sources(const struct options *o, nn_dataset *d, nn_message *why)
+{
+    int rc = NN_OK;
+
+    if (o->data)
+        return nn_dataset_add(d, o->data, why);
+    if (o->fake_dir)
+        return nn_dataset_add_pair(d, o->fake_dir, o->real_dir, why);
+    if (o->valid_csv)
+        rc = nn_dataset_add_table(d, o->valid_csv, NN_SPLIT_VALID, why);
+    return rc ? rc : nn_dataset_add_table(d, o->train_csv, NN_SPLIT_TRAIN, why);
+}
+
 int train_data_read(const struct options *o, nn_dataset *d)
 {
     nn_message why;
     int64_t all = 0;
-    int rc =
-        o->data ? nn_dataset_add(d, o->data, &why) : nn_dataset_add_pair(d, o->fake_dir, o->real_dir, &why);
+    int rc = add_sources(o, d, &why);
 
     for (int i = 0; !rc && i < o->extras; i++)
         rc = nn_dataset_add_extra(d, o->extra[i], &why);

@@ -10,6 +10,8 @@ enum {
     O_EXTRA = 256,
     O_FAKE,
     O_REAL,
+    O_TRAIN_CSV,
+    O_VALID_CSV,
     O_SPLIT,
     O_VALID_FRACTION,
     O_RECIPE,
@@ -48,6 +50,9 @@ static const struct argp_option LIST[] = {
       "folder with {train,valid}/{fake_images,real_images} or one of the other known layouts", 1 },
     { "fake-dir", O_FAKE, "DIR", 0, "instead of --data: a folder of fake images", 1 },
     { "real-dir", O_REAL, "DIR", 0, "and one of real images", 1 },
+    { "train-csv", O_TRAIN_CSV, "FILE", 0,
+      "instead of --data: a table path,label of training images; paths from its folder", 1 },
+    { "valid-csv", O_VALID_CSV, "FILE", 0, "and one of images to validate on", 1 },
     { "extra-data", O_EXTRA, "DIR", 0,
       "more training images; copies of known ones are dropped. May be repeated", 1 },
     { "split", O_SPLIT, "FILE", 0, "use the split.tsv of an earlier run", 1 },
@@ -117,6 +122,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case 'd': o->data = arg; return 0;
     case O_FAKE: o->fake_dir = arg; return 0;
     case O_REAL: o->real_dir = arg; return 0;
+    case O_TRAIN_CSV: o->train_csv = arg; return 0;
+    case O_VALID_CSV: o->valid_csv = arg; return 0;
     case O_EXTRA:
         if (o->extras == MOST_EXTRA)
             app_bad_option(state, "--extra-data: at most %d times", MOST_EXTRA);
@@ -171,8 +178,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case O_RECOMPUTE: o->recompute = true; return 0;
     case ARGP_KEY_ARG: argp_error(state, "unexpected argument \"%s\"", arg); return 0;
     case ARGP_KEY_END:
-        if (!o->data == !(o->fake_dir || o->real_dir) || !o->fake_dir != !o->real_dir)
-            argp_error(state, "give --data DIR, or both --fake-dir and --real-dir");
+        if (!o->fake_dir != !o->real_dir || (o->valid_csv && !o->train_csv) ||
+            !!o->data + !!o->fake_dir + !!o->train_csv != 1)
+            argp_error(
+                state,
+                "give --data DIR, or both --fake-dir and --real-dir, or --train-csv (and --valid-csv)");
         return 0;
     default: return ARGP_ERR_UNKNOWN;
     }

@@ -395,6 +395,50 @@ START_TEST(run_folders)
 }
 END_TEST
 
+/* A table path,label of the images in d/SPLIT. */
+static void put_table(const char *split, int n)
+{
+    char text[8192] = "path,label\n", path[64];
+    size_t at = strlen(text);
+
+    for (int i = 0; i < 2 * n; i++)
+        at += (size_t)snprintf(text + at, sizeof text - at, "%s/%s_images/%03d.png,%d\n", split,
+                               i % 2 ? "fake" : "real", i / 2, i % 2);
+    (void)snprintf(path, sizeof path, "d/%s.csv", split);
+    put(path, text);
+}
+
+START_TEST(tables_instead_of_folders)
+{
+    put_table("train", 25);
+    put_table("valid", 8);
+    run("fakereal_train", "--train-csv", in_tree("d/train.csv"), "--valid-csv", in_tree("d/valid.csv"), SMALL,
+        "--run-dir", in_tree("r"), "--threads", "1", "--max-steps", "1", NULL);
+    expect_code(0);
+    expect_in(ran.err, "train: 25 fake, 25 real");
+    expect_in(ran.err, "valid: 8 fake, 8 real");
+    run("fakereal_evaluate", "-c", in_tree("r/best.safetensors"), "--csv", in_tree("d/valid.csv"), NULL);
+    expect_code(0);
+    expect_not_in(ran.out, "LEAK");
+    run("fakereal_evaluate", "-c", in_tree("r/best.safetensors"), "--csv", in_tree("d/train.csv"), NULL);
+    expect_code(3);
+    expect_in(ran.out, "LEAK: 50\n");
+
+    /* Without a table to validate on, a part of the training images is taken. */
+    run("fakereal_train", "--train-csv", in_tree("d/train.csv"), SMALL, "--run-dir", in_tree("q"),
+        "--dry-run", NULL);
+    expect_code(0);
+    expect_in(ran.err, "train: 20 fake, 20 real");
+
+    put("d/train.csv", "path,label\ntrain/fake_images/000.png,perhaps\n");
+    run("fakereal_train", "--train-csv", in_tree("d/train.csv"), SMALL, "--run-dir", in_tree("q"), NULL);
+    expect_code(3);
+    expect_in(ran.err, "d/train.csv: line 2: the label is none of");
+    run("fakereal_train", "--train-csv", in_tree("d/train.csv"), "--data", in_tree("d"), NULL);
+    expect_code(2);
+}
+END_TEST
+
 START_TEST(damaged_checkpoints)
 {
     size_t size, head, at[16];
@@ -899,6 +943,7 @@ int main(void)
     tcase_add_loop_test(t, resumed_after_kill, 0, 2);
     tcase_add_test(t, run_folders);
     tcase_add_test(t, damaged_checkpoints);
+    tcase_add_test(t, tables_instead_of_folders);
     tcase_add_test(t, records);
     tcase_add_test(t, update_0_changes_no_weight);
     tcase_add_test(t, early_stopping);

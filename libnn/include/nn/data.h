@@ -105,6 +105,11 @@ NN_API int nn_dataset_add_pair(nn_dataset *d, const char *fake_dir, const char *
 /* More training images: of `folder` only train (or class folders without splits) is taken. NN_EFORMAT if that
  * is empty. */
 NN_API int nn_dataset_add_extra(nn_dataset *d, const char *folder, nn_message *why);
+/* Images that a CSV file names, header path,label: paths relative to its folder or absolute, labels 0, real,
+ * 1 or fake; all of them get `split`.
+ * Whether the files are there is found out when they are opened. NN_EFORMAT names the
+ * line: another header, a label that is none, no rows, a path listed twice. */
+NN_API int nn_dataset_add_table(nn_dataset *d, const char *file, int split, nn_message *why);
 /* Images without label, split NN_SPLIT_TEST: a folder's, or one file whatever its extension (path as given).
  */
 NN_API int nn_dataset_add_images(nn_dataset *d, const char *path, nn_message *why);

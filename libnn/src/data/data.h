@@ -22,6 +22,12 @@ void *nni_one_more(void *array, size_t used, size_t *room, size_t size);
 /* Appends a problem. The text is copied. NN_ENOMEM. */
 int nni_dataset_problem(nn_dataset *d, nn_problem_kind kind, const char *file, const char *format, ...)
     NN_PRINTF(4, 5);
+/* Append to the dataset; `root` is copied, texts of the sample must live as long as the dataset. NN_ENOMEM.
+ */
+int nni_dataset_new_source(nn_dataset *d, const char *root);
+int nni_dataset_new_sample(nn_dataset *d, nn_sample s);
+/* By path, the samples from `first` on. */
+void nni_dataset_sort(nn_dataset *d, int64_t first);
 /* Recomputes count and excluded from the samples. */
 void nni_dataset_count(nn_dataset *d);
 int nni_dataset_hash(nn_dataset *d, nni_pool *pool, nn_message *why);
@@ -37,5 +43,24 @@ void nni_buffer_put(nni_buffer *b, const void *data, size_t size);
 void nni_buffer_text(nni_buffer *b, const char *text);
 void nni_buffer_csv_field(nni_buffer *b, const char *text);
 int nni_buffer_save(nni_buffer *b, const char *path, nn_message *why);
+
+/* A CSV file of two columns being read (RFC 4180; a byte order mark and either line end). */
+typedef struct nni_csv {
+    const char *file, *columns; /* for messages: "ImageId and answer" */
+    const char *text;
+    size_t size, at;
+    int64_t line; /* of the file, from 1 */
+    nn_message *why;
+} nni_csv;
+/* Checks that the text has no zero byte, steps over a byte order mark and reads the header, which must be
+ * name[0],name[1]. */
+int nni_csv_begin(nni_csv *c, const char *const name[2]);
+/* Whether there is another row; empty lines at the end of the file are none. */
+bool nni_csv_more(const nni_csv *c);
+/* One row: field i is text[begin[i]..end[i]), where doubled quotes are still doubled. */
+int nni_csv_row(nni_csv *c, size_t begin[2], size_t end[2]);
+/* A field with its quotes resolved; NULL without memory. */
+char *nni_csv_text(const nni_csv *c, nni_arena *arena, size_t begin, size_t end);
+int nni_csv_fail(const nni_csv *c, int64_t line, const char *what);
 
 #endif

@@ -5,6 +5,7 @@
 #include "data.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -96,6 +97,41 @@ int nni_dataset_problem(nn_dataset *d, nn_problem_kind kind, const char *file, c
     p.text = text;
     d->problem[d->problems++] = p;
     return NN_OK;
+}
+
+int nni_dataset_new_source(nn_dataset *d, const char *root)
+{
+    nn_source s = { .root = nni_arena_text(&d->memory->arena, root) };
+    nn_source *grown = nni_one_more(d->source, (size_t)d->sources, &d->memory->source_room, sizeof *grown);
+
+    if (grown)
+        d->source = grown;
+    if (!grown || !s.root)
+        return NN_ENOMEM;
+    d->source[d->sources++] = s;
+    return NN_OK;
+}
+
+int nni_dataset_new_sample(nn_dataset *d, nn_sample s)
+{
+    nn_sample *grown = nni_one_more(d->sample, (size_t)d->samples, &d->memory->sample_room, sizeof *grown);
+
+    if (!grown)
+        return NN_ENOMEM;
+    d->sample = grown;
+    d->sample[d->samples++] = s;
+    return NN_OK;
+}
+
+static int by_path(const void *a, const void *b)
+{
+    return strcmp(((const nn_sample *)a)->path, ((const nn_sample *)b)->path);
+}
+
+void nni_dataset_sort(nn_dataset *d, int64_t first)
+{
+    if (d->samples > first)
+        qsort(d->sample + first, (size_t)(d->samples - first), sizeof *d->sample, by_path);
 }
 
 void nni_dataset_count(nn_dataset *d)

@@ -50,30 +50,6 @@ static bool is_hidden(const char *name) { return name[0] == '.' || !strcasecmp(n
 
 static bool is_dots(const char *name) { return !strcmp(name, ".") || !strcmp(name, ".."); }
 
-static int add_source(nn_dataset *d, const char *root)
-{
-    nn_source s = { .root = nni_arena_text(&d->memory->arena, root) };
-    nn_source *grown = nni_one_more(d->source, (size_t)d->sources, &d->memory->source_room, sizeof *grown);
-
-    if (grown)
-        d->source = grown;
-    if (!grown || !s.root)
-        return NN_ENOMEM;
-    d->source[d->sources++] = s;
-    return NN_OK;
-}
-
-static int add_sample(nn_dataset *d, nn_sample s)
-{
-    nn_sample *grown = nni_one_more(d->sample, (size_t)d->samples, &d->memory->sample_room, sizeof *grown);
-
-    if (!grown)
-        return NN_ENOMEM;
-    d->sample = grown;
-    d->sample[d->samples++] = s;
-    return NN_OK;
-}
-
 /* ---------------------------------------------------------------------------- one folder's names */
 
 struct names {
@@ -237,7 +213,7 @@ static int take_entry(struct scan *s, nni_arena *scratch, const char *folder, co
     sample.path = nni_arena_text(keep, below);
     if (!sample.file || !sample.path)
         return NN_ENOMEM;
-    return add_sample(s->d, sample);
+    return nni_dataset_new_sample(s->d, sample);
 }
 
 /* Everything below a folder that has been claimed. */
@@ -309,11 +285,6 @@ static int walk_targets(struct scan *s)
     return rc;
 }
 
-static int by_path(const void *a, const void *b)
-{
-    return strcmp(((const nn_sample *)a)->path, ((const nn_sample *)b)->path);
-}
-
 /* Begins to fill a new source and, at the end, either keeps it in order or leaves no trace of it. */
 struct transaction {
     int64_t samples, problems;
@@ -325,7 +296,7 @@ static int begin(nn_dataset *d, struct scan *s, struct transaction *t, const cha
     int rc;
 
     *t = (struct transaction){ .samples = d->samples, .problems = d->problems, .sources = d->sources };
-    rc = add_source(d, root);
+    rc = nni_dataset_new_source(d, root);
     if (rc)
         return rc;
     *s = (struct scan){ .d = d, .source = &d->source[d->sources - 1] };
@@ -345,8 +316,7 @@ static int finish(nn_dataset *d, struct scan *s, const struct transaction *t, in
             (void)nni_fail(why, rc, "no memory to list the images of the data set");
         return rc;
     }
-    if (d->samples > t->samples)
-        qsort(d->sample + t->samples, (size_t)(d->samples - t->samples), sizeof *d->sample, by_path);
+    nni_dataset_sort(d, t->samples);
     nni_dataset_count(d);
     return NN_OK;
 }
@@ -699,10 +669,10 @@ static int add_file(nn_dataset *d, const char *path, const struct nni_stat *st, 
     if (!s.path)
         rc = NN_ENOMEM;
     if (!rc && !fits)
-        rc = add_source(d, "");
+        rc = nni_dataset_new_source(d, "");
     s.source = d->sources - 1;
     if (!rc) {
-        rc = add_sample(d, s);
+        rc = nni_dataset_new_sample(d, s);
         if (rc && !fits)
             d->sources--;
     }

@@ -48,131 +48,35 @@ void nn_template_free(nn_template *t)
 
 /* ------------------------------------------------------------------------------------- reading */
 
-struct cursor {
-    nn_template *t;
-    size_t at;
-    int64_t line; /* of the file, from 1 */
-    nn_message *why;
-};
-
-static int bad_line(const struct cursor *c, int64_t line, const char *what)
-{
-    return nni_fail(c->why, NN_EFORMAT, "%s: line %lld: %s", c->t->file, (long long)line, what);
-}
-
-/* One field: its content lies in [*begin,*end), where doubled quotes are still doubled. The cursor then
- * stands on the comma, the line end or the end of the file. */
-static int read_field(struct cursor *c, size_t *begin, size_t *end)
-{
-    const char *s = c->t->text;
-    size_t n = c->t->size;
-    int64_t line = c->line;
-
-    if (c->at < n && s[c->at] == '"') {
-        *begin = ++c->at;
-        for (; c->at < n && !(s[c->at] == '"' && (c->at + 1 == n || s[c->at + 1] != '"')); c->at++) {
-            c->line += s[c->at] == '\n';
-            c->at += s[c->at] == '"';
-        }
-        if (c->at >= n)
-            return bad_line(c, line, "a quote is opened but never closed");
-        *end = c->at++;
-    } else {
-        *begin = c->at;
-        while (c->at < n && !strchr(",\r\n\"", s[c->at]))
-            c->at++;
-        *end = c->at;
-    }
-    if (c->at == n || s[c->at] == ',' || s[c->at] == '\n' ||
-        (s[c->at] == '\r' && c->at + 1 < n && s[c->at + 1] == '\n'))
-        return NN_OK;
-    return bad_line(
-        c, line, s[c->at] == '\r' ? "a carriage return without a line feed" : "a quote in the wrong place");
-}
-
-/* One row of exactly two fields, and its line end. */
-static int read_row(struct cursor *c, size_t begin[2], size_t end[2])
-{
-    const char *s = c->t->text;
-    int64_t line = c->line;
-    int rc = read_field(c, &begin[0], &end[0]);
-
-    if (rc)
-        return rc;
-    if (c->at == c->t->size || s[c->at] != ',')
-        return bad_line(c, line, "two fields, ImageId and answer, are expected, not one");
-    c->at++;
-    rc = read_field(c, &begin[1], &end[1]);
-    if (rc)
-        return rc;
-    if (c->at < c->t->size && s[c->at] == ',')
-        return bad_line(c, line, "two fields, ImageId and answer, are expected, not more");
-    c->at += c->at < c->t->size && s[c->at] == '\r';
-    c->at += c->at < c->t->size;
-    c->line++;
-    return NN_OK;
-}
-
-static char *decode(nn_template *t, size_t begin, size_t end)
-{
-    char *id = nni_arena_take(&t->arena, end - begin + 1), *to = id;
-
-    for (size_t i = begin; id && i < end; i++) {
-        *to++ = t->text[i];
-        i += t->text[i] == '"'; /* doubled */
-    }
-    return id;
-}
-
-static bool only_line_ends(const char *s, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (s[i] != '\r' && s[i] != '\n')
-            return false;
-    return true;
-}
-
 static int parse(nn_template *t, nn_message *why)
 {
-    static const char names[2][9] = { "ImageId", "answer" };
-    struct cursor c = { .t = t, .line = 1, .why = why };
-    size_t begin[2], end[2];
-    int rc;
+    static const char *const names[2] = { "ImageId", "answer" };
+    nni_csv c = {
+        .file = t->file, .columns = "ImageId and answer", .text = t->text, .size = t->size, .why = why
+    };
+    int rc = nni_csv_begin(&c, names);
 
-    for (size_t i = 0; i < t->size; i++) {
-        if (!t->text[i])
-            return bad_line(&c, c.line, "a zero byte: this is no text file");
-        c.line += t->text[i] == '\n';
-    }
-    c.line = 1;
-    if (t->size >= 3 && !memcmp(t->text, "\xef\xbb\xbf", 3))
-        c.at = 3;
-    rc = read_row(&c, begin, end);
-    if (rc)
-        return rc;
-    for (int i = 0; i < 2; i++)
-        if (end[i] - begin[i] != strlen(names[i]) ||
-            memcmp(t->text + begin[i], names[i], end[i] - begin[i]) != 0)
-            return bad_line(&c, 1, "the header ImageId,answer is expected");
-    while (!only_line_ends(t->text + c.at, t->size - c.at)) {
+    while (!rc && nni_csv_more(&c)) {
         int64_t line = c.line;
         struct entry *grown;
+        size_t begin[2], end[2];
 
-        rc = read_row(&c, begin, end);
+        rc = nni_csv_row(&c, begin, end);
+        if (!rc && begin[0] == end[0])
+            rc = nni_csv_fail(&c, line, "the ImageId is empty");
         if (rc)
-            return rc;
-        if (begin[0] == end[0])
-            return bad_line(&c, line, "the ImageId is empty");
+            break;
         grown = nni_one_more(t->entry, (size_t)t->rows, &t->room, sizeof *grown);
         if (!grown)
             return NN_ENOMEM;
         t->entry = grown;
-        t->entry[t->rows] =
-            (struct entry){ .id = decode(t, begin[0], end[0]), .answer = begin[1], .end = end[1] };
+        t->entry[t->rows] = (struct entry){ .id = nni_csv_text(&c, &t->arena, begin[0], end[0]),
+                                            .answer = begin[1],
+                                            .end = end[1] };
         if (!t->entry[t->rows++].id)
             return NN_ENOMEM;
     }
-    return NN_OK;
+    return rc;
 }
 
 int nn_template_read(nn_template **out, const char *file, nn_message *why)
