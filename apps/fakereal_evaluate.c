@@ -4,6 +4,7 @@
  * none of these images was trained on, so contents are compared with the split.tsv of the run.
  */
 #include "inference.h"
+#include "problems.h"
 
 #include <jansson.h>
 #include <limits.h>
@@ -118,7 +119,7 @@ static int load_data(struct evaluation *e)
         rc = nn_dataset_add_extra(e->data, o->extra[i], &why);
     if (rc)
         return app_fail(rc == NN_ENOMEM ? APP_DEVICE : rc == NN_EIO ? APP_IO : APP_DATA, "%s", why.text);
-    e->bad += inference_problems(e->data, 0);
+    e->bad += problems_say(e->data, 0);
     return APP_OK;
 }
 
@@ -167,7 +168,7 @@ static int choose_split(struct evaluation *e)
         rc = nn_dataset_hash(d, e->o->run.device.threads, &why);
         if (rc)
             return app_fail(app_exit_code(rc), "%s", why.text);
-        e->bad += inference_problems(d, known);
+        e->bad += problems_say(d, known);
         rc = nn_split_apply(d, e->tsv, &why);
         if (rc)
             app_say("%s", why.text);
@@ -227,7 +228,7 @@ static int find_leaks(struct evaluation *e)
     for (int64_t i = 0, told = 0; !rc && i < set->problems && told <= MOST_LEAKS; i++)
         if (set->problem[i].kind == NN_PROBLEM_LEAK) {
             if (told++ < MOST_LEAKS)
-                inference_name(set->problem[i].file, set->problem[i].text);
+                problem_say(set->problem[i].file, set->problem[i].text);
             else
                 app_say("... and %lld more", (long long)e->leaks - MOST_LEAKS);
         }
@@ -250,7 +251,7 @@ static int measure(struct evaluation *e, double threshold)
         const struct outcome *o = &e->outcome[i];
 
         if (o->why) {
-            inference_name(d->sample[i].file, o->why);
+            problem_say(d->sample[i].file, o->why);
             e->bad++;
         }
         if (!o->done || d->sample[i].label == NN_LABEL_NONE)
@@ -348,7 +349,7 @@ static json_t *excluded(const struct evaluation *e)
 
         if (p->kind == NN_PROBLEM_UNREADABLE)
             (void)json_array_append_new(list, json_pack("{s:o, s:o}", "file", text(p->file), "reason",
-                                                        text(inference_reason(p->file, p->text))));
+                                                        text(problem_reason(p->file, p->text))));
     }
     for (int64_t i = 0; i < d->samples; i++) {
         const char *file = d->sample[i].file, *why = e->outcome[i].why;
@@ -356,8 +357,8 @@ static json_t *excluded(const struct evaluation *e)
         if (!why && d->sample[i].split == e->split)
             why = d->sample[i].excluded;
         if (why)
-            (void)json_array_append_new(list, json_pack("{s:o, s:o}", "file", text(file), "reason",
-                                                        text(inference_reason(file, why))));
+            (void)json_array_append_new(
+                list, json_pack("{s:o, s:o}", "file", text(file), "reason", text(problem_reason(file, why))));
     }
     return list;
 }

@@ -5,6 +5,7 @@
  * that cannot be used has an empty answer and is named.
  */
 #include "inference.h"
+#include "problems.h"
 
 #include <errno.h>
 #include <math.h>
@@ -210,7 +211,7 @@ static int add_path(struct prediction *p, const char *path)
     free(inner);
     if (rc)
         return app_fail(rc == NN_ENOMEM ? APP_DEVICE : rc == NN_EIO ? APP_IO : APP_DATA, "%s", why.text);
-    p->bad += inference_problems(p->data, known);
+    p->bad += problems_say(p->data, known);
     ignored = p->data->source[p->data->sources - 1].ignored;
     if (ignored)
         app_say("%s: %lld files are ignored, their names end neither in .jpg, .jpeg nor .png", path,
@@ -258,10 +259,10 @@ static int add_listed(struct prediction *p, char *path)
     if (rc == NN_ENOMEM)
         return app_fail(APP_DEVICE, "%s", why.text);
     if (!rc) {
-        p->bad += inference_problems(p->data, known);
+        p->bad += problems_say(p->data, known);
         return add_rows(p, from);
     }
-    none.why = strdup(inference_reason(path, why.text));
+    none.why = strdup(problem_reason(path, why.text));
     return none.why ? add_row(p, none) : app_fail(APP_DEVICE, "out of memory");
 }
 
@@ -364,12 +365,12 @@ static nn_prediction *answers(struct prediction *p, int64_t *complete)
         double v = NAN;
 
         if (why) {
-            inference_name(file, why);
+            problem_say(file, why);
             p->bad++;
         } else if (r->sample >= 0 && p->seen[r->sample] == p->o->checkpoints.n) {
             v = p->sum[r->sample] / (double)p->o->checkpoints.n;
             if (isnan(v)) {
-                inference_name(file, "the network gives no number for it");
+                problem_say(file, "the network gives no number for it");
                 p->not_finite++;
             }
             ++*complete;
@@ -382,7 +383,7 @@ static nn_prediction *answers(struct prediction *p, int64_t *complete)
 static void name_some(const char *what, int64_t i, int64_t all, const char *name)
 {
     if (i < MOST_NAMES)
-        inference_name(name, what);
+        problem_say(name, what);
     else if (i == MOST_NAMES)
         app_say("... and %lld more", (long long)(all - i));
 }

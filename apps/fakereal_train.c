@@ -595,6 +595,8 @@ static int begin(struct training *t, const char *file)
     nn_message why;
     int rc = app_make_folder(t->run.folder);
 
+    if (!rc)
+        rc = run_lock(&t->run);
     if (!rc && file)
         rc = run_restore(&t->run, file);
     if (!rc)

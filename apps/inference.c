@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { OPT_DEVICE = 1024, OPT_ISA, OPT_PRECISION, MOST_NOTES = 20 };
+enum { OPT_DEVICE = 1024, OPT_ISA, OPT_PRECISION };
 
 static const struct argp_option LIST[] = {
     { NULL, 0, NULL, 0, "Speed and device:", 8 },
@@ -162,59 +162,7 @@ void inference_free(struct outcome *out, int64_t n)
     free(out);
 }
 
-/* ------------------------------------------------------------------------ files */
-
-const char *inference_reason(const char *file, const char *text)
-{
-    size_t n = strlen(file);
-
-    return !strncmp(text, file, n) && !strncmp(text + n, ": ", 2) ? text + n + 2 : text;
-}
-
-/* A file name may hold line ends and terminal commands. */
-static void print_visible(const char *text)
-{
-    for (; *text; text++) {
-        unsigned char c = (unsigned char)*text;
-
-        if (c == '\n')
-            (void)fputs("\\n", stderr);
-        else if (c < 0x20 || c == 0x7f)
-            (void)fprintf(stderr, "\\x%02x", c);
-        else
-            (void)fputc(c, stderr);
-    }
-}
-
-void inference_name(const char *file, const char *reason)
-{
-    app_progress_end();
-    print_visible(file);
-    (void)fputs(": ", stderr);
-    print_visible(inference_reason(file, reason));
-    (void)fputc('\n', stderr);
-}
-
-int64_t inference_problems(const nn_dataset *d, int64_t from)
-{
-    int64_t bad = 0, notes = 0;
-
-    for (int64_t i = from; i < d->problems; i++) {
-        const nn_problem *p = &d->problem[i];
-        bool is_bad = p->kind == NN_PROBLEM_UNREADABLE || p->kind == NN_PROBLEM_EXCLUDED;
-        char text[4096];
-
-        bad += is_bad;
-        if (!is_bad && ++notes > MOST_NOTES)
-            continue;
-        (void)snprintf(text, sizeof text, "%s: %s", nn_problem_name(p->kind),
-                       inference_reason(p->file, p->text));
-        inference_name(p->file, text);
-    }
-    if (notes > MOST_NOTES)
-        app_say("... and %lld more", (long long)notes - MOST_NOTES);
-    return bad;
-}
+/* ----------------------------------------------------------------------- output */
 
 int inference_can_write(const char *path)
 {

@@ -34,13 +34,6 @@ int inference_run(struct network *n, const nn_dataset *d, int split, const struc
                   const char *title, struct outcome *out);
 void inference_free(struct outcome *out, int64_t n);
 
-/* "FILE: REASON" to stderr, control bytes made visible; a reason that begins with the file's name says it
- * once. */
-void inference_name(const char *file, const char *reason);
-/* The reason without that name. */
-const char *inference_reason(const char *file, const char *text);
-/* Prints problems[from..] of the dataset. Returns how many of them are files that could not be used. */
-int64_t inference_problems(const nn_dataset *d, int64_t from);
 /* APP_OK if a file could be created at `path`, so that this is known before hours of work. */
 int inference_can_write(const char *path);
 

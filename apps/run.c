@@ -8,12 +8,14 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <libgen.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -45,6 +47,16 @@ static bool state_read(struct run_state *s, const char *text)
                           &s->epoch, &s->position, &s->loss_sum, &s->stop.best, &s->stop.seen,
                           &s->stop.best_epoch, &s->stop.bad_epochs, &s->stop.epochs, &s->plateau.scale,
                           &s->plateau.best, &s->plateau.bad, &s->plateau.started, &s->ended) == 13;
+}
+
+int run_lock(const struct run *r)
+{
+    int folder = open(r->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    /* Kept open: the lock lives as long as the process. Where a file system has no locks there is none. */
+    if (folder >= 0 && flock(folder, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
+        return app_fail(APP_USAGE, "%s: another process is training there", r->folder);
+    return APP_OK;
 }
 
 int run_save(struct run *r, const struct network *n, const nn_plan *plan)

@@ -4,6 +4,8 @@
  */
 #include "train_data.h"
 
+#include "problems.h"
+
 static void tell_verified(void *payload, int64_t done, int64_t all)
 {
     (void)payload;
@@ -17,14 +19,6 @@ static void print_data(const nn_dataset *d)
                 (long long)d->count[s][NN_LABEL_REAL]);
     if (d->excluded)
         app_say("excluded: %lld (%lld of them cannot be used)", (long long)d->excluded, (long long)d->bad);
-}
-
-static void print_problems(const nn_dataset *d, int64_t most)
-{
-    for (int64_t i = 0; i < d->problems && i < most; i++)
-        app_say("  %s: %s: %s", d->problem[i].file, nn_problem_name(d->problem[i].kind), d->problem[i].text);
-    if (d->problems > most)
-        app_say("  ... and %lld more, see split.tsv", (long long)(d->problems - most));
 }
 
 /* The validation table comes first: where an image is in both, it validates. */
@@ -67,8 +61,7 @@ int train_data_read(const struct options *o, nn_dataset *d)
         rc = nn_dataset_check(d, NN_SPLIT_TRAIN, &why);
     if (!rc)
         rc = nn_dataset_check(d, NN_SPLIT_VALID, &why);
-    /* Where there will be no split.tsv, all of them are named here. */
-    print_problems(d, rc || d->bad * 100 > all ? d->problems : 20);
+    (void)problems_say(d, 0);
     if (rc)
         return app_fail(rc == NN_EINVAL ? APP_DATA : app_exit_code(rc), "%s", why.text);
     print_data(d);

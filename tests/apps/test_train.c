@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <jansson.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <time.h>
 
@@ -392,6 +393,23 @@ START_TEST(run_folders)
     expect_code(2);
     expect_in(ran.err, "--run-dir");
     ck_assert_int_ne(access(in_tree("other"), F_OK), 0);
+}
+END_TEST
+
+START_TEST(one_process_for_a_folder)
+{
+    int folder;
+
+    train_in("r", "--max-steps", "1");
+    expect_code(0);
+    folder = open(in_tree("r"), O_RDONLY | O_DIRECTORY);
+    ck_assert_int_eq(flock(folder, LOCK_EX | LOCK_NB), 0); /* nobody holds it once the program has ended */
+    train_in("r", "--max-steps", "2", "--resume", "auto");
+    expect_code(2);
+    expect_in(ran.err, "another process is training there");
+    (void)close(folder);
+    train_in("r", "--max-steps", "2", "--resume", "auto");
+    expect_code(0);
 }
 END_TEST
 
@@ -944,6 +962,7 @@ int main(void)
     tcase_add_test(t, run_folders);
     tcase_add_test(t, damaged_checkpoints);
     tcase_add_test(t, tables_instead_of_folders);
+    tcase_add_test(t, one_process_for_a_folder);
     tcase_add_test(t, records);
     tcase_add_test(t, update_0_changes_no_weight);
     tcase_add_test(t, early_stopping);

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See problems.h.
+ */
+#include "problems.h"
+
+#include "app.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { MOST_NOTES = 20 };
+
+const char *problem_reason(const char *file, const char *text)
+{
+    size_t n = strlen(file);
+
+    return !strncmp(text, file, n) && !strncmp(text + n, ": ", 2) ? text + n + 2 : text;
+}
+
+/* A file name may hold line ends and terminal commands. */
+static void print_visible(const char *text)
+{
+    for (; *text; text++) {
+        unsigned char c = (unsigned char)*text;
+
+        if (c == '\n')
+            (void)fputs("\\n", stderr);
+        else if (c < 0x20 || c == 0x7f)
+            (void)fprintf(stderr, "\\x%02x", c);
+        else
+            (void)fputc(c, stderr);
+    }
+}
+
+void problem_say(const char *file, const char *reason)
+{
+    app_progress_end();
+    print_visible(file);
+    (void)fputs(": ", stderr);
+    print_visible(problem_reason(file, reason));
+    (void)fputc('\n', stderr);
+}
+
+int64_t problems_say(const nn_dataset *d, int64_t from)
+{
+    int64_t bad = 0, notes = 0;
+
+    for (int64_t i = from; i < d->problems; i++) {
+        const nn_problem *p = &d->problem[i];
+        bool is_bad = p->kind == NN_PROBLEM_UNREADABLE || p->kind == NN_PROBLEM_EXCLUDED;
+        char text[4096];
+
+        bad += is_bad;
+        if (!is_bad && ++notes > MOST_NOTES)
+            continue;
+        (void)snprintf(text, sizeof text, "%s: %s", nn_problem_name(p->kind),
+                       problem_reason(p->file, p->text));
+        problem_say(p->file, text);
+    }
+    if (notes > MOST_NOTES)
+        app_say("... and %lld more", (long long)notes - MOST_NOTES);
+    return bad;
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Telling people about files that could not be used, or were used otherwise than they may think.
+ */
+#ifndef APPS_PROBLEMS_H
+#define APPS_PROBLEMS_H
+
+#include <nn/data.h>
+
+/* "FILE: REASON" to stderr, control bytes made visible; a reason that begins with the file's name says it
+ * once. */
+void problem_say(const char *file, const char *reason);
+/* The reason without that name. */
+const char *problem_reason(const char *file, const char *text);
+/* Prints problems[from..] of the dataset: of files that could not be used all, of the rest the first few.
+ * Returns how many of them are files that could not be used. */
+int64_t problems_say(const nn_dataset *d, int64_t from);
+
+#endif
