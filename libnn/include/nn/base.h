@@ -17,14 +17,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#ifdef __cplusplus
-extern "C" {
-#endif
-
 #define NN_VERSION_MAJOR 0
 #define NN_VERSION_MINOR 1
 #define NN_VERSION_PATCH 0
 #define NN_VERSION "0.1.0"
+
+/* Around the declarations of a header, so that C++ can use it. */
+#ifdef __cplusplus
+#define NN_C_BEGIN extern "C" {
+#define NN_C_END }
+#else
+#define NN_C_BEGIN
+#define NN_C_END
+#endif
 
 #if defined(__GNUC__)
 #define NN_API __attribute__((visibility("default")))
@@ -33,6 +38,8 @@ extern "C" {
 #define NN_API
 #define NN_PRINTF(f, a)
 #endif
+
+NN_C_BEGIN
 
 /* The one list of status codes: name, value, text. */
 #define NN_STATUS_LIST(X)                                                                                    \
@@ -118,8 +125,6 @@ NN_API int nn_shape_equal(nn_shape a, nn_shape b);
 typedef enum nn_log_level { NN_LOG_DEBUG, NN_LOG_INFO, NN_LOG_WARN, NN_LOG_ERROR } nn_log_level;
 typedef void nn_log(void *payload, nn_log_level level, const char *text);
 
-#ifdef __cplusplus
-}
-#endif
+NN_C_END
 
 #endif

@@ -16,9 +16,7 @@
 
 #include <nn/base.h>
 
-#ifdef __cplusplus
-extern "C" {
-#endif
+NN_C_BEGIN
 
 /* ---------------------------------------------------------------- images on disk (folder.c) */
 
@@ -306,8 +304,6 @@ NN_API const char *nn_template_id(const nn_template *t, int64_t row);
 NN_API int nn_template_write(nn_template *t, const char *file, const nn_prediction *p, int64_t n,
                              const nn_template_opts *opts, nn_template_report *report, nn_message *why);
 
-#ifdef __cplusplus
-}
-#endif
+NN_C_END
 
 #endif

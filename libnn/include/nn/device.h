@@ -9,9 +9,7 @@
 
 #include <nn/base.h>
 
-#ifdef __cplusplus
-extern "C" {
-#endif
+NN_C_BEGIN
 
 typedef struct nn_device nn_device;
 
@@ -44,8 +42,6 @@ typedef struct nn_ceilings {
 } nn_ceilings;
 NN_API int nn_device_ceilings(nn_device *device, nn_ceilings *out);
 
-#ifdef __cplusplus
-}
-#endif
+NN_C_END
 
 #endif

@@ -12,9 +12,7 @@
 
 #include <nn/model.h>
 
-#ifdef __cplusplus
-extern "C" {
-#endif
+NN_C_BEGIN
 
 typedef struct nn_graph nn_graph;
 typedef struct nn_tensor nn_tensor;
@@ -60,8 +58,6 @@ NN_API nn_shape nn_shape_get(const nn_tensor *x);
 NN_API nn_dtype nn_type_get(const nn_tensor *x);
 NN_API int64_t nn_dim(const nn_tensor *x, int axis);
 
-#ifdef __cplusplus
-}
-#endif
+NN_C_END
 
 #endif

@@ -13,9 +13,7 @@
 
 #include <nn/plan.h>
 
-#ifdef __cplusplus
-extern "C" {
-#endif
+NN_C_BEGIN
 
 /* One line of a file's text metadata. */
 typedef struct nn_pair {
@@ -149,8 +147,6 @@ NN_API int nn_checkpoint_check(const nn_safetensors *file, nn_message *why);
  * first; on NN_EFORMAT nothing has changed unless the text says that the file is from another run. */
 NN_API int nn_checkpoint_load(nn_plan *plan, nn_model *model, const nn_safetensors *file, nn_message *why);
 
-#ifdef __cplusplus
-}
-#endif
+NN_C_END
 
 #endif

@@ -9,9 +9,7 @@
 
 #include <nn/ops.h>
 
-#ifdef __cplusplus
-extern "C" {
-#endif
+NN_C_BEGIN
 
 typedef struct nn_conv2d_opts {
     int64_t out, k;                   /* output channels, kernel size */
@@ -42,8 +40,6 @@ NN_API nn_tensor *nn_layer_linear(nn_graph *g, const char *name, nn_tensor *x, n
 /* x * sigmoid(fc2(silu(fc1(mean of x over H and W)))), "<name>.fc1", "<name>.fc2" with biases. */
 NN_API nn_tensor *nn_layer_squeeze_excite(nn_graph *g, const char *name, nn_tensor *x, int64_t squeeze);
 
-#ifdef __cplusplus
-}
-#endif
+NN_C_END
 
 #endif

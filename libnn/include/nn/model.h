@@ -10,9 +10,7 @@
 
 #include <nn/device.h>
 
-#ifdef __cplusplus
-extern "C" {
-#endif
+NN_C_BEGIN
 
 typedef struct nn_model nn_model;
 
@@ -91,8 +89,6 @@ NN_API int64_t nn_model_set_decay_scale(nn_model *model, const char *pattern, do
 /* 1 when `name` matches `pattern`. */
 NN_API int nn_match(const char *pattern, const char *name);
 
-#ifdef __cplusplus
-}
-#endif
+NN_C_END
 
 #endif

@@ -20,9 +20,7 @@
 
 #include <nn/graph.h>
 
-#ifdef __cplusplus
-extern "C" {
-#endif
+NN_C_BEGIN
 
 #define NN_OP_ABI 1
 enum { NN_MAX_IN = 10, NN_MAX_OUT = 4, NN_MAX_SAVE = 4, NN_MAX_PHASES = 8 };
@@ -181,8 +179,6 @@ NN_API int nn_infer_out(nn_node *node, int i, nn_dtype type, nn_shape shape);
 NN_API int nn_infer_save(nn_node *node, int i, nn_dtype type, nn_shape shape);
 NN_API int nn_infer_fail(nn_node *node, const char *format, ...) NN_PRINTF(2, 3);
 
-#ifdef __cplusplus
-}
-#endif
+NN_C_END
 
 #endif

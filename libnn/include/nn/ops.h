@@ -9,9 +9,7 @@
 
 #include <nn/op.h>
 
-#ifdef __cplusplus
-extern "C" {
-#endif
+NN_C_BEGIN
 
 /* ---- convolution and linear maps ---- */
 
@@ -132,8 +130,6 @@ NN_API nn_tensor *nn_expand_depthwise(nn_graph *g, nn_tensor *x, nn_tensor *w1, 
 NN_OP_LIST(X)
 #undef X
 
-#ifdef __cplusplus
-}
-#endif
+NN_C_END
 
 #endif

@@ -9,9 +9,7 @@
 
 #include <nn/op.h>
 
-#ifdef __cplusplus
-extern "C" {
-#endif
+NN_C_BEGIN
 
 /* One parameter's share of an update. All pointers cover `count` elements. */
 typedef struct nn_update {
@@ -64,8 +62,6 @@ typedef struct nn_plateau {
 } nn_plateau;
 NN_API double nn_plateau_next(nn_plateau *p, double value);
 
-#ifdef __cplusplus
-}
-#endif
+NN_C_END
 
 #endif

@@ -15,9 +15,7 @@
 
 #include <nn/optim.h>
 
-#ifdef __cplusplus
-extern "C" {
-#endif
+NN_C_BEGIN
 
 typedef struct nn_plan nn_plan;
 
@@ -126,8 +124,6 @@ typedef struct nn_profile_row {
 NN_API void nn_profile(nn_plan *plan, int on);
 NN_API int64_t nn_profile_rows(const nn_plan *plan, nn_profile_row *rows, int64_t most);
 
-#ifdef __cplusplus
-}
-#endif
+NN_C_END
 
 #endif

@@ -164,6 +164,17 @@ static int upright(nn_image *out, const uint8_t *rgb, const nn_image_info *info,
     return NN_OK;
 }
 
+/* How near this is to OpenCV, measured: at most 3 levels (4 for 4:2:2), except the chroma of the last two
+ * columns of a 4:2:2 JPEG, which stb_image interpolates otherwise, and of 4:2:0 images less than 5 pixels
+ * wide. Palettes are expanded (an index beyond the palette is black), small grey depths scaled to 0..255,
+ * gAMA is ignored; of an APNG there is the default image.
+ *
+ * How much damage is seen. PNG: every chunk CRC, the Adler-32 and the exact amount of pixel data. JPEG has no
+ * checksum: the entropy-coded data of every scan are decoded once beforehand, so truncation, an undefined
+ * code, a coefficient out of range, a restart marker out of order, and data that end too early or too late
+ * are found. A stream of the same length with plausible values is not: of single flipped bits in photographs
+ * about one in four is noticed, of three random bytes about 70 %. Neither is a file whose last progressive
+ * scans were cut off and whose end marker was put back. */
 int nn_image_decode(nn_image *out, const void *bytes, size_t size, const nn_decode_opts *opts,
                     nn_message *why)
 {
