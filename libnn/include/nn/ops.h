@@ -86,6 +86,27 @@ NN_API nn_tensor *nn_global_avg_pool(nn_graph *g, nn_tensor *x);
 NN_API nn_tensor *nn_softmax(nn_graph *g, nn_tensor *x);
 NN_API nn_tensor *nn_log_softmax(nn_graph *g, nn_tensor *x);
 
+/* ---- windows and sizes: x [N,H,W,C] -> [N,H',W',C] ---- */
+
+typedef struct nn_pool_opts {
+    int64_t k, stride, pad; /* window k x k; stride 0: k; pad at most k/2 on all four sides */
+    int ceil_mode;          /* one more window where pixels are left over */
+    int exclude_pad;        /* averages over what is not padding: count_include_pad=False */
+} nn_pool_opts;
+
+/* torch.nn.functional.max_pool2d, avg_pool2d and adaptive_avg_pool2d. The gradient of a maximum goes to the
+ * first of equal ones. */
+NN_API nn_tensor *nn_max_pool2d(nn_graph *g, nn_tensor *x, nn_pool_opts opts);
+NN_API nn_tensor *nn_avg_pool2d(nn_graph *g, nn_tensor *x, nn_pool_opts opts);
+NN_API nn_tensor *nn_adaptive_avg_pool2d(nn_graph *g, nn_tensor *x, int64_t height, int64_t width);
+
+/* torch.nn.functional.interpolate(size=(height, width)), nearest by default. */
+typedef struct nn_upsample_opts {
+    int64_t height, width;
+    int bilinear, align_corners;
+} nn_upsample_opts;
+NN_API nn_tensor *nn_upsample(nn_graph *g, nn_tensor *x, nn_upsample_opts opts);
+
 /* ---- losses ---- */
 
 typedef struct nn_ce_opts {
@@ -124,6 +145,7 @@ NN_API nn_tensor *nn_expand_depthwise(nn_graph *g, nn_tensor *x, nn_tensor *w1, 
     X(conv2d) X(conv1x1) X(depthwise) X(linear) X(moments) X(bn_coeff) X(affine) X(bn_track)                 \
     X(silu) X(relu) X(relu6) X(sigmoid) X(add) X(mul) X(scale) X(cast) X(normalize)                          \
     X(reshape) X(pad) X(sum) X(mean) X(global_avg_pool) X(softmax) X(log_softmax)                            \
+    X(max_pool2d) X(avg_pool2d) X(adaptive_avg_pool2d) X(upsample)                                           \
     X(cross_entropy) X(keep_mask) X(expand_depthwise)
 // clang-format on
 #define X(name) NN_API extern const nn_op nn_op_##name;

@@ -12,12 +12,14 @@
 #include "cpu/depthwise.h"
 #include "cpu/gemm.h"
 #include "cpu/pointwise.h"
+#include "cpu/pool.h"
 
 struct nni_cpu {
     const char *name;
     const struct nni_gemm_kernels *gemm;
     const struct nni_depthwise_kernels *depthwise;
     const struct nni_pointwise_kernels *pointwise;
+    const struct nni_pool_kernels *pool;
     const struct nni_ceiling_kernels *ceiling;
 };
 
