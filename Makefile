@@ -6,6 +6,7 @@
 # make parity          comparison with PyTorch, Pillow, OpenCV (builds a virtual environment)
 # make bench           each op on the shapes of real networks, then whole networks
 # make bench-rivals    whole networks against PyTorch, in turns (uses the environment of make parity); ARGS for compare.py
+# make man             manual pages (build/man/) from the programs' help; needs help2man
 # make install         library, headers and programs below PREFIX
 # make REAL=double     the variant whose arithmetic is double (gradient checks)
 # make SAN=address,undefined | SAN=thread      sanitizer variants
@@ -62,7 +63,7 @@ checked  := $(if $(ONLY),$(filter $(foreach a,$(ONLY),$B/tests/$a $B/tests/$a/%)
 twin     := $(if $(SAN)$(filter double,$(REAL)),,$(if $(filter build,$B),$B/double,$B-double))
 twinned  := $(if $(twin),$(patsubst $B/%,$(twin)/%,$(filter $(foreach a,core ops optim,$B/tests/$a/%),$(checked))))
 
-.PHONY: all check check-twin tests apps parity bench bench-rivals clean format format-check install
+.PHONY: all check check-twin tests apps parity bench bench-rivals clean format format-check install man
 .SECONDARY:
 all: $B/libnn.a $B/libmodels.a $(apps)
 apps: $(apps)
@@ -158,7 +159,16 @@ $B/libnn.so: $(lib_o)
 	@echo "  LD   $@"
 	@$(CC) $(sanflags) $(LDFLAGS) -shared -Wl,-soname,$(soname) -Wl,--no-undefined $^ $(ldlibs) -o $@
 
-install: $B/libnn.a $B/libnn.so $(apps)
+# Manual pages from the programs' own help, where help2man is installed.
+help2man := $(shell command -v help2man)
+pages    := $(apps:$B/apps/%=$B/man/%.1)
+man: $(pages)
+$B/man/%.1: $B/apps/%
+	@mkdir -p $(@D)
+	@echo "  MAN  $@"
+	@help2man --no-info --name="$$($< --help | sed -n 2p)" $< -o $@
+
+install: $(if $(help2man),man) $B/libnn.a $B/libnn.so $(apps)
 	install -d $(dest)/include/nn $(dest)/lib/pkgconfig $(dest)/lib/cmake/nn $(dest)/bin
 	install -m 644 libnn/include/nn/*.h $(dest)/include/nn
 	install -m 644 $B/libnn.a $(dest)/lib
@@ -166,6 +176,9 @@ install: $B/libnn.a $B/libnn.so $(apps)
 	ln -sf libnn.so.$(version) $(dest)/lib/$(soname)
 	ln -sf $(soname) $(dest)/lib/libnn.so
 	install -m 755 $(apps) $(dest)/bin
+	install -d $(dest)/share/bash-completion/completions
+	for a in $(apps); do $$a --print-completion > $(dest)/share/bash-completion/completions/$${a##*/} || exit 1; done
+	$(if $(help2man),install -d $(dest)/share/man/man1 && install -m 644 $(pages) $(dest)/share/man/man1)
 	$(describe) libnn/libnn.pc.in > $(dest)/lib/pkgconfig/libnn.pc
 	$(describe) libnn/nnConfig.cmake.in > $(dest)/lib/cmake/nn/nnConfig.cmake
 

@@ -18,8 +18,13 @@
 #include <time.h>
 #include <unistd.h>
 
+static void print_version(FILE *to, struct argp_state *state)
+{
+    (void)state;
+    (void)fprintf(to, "%s (libnn) %s\n", program_invocation_short_name, NN_VERSION);
+}
 /* Visible, or the C library keeps its own empty one. */
-NN_API const char *argp_program_version = "libnn " NN_VERSION;
+NN_API void (*argp_program_version_hook)(FILE *to, struct argp_state *state) = print_version;
 
 int app_exit_code(int status)
 {
@@ -187,9 +192,29 @@ static const struct argp_option *find_option(const struct argp *argp, const char
 {
     const struct argp_option *o = argp->options;
 
-    while ((o->name || o->key || o->doc || o->group) && !(o->name && !strcmp(o->name, name)))
+    while (o && (o->name || o->key || o->doc || o->group)) {
+        if (o->name && !strcmp(o->name, name))
+            return o;
         o++;
-    return o->name ? o : NULL;
+    }
+    o = NULL;
+    for (const struct argp_child *c = argp->children; !o && c && c->argp; c++)
+        o = find_option(c->argp, name);
+    return o;
+}
+
+const char *app_choice(const struct argp_state *state, const char *option, const char *text)
+{
+    const char *choices = find_option(state->root_argp, option)->arg;
+    size_t n = strlen(text);
+
+    for (const char *at = choices; at; at = strchr(at, '|')) {
+        at += *at == '|';
+        if (!strncmp(at, text, n) && (at[n] == '|' || !at[n]) && !strchr(text, '|'))
+            return text;
+    }
+    app_bad_option(state, "--%s: \"%s\" is none of %s", option, text, choices);
+    return text;
 }
 
 /* Lines "option = value", '#' comments; each becomes the argument --option=value. */
@@ -278,6 +303,10 @@ void app_parse(const struct argp *argp, int argc, char **argv, void *payload)
     struct argp located = *argp;
     int n = 0;
 
+    if (argc == 2 && !strcmp(argv[1], "--print-completion")) {
+        app_print_completion(argp);
+        exit(fflush(stdout) ? APP_IO : APP_OK);
+    }
     argp_err_exit_status = APP_USAGE;
     (void)unsetenv("ARGP_HELP_FMT"); /* some of its values make argp loop for ever */
     if (path)

@@ -31,15 +31,22 @@ void app_say(const char *format, ...) NN_PRINTF(1, 2);
 
 /* Parses `argv` with `argp` into `payload`; on a mistake it prints what and exits with APP_USAGE. When an
  * argument --recipe FILE is there, the lines "option = value" of that file are read first, so that the
- * command line wins. NULL payload fields stay as they were. */
+ * command line wins. NULL payload fields stay as they were. The one argument --print-completion prints a bash
+ * completion of the table instead, and ends the program. */
 void app_parse(const struct argp *argp, int argc, char **argv, void *payload);
 /* argp_error for the value of an option: names the recipe's file and line if it came from there. */
 void app_bad_option(const struct argp_state *state, const char *format, ...) NN_PRINTF(2, 3);
+/* `text` if it is one of the choices that the table of options names as the argument of `option`
+ * ("adam|sgd"). */
+const char *app_choice(const struct argp_state *state, const char *option, const char *text);
 /* Numbers of options; a malformed or out-of-range one ends the program through app_bad_option. */
 int64_t app_int(const struct argp_state *state, const char *option, const char *text, int64_t low,
                 int64_t high);
 double app_real(const struct argp_state *state, const char *option, const char *text, double low,
                 double high);
+
+/* Of completion.c: the script to standard output. */
+void app_print_completion(const struct argp *argp);
 
 /* First SIGINT or SIGTERM: app_interrupted becomes the signal's number. Second: the process ends at once. */
 extern volatile sig_atomic_t app_interrupted;

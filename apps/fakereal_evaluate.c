@@ -34,7 +34,7 @@ static const struct argp_option LIST[] = {
     { "real-dir", OPT_REAL, "DIR", 0, "one of real images", 1 },
     { "csv", OPT_CSV, "FILE", 0, "instead of --data: a table path,label of images; paths from its folder",
       1 },
-    { "split-name", OPT_SPLIT, "NAME", 0, "train, valid (default) or test", 1 },
+    { "split-name", OPT_SPLIT, "train|valid|test", 0, "(valid)", 1 },
     { "extra-data", OPT_EXTRA, "DIR", 0,
       "the run's extra data, needed only to find the validation images of a run that made its own split", 1 },
     { "threshold", OPT_THRESHOLD, "P", 0, "fake is P(fake) >= P (the checkpoint's)", 1 },
@@ -437,9 +437,9 @@ int main(int argc, char **argv)
         NULL,
         "Measures a checkpoint of fakereal_train on labelled images.\n\n"
         "Examples:\n"
-        "  fakereal_evaluate --checkpoint runs/first/best.safetensors --data faces\n"
-        "  fakereal_evaluate -c best.safetensors -d other --split-name test\n"
-        "  fakereal_evaluate -c best.safetensors --fake-dir made --real-dir photos\n"
+        "  $ fakereal_evaluate --checkpoint runs/first/best.safetensors --data faces\n"
+        "  $ fakereal_evaluate -c best.safetensors -d other --split-name test\n"
+        "  $ fakereal_evaluate -c best.safetensors --fake-dir made --real-dir photos\n"
         "\vThe table goes to stdout. If the run trained on any of these images, it begins with \"LEAK: n\".\n"
         "Exit status: 0 done; 2 usage; 3 a leak, files that cannot be used (the rest is measured), or a bad "
         "checkpoint; 4 input or output; 5 device or memory.",

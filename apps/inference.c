@@ -20,7 +20,7 @@ static const struct argp_option LIST[] = {
     { "batch-size", 'b', "N", 0, "images the network sees at once (16)", 8 },
     { "threads", 't', "N", 0, "threads (one for each processor)", 8 },
     { "device", OPT_DEVICE, "NAME", 0, "cpu (default)", 8 },
-    { "isa", OPT_ISA, "NAME", 0, "portable, avx2 or avx512 (the best there is)", 8 },
+    { "isa", OPT_ISA, "portable|avx2|avx512", 0, "instruction set (the best there is)", 8 },
     { "precision", OPT_PRECISION, "P", 0, "fp32", 8 },
     { 0 }
 };

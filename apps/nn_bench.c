@@ -42,7 +42,7 @@ static const struct argp_option LIST[] = {
     { NULL, 0, NULL, 0, "Device:", 2 },
     { "device", OPT_DEVICE, "NAME", 0, "cpu (default)", 2 },
     { "threads", 't', "N", 0, "threads (one for each processor)", 2 },
-    { "isa", OPT_ISA, "NAME", 0, "portable, avx2 or avx512 (the best there is)", 2 },
+    { "isa", OPT_ISA, "portable|avx2|avx512", 0, "instruction set (the best there is)", 2 },
     { "precision", OPT_PRECISION, "P", 0, "fp32", 2 },
     { 0 }
 };
@@ -304,8 +304,11 @@ int main(int argc, char **argv)
         parse,
         "train|infer|ops",
         "Measures a training step, an inference, or each distinct op call of a training step of a "
-        "network with random weights.\v"
-        "Example: nn_bench train --model efficientnet_b6 --batch-size 8 --profile",
+        "network with random weights.\n\n"
+        "Examples:\n"
+        "  $ nn_bench train --model efficientnet_b6 --batch-size 8 --profile\n"
+        "  $ nn_bench ops --model efficientnet_lite0\v"
+        "Exit codes: 0 done; 2 usage; 4 input or output; 5 device or memory.",
         NULL,
         NULL,
         NULL

@@ -58,7 +58,7 @@ static const struct argp_option LIST[] = {
     { "split", O_SPLIT, "FILE", 0, "use the split.tsv of an earlier run", 1 },
     { "valid-fraction", O_VALID_FRACTION, "X", 0,
       "share for validation where the data have no valid folder (0.2)", 1 },
-    { "augment", O_AUGMENT, "NAME", 0, "none or flip (flip)", 1 },
+    { "augment", O_AUGMENT, "none|flip", 0, "(flip)", 1 },
     { "image-size", O_IMAGE_SIZE, "N", 0, "height and width of the network's input (224)", 1 },
     { NULL, 0, NULL, 0, "Network:", 2 },
     { "model", 'm', "NAME", 0,
@@ -68,18 +68,18 @@ static const struct argp_option LIST[] = {
     { "recipe", O_RECIPE, "FILE", 0, "read options from lines \"option = value\" first", 3 },
     { "epochs", O_EPOCHS, "N", 0, "at most so many (100)", 3 },
     { "batch-size", 'b', "N", 0, "images in a step (32)", 3 },
-    { "optimizer", O_OPTIMIZER, "NAME", 0, "adam, adamw, radam or sgd (adamw)", 3 },
+    { "optimizer", O_OPTIMIZER, "adam|adamw|radam|sgd", 0, "(adamw)", 3 },
     { "lr", O_LR, "X", 0, "learning rate (1e-4)", 3 },
     { "weight-decay", O_DECAY, "X", 0, "0.01 for adamw, else 0", 3 },
     { "warmup-steps", O_WARMUP, "auto|N", 0,
       "linear warm-up; auto: a tenth of the planned steps, at most 1500 (auto)", 3 },
-    { "schedule", O_SCHEDULE, "NAME", 0, "constant, cosine, step or plateau (constant)", 3 },
+    { "schedule", O_SCHEDULE, "constant|cosine|step|plateau", 0, "(constant)", 3 },
     { "step-every", O_STEP_EVERY, "N", 0, "schedule step: epochs between reductions (10)", 3 },
     { "step-factor", O_STEP_FACTOR, "X", 0, "schedules step and plateau: the reduction (0.1)", 3 },
     { "label-smoothing", O_SMOOTHING, "X", 0, "(0)", 3 },
     { "clip-norm", O_CLIP, "X", 0, "limit of the gradient's norm (off)", 3 },
     { "ema-decay", O_EMA, "X", 0, "validate and keep averaged weights (off)", 3 },
-    { "monitor", O_MONITOR, "NAME", 0, "valid_loss, valid_macro_f1 or valid_accuracy (valid_loss)", 3 },
+    { "monitor", O_MONITOR, "valid_loss|valid_macro_f1|valid_accuracy", 0, "(valid_loss)", 3 },
     { "patience", O_PATIENCE, "N", 0, "stop after so many epochs without improvement; 0: never (5)", 3 },
     { "max-steps", O_MAX_STEPS, "N", 0,
       "end after so many updates in all, resumed ones included; the schedule is that of --epochs", 3 },
@@ -95,24 +95,10 @@ static const struct argp_option LIST[] = {
     { "threads", 't', "N", 0, "threads (one for each processor)", 5 },
     { "loader-threads", O_LOADERS, "N", 0, "threads that decode images (1)", 5 },
     { "recompute", O_RECOMPUTE, NULL, 0, "less memory for more time; the same result", 5 },
-    { "isa", O_ISA, "NAME", 0, "portable, avx2 or avx512 (the best there is)", 5 },
+    { "isa", O_ISA, "portable|avx2|avx512", 0, "instruction set (the best there is)", 5 },
     { "precision", O_PRECISION, "P", 0, "fp32", 5 },
     { 0 }
 };
-
-static const char *one_of(const struct argp_state *state, const char *option, const char *text,
-                          const char *names)
-{
-    size_t n = strlen(text);
-
-    for (const char *at = strchr(text, ' ') ? NULL : names; at; at = strchr(at, ' ')) {
-        at += *at == ' ';
-        if (!strncmp(at, text, n) && (at[n] == ' ' || !at[n]))
-            return text;
-    }
-    app_bad_option(state, "--%s: \"%s\" is none of: %s", option, text, names);
-    return text;
-}
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
@@ -137,7 +123,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case O_IMAGE_SIZE: o->image_size = app_int(state, "image-size", arg, 8, 4096); return 0;
     case O_EPOCHS: o->epochs = app_int(state, "epochs", arg, 1, 1000000); return 0;
     case 'b': o->batch = app_int(state, "batch-size", arg, 1, 65536); return 0;
-    case O_OPTIMIZER: o->optimizer = one_of(state, "optimizer", arg, "adam adamw radam sgd"); return 0;
+    case O_OPTIMIZER: o->optimizer = app_choice(state, "optimizer", arg); return 0;
     case O_LR: o->lr = app_real(state, "lr", arg, 0, 1e6); return 0;
     case O_DECAY:
         o->decay = app_real(state, "weight-decay", arg, 0, 1e6);
@@ -147,17 +133,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         o->warmup =
             strcmp(arg, "auto") ? app_int(state, "warmup-steps", arg, 0, INT64_C(1) << 40) : WARMUP_AUTO;
         return 0;
-    case O_SCHEDULE: o->schedule = one_of(state, "schedule", arg, "constant cosine step plateau"); return 0;
+    case O_SCHEDULE: o->schedule = app_choice(state, "schedule", arg); return 0;
     case O_STEP_EVERY: o->step_every = app_int(state, "step-every", arg, 1, 1000000); return 0;
     case O_STEP_FACTOR: o->step_factor = app_real(state, "step-factor", arg, 1e-6, 1); return 0;
-    case O_AUGMENT:
-        if (strcmp(arg, "none") && strcmp(arg, "flip"))
-            app_bad_option(state, "--augment %s: this build has none and flip", arg);
-        o->augment = arg;
-        return 0;
-    case O_MONITOR:
-        o->monitor = one_of(state, "monitor", arg, "valid_loss valid_macro_f1 valid_accuracy");
-        return 0;
+    case O_AUGMENT: o->augment = app_choice(state, "augment", arg); return 0;
+    case O_MONITOR: o->monitor = app_choice(state, "monitor", arg); return 0;
     case O_PATIENCE: o->patience = app_int(state, "patience", arg, 0, 1000000); return 0;
     case O_CLIP: o->clip = app_real(state, "clip-norm", arg, 0, 1e12); return 0;
     case O_EMA: o->ema = app_real(state, "ema-decay", arg, 0, 0.9999999); return 0;
@@ -196,9 +176,9 @@ void options_parse(struct options *o, int argc, char **argv)
         NULL,
         "Trains a classifier of real and fake images.\n\n"
         "Examples:\n"
-        "  fakereal_train --data faces --run-dir runs/faces\n"
-        "  fakereal_train --data faces --model efficientnet_b0 --image-size 128 --epochs 10\n"
-        "  fakereal_train --data faces --run-dir runs/faces --resume auto\v"
+        "  $ fakereal_train --data faces --run-dir runs/faces\n"
+        "  $ fakereal_train --data faces --model efficientnet_b0 --epochs 10\n"
+        "  $ fakereal_train --data faces --run-dir runs/faces --resume auto\v"
         "Exit codes: 0 done; 1 training diverged; 2 usage; 3 bad data or weights; 4 input or output; "
         "5 device or memory; 130, 143 interrupted and saved.",
         NULL,

@@ -452,7 +452,7 @@ START_TEST(exit_codes)
     ck_assert_str_eq(ran.err, "");
     run("fakereal_predict", "--version", NULL);
     expect_code(0);
-    ck_assert_str_eq(ran.out, "libnn " NN_VERSION "\n");
+    ck_assert_str_eq(ran.out, "fakereal_predict (libnn) " NN_VERSION "\n");
 }
 END_TEST
 
