@@ -72,10 +72,11 @@ START_TEST(completion)
     run(program[_i], "--print-completion", NULL);
     expect_code(0);
     put("completion.sh", ran.out);
-    (void)snprintf(command, sizeof command,
-                   "bash -c 'compopt() { :; }; . %s/completion.sh && COMP_WORDS=(x --) COMP_CWORD=1 && _%s && "
-                   "printf \" %%s \" \"${COMPREPLY[@]}\"' >%s/known",
-                   tree, program[_i], tree);
+    (void)snprintf(
+        command, sizeof command,
+        "bash -c 'compopt() { :; }; . %s/completion.sh && COMP_WORDS=(x --) COMP_CWORD=1 && _%s && "
+        "printf \" %%s \" \"${COMPREPLY[@]}\"' >%s/known",
+        tree, program[_i], tree);
     ck_assert_int_eq(system(command), 0);
     known = read_text("known");
     for (char *at = help; (at = strstr(at, "  --")) != NULL;) {

@@ -35,7 +35,7 @@ static void oracle(const op_case *c, const double *const *in, double *const *out
 #define CASE(what, n, h, w, c, oh, ow, ...)                                                                  \
     {                                                                                                        \
         .name = what, .in = { { .shape = { { n, h, w, c }, 4 } } }, .build = record, .oracle = oracle,       \
-        .expect = { { { n, oh, ow, c }, 4 } }, .extra = &(const nn_pool_opts) __VA_ARGS__                    \
+        .expect = { { { n, oh, ow, c }, 4 } }, .extra = &(const nn_pool_opts)__VA_ARGS__                     \
     }
 
 static const op_case cases[] = {

@@ -32,12 +32,12 @@ static void oracle(const op_case *c, const double *const *in, double *const *out
 #define CASE(what, n, h, w, c, oh, ow, ...)                                                                  \
     {                                                                                                        \
         .name = what, .in = { { .shape = { { n, h, w, c }, 4 } } }, .build = record, .oracle = oracle,       \
-        .expect = { { { n, oh, ow, c }, 4 } }, .extra = &(const nn_pool_opts) __VA_ARGS__                    \
+        .expect = { { { n, oh, ow, c }, 4 } }, .extra = &(const nn_pool_opts)__VA_ARGS__                     \
     }
 #define WRONG(what, text, ...)                                                                               \
     {                                                                                                        \
         .name = what, .in = { { .shape = { { 1, 4, 5, 2 }, 4 } } }, .build = record, .fails = NN_ESHAPE,     \
-        .says = text, .extra = &(const nn_pool_opts) __VA_ARGS__                                             \
+        .says = text, .extra = &(const nn_pool_opts)__VA_ARGS__                                              \
     }
 
 static const op_case cases[] = {

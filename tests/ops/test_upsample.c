@@ -39,15 +39,15 @@ static void oracle(const op_case *c, const double *const *in, double *const *out
         out[0][e] = 0;
         for (int i = 0; i < 2; i++)
             for (int j = 0; j < 2; j++)
-                out[0][e] += (i ? a : 1 - a) * (j ? b : 1 - b) *
-                             in[0][((n * x[1] + h[i]) * x[2] + w[j]) * x[3] + ch];
+                out[0][e] +=
+                    (i ? a : 1 - a) * (j ? b : 1 - b) * in[0][((n * x[1] + h[i]) * x[2] + w[j]) * x[3] + ch];
     }
 }
 
 #define CASE(what, n, h, w, c, ...)                                                                          \
     {                                                                                                        \
         .name = what, .in = { { .shape = { { n, h, w, c }, 4 } } }, .build = record, .oracle = oracle,       \
-        .extra = &(const nn_upsample_opts) __VA_ARGS__                                                       \
+        .extra = &(const nn_upsample_opts)__VA_ARGS__                                                        \
     }
 
 static const op_case cases[] = {

@@ -68,8 +68,7 @@ static void backward_tile(const nn_step *s, int64_t tile, void *lane)
             w.first = (nni_tap)((i + p.pad - top * p.stride) * p.k + j + p.pad - left * p.stride);
             at = ((r / x[1] * y[1] + top) * y[2] + left) * y[3];
             nni_cpu_of(s)->pool->max_grad(dx, (const nn_real *)s->dout[0].at + at,
-                                          (const nni_tap *)s->save[0].at + at, &w,
-                                          s->accumulate & NN_IN(0));
+                                          (const nni_tap *)s->save[0].at + at, &w, s->accumulate & NN_IN(0));
         }
     }
 }

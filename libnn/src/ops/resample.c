@@ -100,9 +100,8 @@ static void resample_tile(const nn_step *s, int64_t tile, void *lane)
             struct nni_span q = width.span[c];
 
             w.cols = q.end - q.begin;
-            nni_cpu_of(s)->pool->weigh(y, x + q.begin * channels, &w,
-                                       height.weight + r % to[1] * height.most, width.weight + c * width.most,
-                                       add);
+            nni_cpu_of(s)->pool->weigh(y, x + q.begin * channels, &w, height.weight + r % to[1] * height.most,
+                                       width.weight + c * width.most, add);
         }
     }
 }
@@ -126,7 +125,8 @@ int nni_resample_prepare(nn_step *s, const struct nni_resampling *map, nn_tile *
     }
     s->derived.tiles = 2;
     s->derived.run = tables;
-    nn_phase(s, nni_tiles(to.dim[0] * to.dim[1], 1 + 8192 / (to.dim[2] * to.dim[3] + 1), 64, &s->choice[ROWS]),
+    nn_phase(s,
+             nni_tiles(to.dim[0] * to.dim[1], 1 + 8192 / (to.dim[2] * to.dim[3] + 1), 64, &s->choice[ROWS]),
              resample_tile);
     s->flops = 2.0 * (double)nn_shape_count(to) * (double)s->choice[MOST] * (double)s->choice[MOST + 1];
     return NN_OK;
