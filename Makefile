@@ -50,8 +50,8 @@ flags_avx512   := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vect
 
 lib_c    := $(filter-out libnn/src/cpu/simd/%,$(wildcard libnn/src/*/*.c))
 simd_c   := $(wildcard libnn/src/cpu/simd/*.c)
-lib_o    := $(lib_c:%.c=$B/obj/%.o) $(foreach i,$(isas),$(simd_c:%.c=$B/obj/%.$i.o))
-models_o := $(patsubst %.c,$B/obj/%.o,$(wildcard models/*.c))
+models_c := $(wildcard models/*.c)
+lib_o    := $(lib_c:%.c=$B/obj/%.o) $(models_c:%.c=$B/obj/%.o) $(foreach i,$(isas),$(simd_c:%.c=$B/obj/%.$i.o))
 app_c    := $(wildcard apps/fakereal_*.c apps/nn_*.c)
 appobj   := $(patsubst %.c,$B/obj/%.o,$(filter-out $(app_c),$(wildcard apps/*.c)))
 apps     := $(app_c:%.c=$B/%)
@@ -65,16 +65,11 @@ twinned  := $(if $(twin),$(patsubst $B/%,$(twin)/%,$(filter $(foreach a,core ops
 
 .PHONY: all check check-twin tests apps parity bench bench-rivals clean format format-check install man
 .SECONDARY:
-all: $B/libnn.a $B/libmodels.a $(apps)
+all: $B/libnn.a $(apps)
 apps: $(apps)
 tests: $(tests)
 
 $B/libnn.a: $(lib_o)
-	@rm -f $@
-	@ar rcs $@ $^
-	@echo "  AR   $@"
-
-$B/libmodels.a: $(models_o)
 	@rm -f $@
 	@ar rcs $@ $^
 	@echo "  AR   $@"
@@ -110,16 +105,16 @@ $B/obj/tests/%.o: tests/%.c
 	@echo "  CC   $<"
 	@$(CC) $(cflags) $(CFLAGS) $(internal) -Itests/harness $(shell pkg-config --cflags check) -MMD -MP -c $< -o $@
 
-$B/apps/%: $B/obj/apps/%.o $(appobj) $B/libmodels.a $B/libnn.a
+$B/apps/%: $B/obj/apps/%.o $(appobj) $B/libnn.a
 	@mkdir -p $(@D)
 	@echo "  LD   $@"
 	@$(CC) $(sanflags) $(LDFLAGS) $^ $(ldlibs) -o $@
-$B/tests/%: $B/obj/tests/%.o $(harness) $B/libmodels.a $B/libnn.a
+$B/tests/%: $B/obj/tests/%.o $(harness) $B/libnn.a
 	@mkdir -p $(@D)
 	@echo "  LD   $@"
 	@$(CC) $(sanflags) $(LDFLAGS) $^ $(shell pkg-config --libs check) $(ldlibs) -o $@
 # Tests of the programs run them, and make checkpoints with the code that these share.
-$B/tests/apps/%: $B/obj/tests/apps/%.o $(appobj) $(harness) $B/libmodels.a $B/libnn.a | $(apps)
+$B/tests/apps/%: $B/obj/tests/apps/%.o $(appobj) $(harness) $B/libnn.a | $(apps)
 	@mkdir -p $(@D)
 	@echo "  LD   $@"
 	@$(CC) $(sanflags) $(LDFLAGS) $^ $(shell pkg-config --libs check) $(ldlibs) -o $@
@@ -169,8 +164,9 @@ $B/man/%.1: $B/apps/%
 	@help2man --no-info --name="$$($< --help | sed -n 2p)" $< -o $@
 
 install: $(if $(help2man),man) $B/libnn.a $B/libnn.so $(apps)
-	install -d $(dest)/include/nn $(dest)/lib/pkgconfig $(dest)/lib/cmake/nn $(dest)/bin
+	install -d $(dest)/include/nn/models $(dest)/lib/pkgconfig $(dest)/lib/cmake/nn $(dest)/bin
 	install -m 644 libnn/include/nn/*.h $(dest)/include/nn
+	install -m 644 libnn/include/nn/models/*.h $(dest)/include/nn/models
 	install -m 644 $B/libnn.a $(dest)/lib
 	install -m 755 $B/libnn.so $(dest)/lib/libnn.so.$(version)
 	ln -sf libnn.so.$(version) $(dest)/lib/$(soname)

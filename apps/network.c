@@ -17,15 +17,15 @@
 
 int network_new(struct network *n, nn_device *device, const char *name, const nn_preprocess *p, uint64_t seed)
 {
-    const efficientnet_config *c = efficientnet_find(name);
+    const nn_efficientnet_config *c = nn_efficientnet_find(name);
     nn_message why;
     int rc;
 
     *n = (struct network){ .device = device };
     if (!c) {
         (void)app_fail(0, "--model %s: no such network. There are:", name);
-        for (int i = 0; efficientnet_at(i); i++)
-            app_say("    %s", efficientnet_at(i)->name);
+        for (int i = 0; nn_efficientnet_at(i); i++)
+            app_say("    %s", nn_efficientnet_at(i)->name);
         return APP_USAGE;
     }
     n->config = *c;
@@ -55,7 +55,7 @@ static nn_tensor *record(struct network *n, nn_graph *g, int64_t batch, nn_tenso
     const nn_preprocess *p = &n->preprocess;
     nn_tensor *image = nn_input(g, "image", NN_U8, NN_SHAPE4(batch, p->size, p->size, 3));
     nn_tensor *x = nn_normalize(g, image, p->mean, p->std, p->maximum);
-    nn_tensor *logits = nn_observe(g, "logits", efficientnet(g, x, &n->config));
+    nn_tensor *logits = nn_observe(g, "logits", nn_efficientnet(g, x, &n->config));
 
     *loss = NULL;
     if (nn_mode_of(g) == NN_TRAIN)
@@ -210,7 +210,7 @@ int network_open(struct network *n, nn_device *device, const char *checkpoint, d
     if (!arch || !record_text) {
         rc = app_fail(APP_DATA, "%s: not a checkpoint of fakereal_train: its metadata has no \"%s\"",
                       checkpoint, arch ? NN_PREPROCESS_KEY : KEY_ARCH);
-    } else if (!efficientnet_find(arch)) {
+    } else if (!nn_efficientnet_find(arch)) {
         rc = app_fail(APP_DATA, "%s: \"%s\" in its metadata names no known network", checkpoint, KEY_ARCH);
     } else if (text && (end == text || *end || !(*threshold >= 0 && *threshold <= 1))) {
         rc = app_fail(APP_DATA, "%s: \"%s\" in its metadata is no number from 0 to 1", checkpoint,

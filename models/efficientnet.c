@@ -10,7 +10,7 @@
  * EfficientNet-lite, with the evaluation resolutions of timm's tf_efficientnet_lite.
  */
 #include <math.h>
-#include <models/efficientnet.h>
+#include <nn/models/efficientnet.h>
 #include <string.h>
 
 /* clang-format off */
@@ -21,7 +21,7 @@
     { .name = "efficientnet_lite" #n, .width = w, .depth = d, .dropout = p, .drop_path = 0.2, \
       .eps = 1e-3, .momentum = 0.01, .resolution = r, .classes = 1000, .lite = 1 }
 
-static const efficientnet_config configs[] = {
+static const nn_efficientnet_config configs[] = {
     B(0, 1.0, 1.0, 0.2, 1e-5, 0.1,  224),
     B(1, 1.0, 1.1, 0.2, 1e-5, 0.1,  240),
     B(2, 1.1, 1.2, 0.3, 1e-5, 0.1,  288),
@@ -56,7 +56,7 @@ static const struct stage {
 enum { STAGES = sizeof stages / sizeof *stages, CONFIGS = sizeof configs / sizeof *configs };
 
 /* B0's channels times the width multiplier: the nearest multiple of 8 that loses at most a tenth. */
-static int64_t widened(const efficientnet_config *c, int64_t channels)
+static int64_t widened(const nn_efficientnet_config *c, int64_t channels)
 {
     double exact = (double)channels * c->width;
     int64_t near = (int64_t)(exact + 4) / 8 * 8;
@@ -66,14 +66,14 @@ static int64_t widened(const efficientnet_config *c, int64_t channels)
     return (double)near < 0.9 * exact ? near + 8 : near;
 }
 
-static int64_t blocks_of(const efficientnet_config *c, int stage)
+static int64_t blocks_of(const nn_efficientnet_config *c, int stage)
 {
     if (c->lite && (stage == 0 || stage == STAGES - 1))
         return stages[stage].blocks;
     return (int64_t)ceil((double)stages[stage].blocks * c->depth);
 }
 
-static nn_tensor *conv_bn(nn_graph *g, const efficientnet_config *c, int index, nn_tensor *x,
+static nn_tensor *conv_bn(nn_graph *g, const nn_efficientnet_config *c, int index, nn_tensor *x,
                           nn_conv2d_opts conv)
 {
     conv.padding = c->lite ? NN_PAD_SAME : NN_PAD_AUTO;
@@ -84,7 +84,7 @@ static nn_tensor *conv_bn(nn_graph *g, const efficientnet_config *c, int index, 
     return x;
 }
 
-static nn_tensor *conv_bn_act(nn_graph *g, const efficientnet_config *c, int index, nn_tensor *x,
+static nn_tensor *conv_bn_act(nn_graph *g, const nn_efficientnet_config *c, int index, nn_tensor *x,
                               nn_conv2d_opts conv)
 {
     x = conv_bn(g, c, index, x, conv);
@@ -98,7 +98,7 @@ struct block {
     double drop; /* probability that a sample skips it */
 };
 
-static nn_tensor *mbconv(nn_graph *g, const efficientnet_config *c, nn_tensor *x, const struct block *b)
+static nn_tensor *mbconv(nn_graph *g, const nn_efficientnet_config *c, nn_tensor *x, const struct block *b)
 {
     int64_t in = nn_dim(x, 3), mid = in * b->expand;
     nn_conv2d_opts expand = { .out = mid, .k = 1 };
@@ -125,7 +125,7 @@ static nn_tensor *mbconv(nn_graph *g, const efficientnet_config *c, nn_tensor *x
     return y;
 }
 
-static nn_tensor *features(nn_graph *g, nn_tensor *x, const efficientnet_config *c)
+static nn_tensor *features(nn_graph *g, nn_tensor *x, const nn_efficientnet_config *c)
 {
     int64_t stem = c->lite ? 32 : widened(c, 32);
     int64_t head = c->lite ? 1280 : 4 * widened(c, stages[STAGES - 1].out);
@@ -165,7 +165,7 @@ static nn_tensor *dropout(nn_graph *g, const char *name, nn_tensor *x, double p)
     return x;
 }
 
-nn_tensor *efficientnet(nn_graph *g, nn_tensor *image, const efficientnet_config *c)
+nn_tensor *nn_efficientnet(nn_graph *g, nn_tensor *image, const nn_efficientnet_config *c)
 {
     nn_tensor *x;
 
@@ -184,12 +184,12 @@ nn_tensor *efficientnet(nn_graph *g, nn_tensor *image, const efficientnet_config
     return nn_layer_linear(g, "classifier", x, (nn_linear_opts){ .out = c->classes, .init_default = 1 });
 }
 
-const efficientnet_config *efficientnet_at(int index)
+const nn_efficientnet_config *nn_efficientnet_at(int index)
 {
     return index >= 0 && index < CONFIGS ? &configs[index] : NULL;
 }
 
-const efficientnet_config *efficientnet_find(const char *name)
+const nn_efficientnet_config *nn_efficientnet_find(const char *name)
 {
     for (int i = 0; i < CONFIGS; i++)
         if (!strcmp(configs[i].name, name))

@@ -8,7 +8,7 @@
 
 #include <check.h>
 #include <math.h>
-#include <models/efficientnet.h>
+#include <nn/models/efficientnet.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,11 +29,11 @@ struct bench {
 
 static nn_tensor *record(nn_graph *g, const char *name, int64_t batch, int64_t size)
 {
-    efficientnet_config c = *efficientnet_find(name);
+    nn_efficientnet_config c = *nn_efficientnet_find(name);
     nn_tensor *x = nn_input(g, "image", NN_REAL, NN_SHAPE4(batch, size, size, 3)), *logits;
 
     c.classes = 3;
-    logits = nn_observe(g, "logits", efficientnet(g, x, &c));
+    logits = nn_observe(g, "logits", nn_efficientnet(g, x, &c));
     return nn_cross_entropy(g, logits, nn_input(g, "target", NN_I32, NN_SHAPE1(batch)), (nn_ce_opts){ 0 });
 }
 

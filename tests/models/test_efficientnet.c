@@ -6,7 +6,7 @@
 #include "../golden/efficientnet.h"
 
 #include <check.h>
-#include <models/efficientnet.h>
+#include <nn/models/efficientnet.h>
 #include <nn/nn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,14 +23,14 @@ static void close_device(void) { nn_close(device); }
 /* Records `name` for images of `size` and returns its model; *logits gets the output's shape. */
 static nn_model *record(const char *name, int64_t size, nn_mode mode, nn_shape *logits)
 {
-    const efficientnet_config *c = efficientnet_find(name);
+    const nn_efficientnet_config *c = nn_efficientnet_find(name);
     nn_model *m;
     nn_graph *g;
 
     ck_assert_ptr_nonnull(c);
     ck_assert_int_eq(nn_model_new(&m, device, 1), NN_OK);
     ck_assert_int_eq(nn_graph_new(&g, device, m, mode), NN_OK);
-    *logits = nn_shape_get(efficientnet(g, nn_input(g, "image", NN_REAL, NN_SHAPE4(2, size, size, 3)), c));
+    *logits = nn_shape_get(nn_efficientnet(g, nn_input(g, "image", NN_REAL, NN_SHAPE4(2, size, size, 3)), c));
     ck_assert_msg(nn_graph_status(g) == NN_OK, "%s: %s", name, nn_graph_error(g));
     nn_graph_free(g);
     return m;
@@ -40,7 +40,7 @@ START_TEST(sizes)
 {
     const char *name = golden_networks[_i].name;
     nn_shape shape;
-    nn_model *m = record(name, efficientnet_find(name)->resolution, _i % 2 ? NN_TRAIN : NN_EVAL, &shape);
+    nn_model *m = record(name, nn_efficientnet_find(name)->resolution, _i % 2 ? NN_TRAIN : NN_EVAL, &shape);
 
     ck_assert_int_eq(nn_model_parameters(m), golden_networks[_i].parameters);
     ck_assert_int_eq(nn_model_count(m), golden_networks[_i].entries);
@@ -106,7 +106,7 @@ END_TEST
 
 START_TEST(modes_and_sizes_share_a_model)
 {
-    efficientnet_config c = *efficientnet_find("efficientnet_b0");
+    nn_efficientnet_config c = *nn_efficientnet_find("efficientnet_b0");
     nn_model *m;
     nn_graph *g;
 
@@ -116,7 +116,7 @@ START_TEST(modes_and_sizes_share_a_model)
         nn_tensor *x;
 
         ck_assert_int_eq(nn_graph_new(&g, device, m, i ? NN_TRAIN : NN_EVAL), NN_OK);
-        x = efficientnet(g, nn_input(g, "image", NN_REAL, NN_SHAPE4(3, 97 + i, 130, 3)), &c);
+        x = nn_efficientnet(g, nn_input(g, "image", NN_REAL, NN_SHAPE4(3, 97 + i, 130, 3)), &c);
         ck_assert_msg(nn_graph_status(g) == NN_OK, "%s", nn_graph_error(g));
         ck_assert(nn_shape_equal(nn_shape_get(x), NN_SHAPE2(3, 2)));
         nn_graph_free(g);
@@ -131,24 +131,24 @@ START_TEST(list_of_networks)
 {
     int n = 0;
 
-    for (const efficientnet_config *c; (c = efficientnet_at(n)) != NULL; n++)
-        ck_assert_ptr_eq(efficientnet_find(c->name), c);
+    for (const nn_efficientnet_config *c; (c = nn_efficientnet_at(n)) != NULL; n++)
+        ck_assert_ptr_eq(nn_efficientnet_find(c->name), c);
     ck_assert_int_eq(n, 14);
-    ck_assert_ptr_null(efficientnet_at(-1));
-    ck_assert_ptr_null(efficientnet_find("efficientnet_b8"));
-    ck_assert_int_eq(efficientnet_find("efficientnet_b6")->resolution, 528);
+    ck_assert_ptr_null(nn_efficientnet_at(-1));
+    ck_assert_ptr_null(nn_efficientnet_find("efficientnet_b8"));
+    ck_assert_int_eq(nn_efficientnet_find("efficientnet_b6")->resolution, 528);
 }
 END_TEST
 
 START_TEST(bad_image_is_reported)
 {
-    const efficientnet_config *c = efficientnet_find("efficientnet_b0");
+    const nn_efficientnet_config *c = nn_efficientnet_find("efficientnet_b0");
     nn_model *m;
     nn_graph *g;
 
     ck_assert_int_eq(nn_model_new(&m, device, 1), NN_OK);
     ck_assert_int_eq(nn_graph_new(&g, device, m, NN_EVAL), NN_OK);
-    ck_assert_ptr_null(efficientnet(g, nn_input(g, "image", NN_REAL, NN_SHAPE2(2, 3)), c));
+    ck_assert_ptr_null(nn_efficientnet(g, nn_input(g, "image", NN_REAL, NN_SHAPE2(2, 3)), c));
     ck_assert_int_ne(nn_graph_status(g), NN_OK);
     ck_assert_msg(strstr(nn_graph_error(g), "features.0") != NULL, "%s", nn_graph_error(g));
     nn_graph_free(g);
@@ -159,7 +159,7 @@ END_TEST
 /* One update of a small training batch changes every trainable parameter and every counter. */
 START_TEST(one_step)
 {
-    efficientnet_config c = *efficientnet_find(_i ? "efficientnet_lite0" : "efficientnet_b0");
+    nn_efficientnet_config c = *nn_efficientnet_find(_i ? "efficientnet_lite0" : "efficientnet_b0");
     nn_shape image = NN_SHAPE4(4, 64, 64, 3);
     nn_model *m;
     nn_graph *g;
@@ -172,7 +172,7 @@ START_TEST(one_step)
     c.drop_path = 0; /* a block that every sample skips has no gradient */
     ck_assert_int_eq(nn_model_new(&m, device, 1), NN_OK);
     ck_assert_int_eq(nn_graph_new(&g, device, m, NN_TRAIN), NN_OK);
-    loss = efficientnet(g, nn_input(g, "image", NN_REAL, image), &c);
+    loss = nn_efficientnet(g, nn_input(g, "image", NN_REAL, image), &c);
     loss = nn_cross_entropy(g, loss, nn_input(g, "target", NN_I32, NN_SHAPE1(4)), (nn_ce_opts){ 0 });
     ck_assert_msg(!nn_compile(&plan, g, (nn_plan_opts){ .loss = loss, .optim = nn_sgd((nn_sgd_opts){ 0 }) }),
                   "%s", nn_graph_error(g));

@@ -13,7 +13,7 @@
  * updated as often as INPUT's "steps" says with the numbers in "options" -> "rate" [steps] and, after
  * each update, all parameters in a row, "params" [steps,count].
  */
-#include <models/efficientnet.h>
+#include <nn/models/efficientnet.h>
 #include <nn/io.h>
 #include <nn/nn.h>
 #include <stdio.h>
@@ -78,7 +78,7 @@ static void load(nn_model *m, const char *path)
 static void run_eval(nn_graph *g, nn_model *m, const char *network, const char *weights)
 {
     nn_shape shape = given("image")->shape;
-    nn_tensor *z = efficientnet(g, nn_input(g, "image", NN_REAL, shape), efficientnet_find(network));
+    nn_tensor *z = nn_efficientnet(g, nn_input(g, "image", NN_REAL, shape), nn_efficientnet_find(network));
     nn_plan *plan;
 
     shape = nn_shape_get(nn_observe(g, "logits", z));
@@ -114,8 +114,8 @@ static void emit_masks(nn_plan *plan, const nn_model *m, int k)
 
 static void run_train(nn_graph *g, nn_model *m, const char *network, const char *weights, unsigned flags)
 {
-    nn_tensor *loss =
-        efficientnet(g, nn_input(g, "image", NN_REAL, given("image.0")->shape), efficientnet_find(network));
+    nn_tensor *loss = nn_efficientnet(g, nn_input(g, "image", NN_REAL, given("image.0")->shape),
+                                      nn_efficientnet_find(network));
     nn_tensor *target = nn_input(g, "target", NN_I32, given("target")->shape);
     nn_plan *plan;
     char name[32];

@@ -3,24 +3,22 @@
  * EfficientNet, by name: efficientnet_b0 to b7, efficientnet_lite0 to lite4, and entry_b6, a B6 of
  * 1000 outputs under a new head.
  *
- *     efficientnet_config c = *efficientnet_find("efficientnet_b6");
+ *     nn_efficientnet_config c = *nn_efficientnet_find("efficientnet_b6");
  *
  *     c.classes = 2;
- *     logits = efficientnet(g, image, &c);
+ *     logits = nn_efficientnet(g, image, &c);
  *
  * Parameters and state are called as in torchvision ("features.1.0.block.0.0.weight"), so that its
  * state dicts load as they are.
  */
-#ifndef MODELS_EFFICIENTNET_H
-#define MODELS_EFFICIENTNET_H
+#ifndef NN_MODELS_EFFICIENTNET_H
+#define NN_MODELS_EFFICIENTNET_H
 
 #include <nn/layers.h>
 
-#ifdef __cplusplus
-extern "C" {
-#endif
+NN_C_BEGIN
 
-typedef struct efficientnet_config {
+typedef struct nn_efficientnet_config {
     const char *name;
     double width, depth;  /* multipliers of B0's channels and blocks */
     double dropout;       /* before the classifier */
@@ -31,19 +29,17 @@ typedef struct efficientnet_config {
     int lite;             /* ReLU6, no squeeze-and-excite, TensorFlow's padding, stem and head not widened */
     int64_t backbone;     /* nonzero: the network, with so many outputs, is called "backbone" and feeds one
                              more dropout and linear layer, "classifier" */
-} efficientnet_config;
+} nn_efficientnet_config;
 
 /* image [N,H,W,3], normalised -> logits [N,classes]; dropout and stochastic depth only in a
  * training graph. H and W are free, c->resolution is advice. NULL when recording failed. */
-nn_tensor *efficientnet(nn_graph *g, nn_tensor *image, const efficientnet_config *c);
+NN_API nn_tensor *nn_efficientnet(nn_graph *g, nn_tensor *image, const nn_efficientnet_config *c);
 
 /* The configuration called `name`, NULL when there is none. */
-const efficientnet_config *efficientnet_find(const char *name);
+NN_API const nn_efficientnet_config *nn_efficientnet_find(const char *name);
 /* All of them, numbered from 0; NULL past the last. */
-const efficientnet_config *efficientnet_at(int index);
+NN_API const nn_efficientnet_config *nn_efficientnet_at(int index);
 
-#ifdef __cplusplus
-}
-#endif
+NN_C_END
 
 #endif
