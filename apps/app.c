@@ -438,11 +438,9 @@ int app_open(nn_device **out, const struct app_device *o)
     nn_message why;
     int rc;
 
-    if (!strncmp(device, "cuda", 4) && (!device[4] || device[4] == ':'))
-        return app_fail(APP_DEVICE, "--device %s: this build has no CUDA backend; use --device cpu", device);
     if (o->precision && strcmp(o->precision, "fp32"))
         return app_fail(strcmp(o->precision, "bf16") ? APP_USAGE : APP_DEVICE,
                         "--precision %s: this build computes in fp32 only", o->precision);
     rc = nn_open(out, device, &options, &why);
-    return rc ? app_fail(APP_DEVICE, "%s", why.text) : APP_OK;
+    return rc ? app_fail(APP_DEVICE, "--device %s: %s", device, why.text) : APP_OK;
 }

@@ -69,7 +69,7 @@ static double rate(const struct training *t, int64_t k)
 static int64_t step_of(const struct training *t) { return (int64_t)nn_get(t->full, NN_STEP); }
 
 /* Two plans train one model: the counters of one are those of both. */
-static void copy_counters(nn_plan *to, const nn_plan *from)
+static void copy_counters(nn_plan *to, nn_plan *from)
 {
     static const nn_setting all[] = { NN_STEP, NN_SAMPLE, NN_APPLIED, NN_SKIPPED };
 

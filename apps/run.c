@@ -59,7 +59,7 @@ int run_lock(const struct run *r)
     return APP_OK;
 }
 
-int run_save(struct run *r, const struct network *n, const nn_plan *plan)
+int run_save(struct run *r, const struct network *n, nn_plan *plan)
 {
     char *path = app_join(r->folder, "last.safetensors");
     char *config = json_dumps(r->config, JSON_COMPACT | JSON_SORT_KEYS), *state = state_text(&r->state);

@@ -138,7 +138,7 @@ NN_API int nn_model_save(nn_model *model, const char *path, nn_base role, const 
  * counters and random seed, a checksum over all that, and the caller's `pairs` (position in the epoch,
  * early stopping, preprocessing record ...; keys beginning with "libnn.plan." are reserved). Atomic: a
  * crash leaves the old file or the new one. NN_EIO, NN_ENOMEM, NN_EINVAL. */
-NN_API int nn_checkpoint_save(const nn_plan *plan, nn_model *model, const char *path, const nn_pair *pairs,
+NN_API int nn_checkpoint_save(nn_plan *plan, nn_model *model, const char *path, const nn_pair *pairs,
                               int64_t pair_count, nn_message *why);
 /* Whether the file is a checkpoint and undamaged: the checksum covers every name, shape, value and pair.
  * NN_EFORMAT. */

@@ -22,7 +22,7 @@
 
 NN_C_BEGIN
 
-#define NN_OP_ABI 1
+#define NN_OP_ABI 2
 enum { NN_MAX_IN = 10, NN_MAX_OUT = 4, NN_MAX_SAVE = 4, NN_MAX_PHASES = 8 };
 
 /* Backends that can have kernels. */
@@ -51,12 +51,13 @@ typedef struct nn_scalars {
     int64_t sample;   /* global index of the batch's first sample */
     double loss_seed; /* the gradient of the loss, scale/k for k accumulated runs */
     double learning_rate;
+    double ema_decay;
+    /* Left by updates. */
     double grad_norm;   /* of the last update, before clipping */
     double grad_factor; /* the clipping factor, applied to gradients by the optimizer */
     int64_t applied;    /* updates that were applied */
     int64_t skipped;    /* updates skipped because a gradient was not finite */
     int32_t skip;       /* this update is being skipped */
-    double ema_decay;
 } nn_scalars;
 
 /* Activations that the affine slot can apply, and their derivatives know. */
@@ -95,6 +96,9 @@ struct nn_step {
     } derived;
     int64_t choice[8]; /* block sizes and the like, chosen in forward() or backward() */
     double flops;      /* arithmetic of one run, for profiles; bytes are counted from the operands */
+    /* CUDA, instead of phases: enqueues the step's kernels. Called once and recorded, then replayed: it must
+     * not wait, allocate or look at the operands' values. 0 or an error of the CUDA runtime. */
+    int (*launch)(const nn_step *step, void *stream);
 };
 
 /* Appends a phase. */

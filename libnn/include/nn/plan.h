@@ -75,7 +75,7 @@ NN_API int nn_write(nn_plan *plan, const char *name, const void *data, size_t by
 NN_API int nn_read(nn_plan *plan, const char *name, nn_dtype type, void *data, int64_t count);
 NN_API int nn_read_gradient(nn_plan *plan, const char *name, nn_dtype type, void *data, int64_t count);
 /* Gradient buffer of the i-th of opts.seeds, NN_REAL, to be filled before each backward run (another seed
- * that depends on this one adds to it). Valid until another plan joins the arena. */
+ * that depends on this one adds to it). Valid until another plan joins the arena. NULL: no such seed. */
 NN_API nn_real *nn_seed(nn_plan *plan, int i);
 /* The loss of the last forward run; NaN before the first one, and once another plan has used the arena. */
 NN_API double nn_loss(nn_plan *plan);
@@ -91,7 +91,7 @@ typedef enum nn_setting {
     NN_EMA_DECAY
 } nn_setting;
 NN_API int nn_set(nn_plan *plan, nn_setting what, double value);
-NN_API double nn_get(const nn_plan *plan, nn_setting what);
+NN_API double nn_get(nn_plan *plan, nn_setting what);
 
 /* Uses another role's buffers from now on: nn_rebind(p, NN_BASE_PARAM, NN_BASE_EMA) evaluates the
  * averaged weights (and state), nn_rebind(p, NN_BASE_PARAM, NN_BASE_PARAM) goes back. */

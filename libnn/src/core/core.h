@@ -16,9 +16,32 @@
 
 struct nni_cpu;
 
+/* What the core asks of a backend. Kernels see the memory that `alloc` gives. The host may see it or not: it
+ * works on a mirror, memory of its own that stands for a piece of the device's (on the CPU they are one).
+ * Everything happens in the order of the calls; `copy` and `settle` also wait for it. */
+struct nni_backend {
+    int kernels; /* NN_DEVICE_CPU ..., the column of an op's prepare functions */
+    void *(*alloc)(nn_device *d, size_t bytes);
+    void (*free)(nn_device *d, void *at);
+    void *(*mirror)(nn_device *d, void *at, size_t bytes);
+    void (*unmirror)(nn_device *d, void *mirror);
+    int (*copy)(nn_device *d, void *to, const void *from, size_t bytes); /* between any two memories */
+    int (*fill)(nn_device *d, void *at, int byte, size_t bytes);
+    int (*ready)(nn_plan *p, nn_message *why); /* the plan is compiled: makes what running it takes */
+    void (*forget)(nn_plan *p);
+    int (*forward)(nn_plan *p, bool stale); /* stale: hoisted steps and kept derived values, too */
+    int (*backward)(nn_plan *p, unsigned what);
+    int (*update)(nn_plan *p);
+    int (*settle)(nn_plan *p); /* p->now is what it is after all runs so far */
+    double (*loss)(nn_plan *p);
+    void (*close)(nn_device *d);
+};
+
 struct nn_device {
+    const struct nni_backend *backend;
+    const char *name, *isa; /* "cpu", "avx512" */
     nni_pool *pool;
-    const struct nni_cpu *cpu; /* kernels of the chosen instruction set */
+    const struct nni_cpu *cpu; /* kernels of the chosen instruction set; NULL: not a CPU */
     nn_log *log;
     void *payload;
     atomic_flag busy; /* a plan is running */
@@ -41,8 +64,10 @@ struct nn_model {
     int64_t count, room;
     int64_t *slot; /* open-addressing hash table of names: index+1, 0 empty */
     int64_t slots;
-    size_t bytes[2]; /* PARAM, STATE */
-    void *buffer[NN_BASES];
+    size_t bytes[2];        /* PARAM, STATE */
+    void *buffer[NN_BASES]; /* the device's */
+    void *mirror[NN_BASES]; /* the host's, NULL until it is asked for; see nni_model_host */
+    uint8_t newer[NN_BASES];
     bool sealed;
     uint64_t version; /* rises whenever parameters or state change: derived values are stale then */
     nn_message message;
@@ -51,6 +76,12 @@ struct nn_model {
 /* Finds or declares; on conflict or when sealed a status, with the text in the model. */
 int nni_model_declare(nn_model *m, const char *name, nn_base base, nn_dtype type, nn_shape shape,
                       nn_init init, double fill, int64_t *index);
+/* The host's view of a role, up to date; NULL: no such buffer, or it cannot be had (the reason is in the
+ * model). What is written there reaches the device by nni_model_push, after nn_model_changed. */
+void *nni_model_host(nn_model *m, nn_base base);
+int nni_model_push(nn_model *m);
+/* Kernels have changed the role. */
+void nni_model_ran(nn_model *m, nn_base base);
 /* Elements between the floating types, or a plain copy of equal types; NN_EINVAL for other pairs. */
 int nni_convert(const void *from, nn_dtype from_type, void *to, nn_dtype to_type, int64_t count);
 
@@ -171,15 +202,18 @@ struct nn_plan {
     nn_plan *next_in_memory;
     size_t memory_bytes, cache_bytes, input_bytes, lane_bytes;
     void *cache, *input, *lanes;
+    void *fed; /* mirror of `input` */
     struct nni_plan_input *inputs;
     int64_t input_count;
     struct nni_readable *readable;
     int64_t readables;
     nn_operand loss;
     nn_operand *seed;
+    void **seeded; /* their mirrors */
     int seed_count;
     bool loss_valid;
     nn_scalars now;
+    bool counters_set;      /* by nn_set, so the device does not know them */
     int64_t next_sample;    /* becomes now.sample when the next forward run begins */
     nn_base role[NN_BASES]; /* rebinding */
     uint64_t cache_version; /* of the models when the cache was made */
@@ -197,6 +231,7 @@ struct nn_plan {
     } * zero; /* wanted, but the loss does not depend on them */
     int64_t zeros;
     unsigned flags;
+    void *run; /* the backend's own */
     bool profiling;
     double update_seconds;
     int64_t update_runs;
@@ -230,7 +265,7 @@ int nni_place(nn_plan *plan, bool reuse);
 /* Number of bytes that non-overlapping placement of `count` stores takes; sets their offsets. */
 size_t nni_place_stores(struct nni_store *store, int64_t count, bool reuse, nni_arena *arena);
 int nni_update_prepare(nn_plan *plan, nn_message *why);
-void nni_update_run(nn_plan *plan);
+int nni_update_run(nn_plan *plan); /* on the CPU */
 /* NN_ESTATE and a message when a guard zone of a debug plan was overwritten. */
 int nni_plan_check_guards(nn_plan *plan, nn_message *why);
 

@@ -200,6 +200,7 @@ static int emit_forward(struct nni_compile *c, const struct nni_cnode *n, int ki
     nn_plan *p = c->plan;
     struct nni_planned *s = step_of(c, n, kind);
     int64_t at = p->steps - 1;
+    int kernels = p->device->backend->kernels;
     bool constant = !(n->n.op->flags & (NN_OP_EFFECT | NN_OP_RANDOM)) && kind == NNI_FORWARD_STEP;
 
     if (!s)
@@ -242,12 +243,12 @@ static int emit_forward(struct nni_compile *c, const struct nni_cnode *n, int ki
             return NN_ENOMEM;
         s->step.save[k] = in_store(n->n.save_shape[k], n->n.save_type[k], save[k]);
     }
-    if (!n->n.op->forward[NN_DEVICE_CPU]) {
+    if (!n->n.op->forward[kernels]) {
         (void)nn_graph_fail(c->graph, NN_EUNSUPPORTED, "%s: %s has no forward kernel on this device",
                             n->n.path, n->n.op->name);
         return NN_EUNSUPPORTED;
     }
-    return prepare(c, s, n->n.op->forward[NN_DEVICE_CPU]);
+    return prepare(c, s, n->n.op->forward[kernels]);
 }
 
 /* ------------------------------------------------------------------ gradients */
@@ -435,7 +436,7 @@ static int sum_into(struct nni_compile *c, const char *name, nn_operand from, nn
         touch(c->plan, (int64_t)from.offset, c->plan->steps - 1);
     if (to.base == NN_BASE_ACT)
         touch(c->plan, (int64_t)to.offset, c->plan->steps - 1);
-    return prepare(c, s, add_prepare);
+    return prepare(c, s, op_gradient_sum.forward[c->plan->device->backend->kernels]);
 }
 
 /* The place of a tensor's gradient. */
@@ -462,13 +463,14 @@ static int emit_backward(struct nni_compile *c, const struct nni_cnode *n, const
     nn_plan *p = c->plan;
     uint32_t r = reads(n);
     struct nni_planned *s;
+    int kernels = p->device->backend->kernels;
     int64_t at;
     struct {
         nn_operand from, to;
     } sum[NN_MAX_IN];
     int sums = 0, rc;
 
-    if (!n->n.op->backward[NN_DEVICE_CPU]) {
+    if (!n->n.op->backward[kernels]) {
         (void)nn_graph_fail(c->graph, NN_EUNSUPPORTED, "%s: %s has no derivative on this device", n->n.path,
                             n->n.op->name);
         return NN_EUNSUPPORTED;
@@ -547,7 +549,7 @@ static int emit_backward(struct nni_compile *c, const struct nni_cnode *n, const
         c->written[t->id] = true;
     }
     s->step.accumulate = s->accumulate;
-    rc = prepare(c, s, n->n.op->backward[NN_DEVICE_CPU]);
+    rc = prepare(c, s, n->n.op->backward[kernels]);
     for (int i = 0; !rc && i < sums; i++)
         rc = sum_into(c, n->n.path, sum[i].from, sum[i].to);
     return rc;
@@ -756,10 +758,11 @@ int nni_schedule(struct nni_compile *c)
             if (!nn_has(&s->step.out[0]))
                 return NN_ENOMEM;
             c->written[c->loss->id] = true;
-            rc = prepare(c, s, seed_prepare);
+            rc = prepare(c, s, op_seed.forward[p->device->backend->kernels]);
         }
         p->seed = nni_arena_take(&p->arena, (size_t)(c->opts->seed_count + 1) * sizeof *p->seed);
-        if (!p->seed)
+        p->seeded = nni_arena_take(&p->arena, (size_t)(c->opts->seed_count + 1) * sizeof *p->seeded);
+        if (!p->seed || !p->seeded)
             return NN_ENOMEM;
         for (int i = 0; i < c->opts->seed_count; i++) {
             const nn_tensor *t = c->seed[i];

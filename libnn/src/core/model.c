@@ -3,11 +3,16 @@
  * The model: a table of named segments over one contiguous buffer for each role. One table serves
  * weights, gradients, moments and averages alike, so the optimizer is one walk, a checkpoint one
  * list, and rebinding a plan to other weights is one pointer.
+ *
+ * A role's buffer is the device's. Whoever wants numbers takes the host's mirror of it, and which of the two
+ * is newer is remembered, so that nothing is copied that nobody looks at.
  */
 #include "core/core.h"
 
 #include <math.h>
 #include <string.h>
+
+enum { NEITHER, HOST, DEVICE }; /* which side of a role is newer */
 
 int nn_match(const char *pattern, const char *name)
 {
@@ -50,12 +55,21 @@ int nn_model_new(nn_model **out, nn_device *device, uint64_t seed)
     return NN_OK;
 }
 
+static void drop_role(nn_model *m, nn_base base)
+{
+    const struct nni_backend *b = m->device->backend;
+
+    b->unmirror(m->device, m->mirror[base]);
+    b->free(m->device, m->buffer[base]);
+    m->buffer[base] = m->mirror[base] = NULL;
+}
+
 void nn_model_free(nn_model *m)
 {
     if (!m)
         return;
     for (int i = 0; i < NN_BASES; i++)
-        nni_free(m->buffer[i]);
+        drop_role(m, (nn_base)i);
     nni_free(m->segment);
     nni_free(m->init);
     nni_free(m->fill);
@@ -185,7 +199,13 @@ const nn_segment *nn_model_find(const nn_model *m, const char *name)
     return at < 0 ? NULL : &m->segment[at];
 }
 
-void nn_model_changed(nn_model *m) { m->version++; }
+void nn_model_changed(nn_model *m)
+{
+    m->version++;
+    for (int i = 0; i < NN_BASES; i++)
+        if (m->mirror[i] && m->newer[i] != DEVICE)
+            m->newer[i] = HOST;
+}
 
 int64_t nn_model_parameters(const nn_model *m)
 {
@@ -199,16 +219,52 @@ int64_t nn_model_parameters(const nn_model *m)
 
 static bool is_state(nn_base base) { return base == NN_BASE_STATE || base == NN_BASE_STATE_EMA; }
 
-void *nn_model_buffer(const nn_model *m, nn_base base, size_t *bytes)
+void *nni_model_host(nn_model *m, nn_base base)
 {
-    if (base < 0 || base >= NN_BASES || !m->buffer[base]) {
-        if (bytes)
-            *bytes = 0;
+    const struct nni_backend *b = m->device->backend;
+    size_t bytes = m->bytes[is_state(base)];
+    int rc = NN_OK;
+
+    if (!m->buffer[base])
+        return NULL;
+    if (!m->mirror[base]) {
+        m->mirror[base] = b->mirror(m->device, m->buffer[base], bytes);
+        m->newer[base] = DEVICE;
+    }
+    if (m->mirror[base] && m->newer[base] == DEVICE && m->mirror[base] != m->buffer[base])
+        rc = b->copy(m->device, m->mirror[base], m->buffer[base], bytes);
+    if (!m->mirror[base] || rc) {
+        (void)nni_fail(&m->message, rc ? rc : NN_ENOMEM, "cannot fetch %zu bytes from the device", bytes);
         return NULL;
     }
+    m->newer[base] = NEITHER;
+    return m->mirror[base];
+}
+
+int nni_model_push(nn_model *m)
+{
+    int rc = NN_OK;
+
+    for (int i = 0; !rc && i < NN_BASES; i++) {
+        if (m->newer[i] != HOST)
+            continue;
+        if (m->mirror[i] != m->buffer[i])
+            rc = m->device->backend->copy(m->device, m->buffer[i], m->mirror[i],
+                                          m->bytes[is_state((nn_base)i)]);
+        m->newer[i] = NEITHER;
+    }
+    return rc;
+}
+
+void nni_model_ran(nn_model *m, nn_base base) { m->newer[base] = DEVICE; }
+
+void *nn_model_buffer(nn_model *m, nn_base base, size_t *bytes)
+{
+    void *at = base >= 0 && base < NN_BASES ? nni_model_host(m, base) : NULL;
+
     if (bytes)
-        *bytes = m->bytes[is_state(base)];
-    return m->buffer[base];
+        *bytes = at ? m->bytes[is_state(base)] : 0;
+    return at;
 }
 
 /* Numbers of one parameter: element e uses word e%4 (uniform) or the pair e/2%2 (normal) at index e/4 of the
@@ -258,7 +314,7 @@ static void initialise_tile(void *context, int64_t tile, int lane)
 {
     const nn_model *m = context;
     const nn_segment *s = &m->segment[tile];
-    char *at = (char *)m->buffer[s->base] + s->offset;
+    char *at = (char *)m->mirror[s->base] + s->offset;
 
     (void)lane;
     if (s->base == NN_BASE_STATE)
@@ -267,29 +323,39 @@ static void initialise_tile(void *context, int64_t tile, int lane)
         initialise(m, s, m->init[tile], (nn_real *)(void *)at);
 }
 
+/* The buffer of a role, zeroed. */
+static int make_role(nn_model *m, nn_base base)
+{
+    const struct nni_backend *b = m->device->backend;
+    size_t bytes = m->bytes[is_state(base)];
+
+    m->buffer[base] = b->alloc(m->device, bytes);
+    m->newer[base] = NEITHER;
+    return m->buffer[base] ? b->fill(m->device, m->buffer[base], 0, bytes) : NN_ENOMEM;
+}
+
 int nn_model_seal(nn_model *m)
 {
     if (m->sealed)
         return NN_OK;
-    m->buffer[NN_BASE_PARAM] = nni_alloc_zero(m->bytes[0]);
-    m->buffer[NN_BASE_STATE] = nni_alloc_zero(m->bytes[1]);
-    if (!m->buffer[NN_BASE_PARAM] || !m->buffer[NN_BASE_STATE]) {
-        nni_free(m->buffer[NN_BASE_PARAM]);
-        nni_free(m->buffer[NN_BASE_STATE]);
-        m->buffer[NN_BASE_PARAM] = m->buffer[NN_BASE_STATE] = NULL;
+    if (make_role(m, NN_BASE_PARAM) || make_role(m, NN_BASE_STATE) || !nni_model_host(m, NN_BASE_PARAM) ||
+        !nni_model_host(m, NN_BASE_STATE)) {
+        drop_role(m, NN_BASE_PARAM);
+        drop_role(m, NN_BASE_STATE);
         return nni_fail(&m->message, NN_ENOMEM, "no memory for %zu bytes of parameters",
                         m->bytes[0] + m->bytes[1]);
     }
     nni_pool_run(m->device->pool, m->count, initialise_tile, m);
     m->sealed = true;
-    m->version++;
+    nn_model_changed(m);
     return NN_OK;
 }
 
 int nn_model_need(nn_model *m, nn_base base)
 {
-    int rc;
+    nn_base from = base == NN_BASE_EMA ? NN_BASE_PARAM : base == NN_BASE_STATE_EMA ? NN_BASE_STATE : base;
     size_t bytes;
+    int rc;
 
     if (base < NN_BASE_PARAM || base > NN_BASE_MOMENT2)
         return nni_fail(&m->message, NN_EINVAL, "base %d is not a role of a model", (int)base);
@@ -297,14 +363,13 @@ int nn_model_need(nn_model *m, nn_base base)
     if (rc || m->buffer[base])
         return rc;
     bytes = m->bytes[is_state(base)];
-    m->buffer[base] = nni_alloc_zero(bytes);
-    if (!m->buffer[base])
-        return nni_fail(&m->message, NN_ENOMEM, "no memory for %zu bytes (gradients, moments or averages)",
-                        bytes);
-    if (base == NN_BASE_EMA)
-        memcpy(m->buffer[base], m->buffer[NN_BASE_PARAM], bytes);
-    if (base == NN_BASE_STATE_EMA)
-        memcpy(m->buffer[base], m->buffer[NN_BASE_STATE], bytes);
+    rc = make_role(m, base);
+    if (!rc && from != base && !(rc = nni_model_push(m)))
+        rc = m->device->backend->copy(m->device, m->buffer[base], m->buffer[from], bytes);
+    if (rc) {
+        drop_role(m, base);
+        return nni_fail(&m->message, rc, "no memory for %zu bytes (gradients, moments or averages)", bytes);
+    }
     return NN_OK;
 }
 
@@ -359,7 +424,10 @@ static int locate(nn_model *m, const char *name, nn_base role, const nn_segment 
     if (base <= NN_BASE_NONE || base >= NN_BASES || !m->buffer[base])
         return nni_fail(&m->message, NN_ESTATE, "%s: this role has no buffer yet", name);
     *out = s;
-    *at = (char *)m->buffer[base] + s->offset;
+    *at = nni_model_host(m, base);
+    if (!*at)
+        return NN_ENOMEM;
+    *at += s->offset;
     return NN_OK;
 }
 
@@ -390,7 +458,7 @@ int nn_model_write(nn_model *m, const char *name, nn_base role, nn_dtype type, c
     if (rc)
         return rc;
     rc = convert(data, type, at, s->type, s->count);
-    m->version++;
+    nn_model_changed(m);
     return rc ? nni_fail(&m->message, rc, "%s: cannot write %s as %s", name, nn_dtype_name(type),
                          nn_dtype_name(s->type))
               : NN_OK;

@@ -64,8 +64,11 @@ static void bind(nn_plan *p)
         bind_operand(p, &p->readable[i].gradient);
     }
     bind_operand(p, &p->loss);
-    for (int i = 0; i < p->seed_count; i++)
+    for (int i = 0; i < p->seed_count; i++) {
         bind_operand(p, &p->seed[i]);
+        p->device->backend->unmirror(p->device, p->seeded[i]);
+        p->seeded[i] = NULL;
+    }
     p->rebinds++;
 }
 
@@ -154,6 +157,8 @@ static void choose_cached(nn_plan *p, bool keep)
 
 static void repaint_guards(nn_plan *p)
 {
+    const struct nni_backend *b = p->device->backend;
+
     if (!(p->flags & NN_PLAN_DEBUG))
         return;
     for (int64_t i = 0; i < p->stores; i++) {
@@ -161,25 +166,38 @@ static void repaint_guards(nn_plan *p)
 
         if (s->cache || s->root != i)
             continue;
-        memset((char *)p->memory->at + s->offset, NNI_GUARD_BYTE, NNI_GUARD);
-        memset((char *)p->memory->at + s->offset + NNI_GUARD + s->used, NNI_GUARD_BYTE,
-               s->bytes - NNI_GUARD - s->used);
+        (void)b->fill(p->device, (char *)p->memory->at + s->offset, NNI_GUARD_BYTE, NNI_GUARD);
+        (void)b->fill(p->device, (char *)p->memory->at + s->offset + NNI_GUARD + s->used, NNI_GUARD_BYTE,
+                      s->bytes - NNI_GUARD - s->used);
     }
+}
+
+/* A guard is as it was painted; it is never longer than two of them. */
+static bool whole(nn_plan *p, size_t offset, size_t bytes)
+{
+    unsigned char now[2 * NNI_GUARD];
+
+    if (p->device->backend->copy(p->device, now, (const char *)p->memory->at + offset, bytes))
+        return false;
+    for (size_t k = 0; k < bytes; k++)
+        if (now[k] != NNI_GUARD_BYTE)
+            return false;
+    return true;
 }
 
 int nni_plan_check_guards(nn_plan *p, nn_message *why)
 {
     for (int64_t i = 0; i < p->stores && p->flags & NN_PLAN_DEBUG; i++) {
         const struct nni_store *s = &p->store[i];
-        const unsigned char *at = (const unsigned char *)p->memory->at + s->offset;
 
-        for (size_t k = 0; !s->cache && s->root == i && k < s->bytes; k++)
-            if ((k < NNI_GUARD || k >= NNI_GUARD + s->used) && at[k] != NNI_GUARD_BYTE)
-                return nni_fail(
-                    why, NN_ESTATE,
-                    "a kernel wrote outside its tensor: store %lld of %zu bytes, born in step %lld (%s %s)",
-                    (long long)i, s->bytes, (long long)s->birth, p->step[s->birth].step.name,
-                    p->step[s->birth].step.op->name);
+        if (!s->cache && s->root == i &&
+            (!whole(p, s->offset, NNI_GUARD) ||
+             !whole(p, s->offset + NNI_GUARD + s->used, s->bytes - NNI_GUARD - s->used)))
+            return nni_fail(
+                why, NN_ESTATE,
+                "a kernel wrote outside its tensor: store %lld of %zu bytes, born in step %lld (%s %s)",
+                (long long)i, s->bytes, (long long)s->birth, p->step[s->birth].step.name,
+                p->step[s->birth].step.op->name);
     }
     return NN_OK;
 }
@@ -188,18 +206,19 @@ int nni_plan_check_guards(nn_plan *p, nn_message *why)
 static int join_memory(nn_plan *p, nn_plan *share)
 {
     struct nni_memory *m = share ? share->memory : nni_alloc_zero(sizeof *m);
+    const struct nni_backend *b = p->device->backend;
 
     if (!m)
         return NN_ENOMEM;
     if (p->memory_bytes > m->bytes || !m->at) {
-        void *at = nni_alloc(p->memory_bytes);
+        void *at = b->alloc(p->device, p->memory_bytes);
 
         if (!at) {
             if (!share)
                 nni_free(m);
             return NN_ENOMEM;
         }
-        nni_free(m->at);
+        b->free(p->device, m->at);
         m->at = at;
         m->bytes = p->memory_bytes;
         m->owner = NULL;
@@ -232,7 +251,7 @@ static void leave_memory(nn_plan *p)
     if (m->owner == p)
         m->owner = NULL;
     if (!m->first) {
-        nni_free(m->at);
+        p->device->backend->free(p->device, m->at);
         nni_free(m);
     }
     p->memory = NULL;
@@ -302,6 +321,7 @@ static void summarise(nn_plan *p);
 static int build(struct nni_compile *c)
 {
     nn_plan *p = c->plan;
+    const struct nni_backend *b = p->device->backend;
     bool backward = c->opts->loss || c->opts->seed_count;
     int rc = need_roles(p, backward);
 
@@ -317,17 +337,17 @@ static int build(struct nni_compile *c)
     if ((rc = nni_place(p, !(p->flags & (NN_PLAN_DEBUG | NN_PLAN_NO_REUSE)))))
         return rc;
     settle_all(p);
-    p->cache = nni_alloc(p->cache_bytes);
-    p->input = nni_alloc_zero(p->input_bytes);
-    p->lane_bytes = (p->lane_bytes + 4095) & ~(size_t)4095;
-    p->lanes = nni_alloc_array((size_t)nni_pool_threads(p->device->pool), p->lane_bytes);
-    if (!p->cache || !p->input || !p->lanes)
+    p->cache = b->alloc(p->device, p->cache_bytes);
+    p->input = b->alloc(p->device, p->input_bytes);
+    if (!p->cache || !p->input || !(p->fed = b->mirror(p->device, p->input, p->input_bytes)))
         return NN_ENOMEM;
+    memset(p->fed, 0, p->input_bytes);
     if ((rc = join_memory(p, c->opts->share)))
         return rc;
     bind(p);
     repaint_guards(p);
-    if ((p->optim.name && (rc = nni_update_prepare(p, &p->message))) || (rc = describe(p)))
+    if ((p->optim.name && (rc = nni_update_prepare(p, &p->message))) || (rc = describe(p)) ||
+        (rc = b->ready(p, &p->message)))
         return rc;
     summarise(p);
     return NN_OK;
@@ -382,14 +402,20 @@ int nn_compile(nn_plan **out, nn_graph *graph, nn_plan_opts opts)
 
 void nn_plan_free(nn_plan *p)
 {
+    const struct nni_backend *b;
+
     if (!p)
         return;
+    b = p->device->backend;
+    b->forget(p);
+    for (int i = 0; p->seeded && i < p->seed_count; i++)
+        b->unmirror(p->device, p->seeded[i]);
     leave_memory(p);
     nni_free(p->step);
     nni_free(p->store);
-    nni_free(p->cache);
-    nni_free(p->input);
-    nni_free(p->lanes);
+    b->unmirror(p->device, p->fed);
+    b->free(p->device, p->cache);
+    b->free(p->device, p->input);
     nni_free(p->tile);
     nni_free(p->partial);
     nni_arena_free(&p->arena);
@@ -400,42 +426,6 @@ const char *nn_plan_error(const nn_plan *p) { return p ? p->message.text : "no p
 
 /* ------------------------------------------------------------------ running */
 
-struct job {
-    const nn_step *step;
-    nn_tile *run;
-    char *lanes;
-    size_t lane_bytes;
-};
-
-static void run_tile(void *context, int64_t tile, int lane)
-{
-    const struct job *j = context;
-
-    j->run(j->step, tile, j->lanes + (size_t)lane * j->lane_bytes);
-}
-
-static void run_phase(nn_plan *p, const nn_step *s, int64_t tiles, nn_tile *run)
-{
-    struct job j = { .step = s, .run = run, .lanes = p->lanes, .lane_bytes = p->lane_bytes };
-
-    nni_pool_run(p->device->pool, tiles, run_tile, &j);
-}
-
-static void run_step(nn_plan *p, struct nni_planned *s, unsigned what, bool stale)
-{
-    double start = p->profiling ? nni_seconds() : 0;
-
-    s->step.accumulate = s->accumulate | (what & NN_ACCUMULATE ? s->run_accumulate : 0);
-    if (s->derived_store >= 0 && (!s->derived_cached || stale))
-        run_phase(p, &s->step, s->step.derived.tiles, s->step.derived.run);
-    for (int i = 0; i < s->step.phases; i++)
-        run_phase(p, &s->step, s->step.phase[i].tiles, s->step.phase[i].run);
-    if (p->profiling) {
-        s->seconds += nni_seconds() - start;
-        s->runs++;
-    }
-}
-
 static uint64_t version_of(const nn_plan *p)
 {
     uint64_t v = p->rebinds << 32;
@@ -445,43 +435,92 @@ static uint64_t version_of(const nn_plan *p)
     return v;
 }
 
-static void forward(nn_plan *p)
+/* Buffers that the host has written reach the device before they are read. */
+static int push(nn_plan *p)
+{
+    int rc = NN_OK;
+
+    for (int i = 0; !rc && i < p->models; i++)
+        rc = nni_model_push(p->model[i]);
+    return rc ? nni_fail(&p->message, rc, "cannot bring parameters to the device") : NN_OK;
+}
+
+static void changed(nn_plan *p, nn_base base)
+{
+    for (int i = 0; i < p->models; i++)
+        if (p->model[i]->buffer[base])
+            nni_model_ran(p->model[i], base);
+}
+
+static int forward(nn_plan *p)
 {
     uint64_t version = version_of(p);
-    bool stale = version != p->cache_version, effects = false;
+    bool effects = false;
+    int rc;
 
     p->now.sample = p->next_sample;
     if (p->input_count)
         p->next_sample += p->inputs[0].shape.rank ? p->inputs[0].shape.dim[0] : 1;
     p->memory->owner = p;
-    for (int64_t i = 0; i < p->forward_steps; i++) {
-        struct nni_planned *s = &p->step[i];
-
-        if (s->hoisted && !stale)
-            continue;
-        effects = effects || s->step.op->flags & NN_OP_EFFECT;
-        run_step(p, s, 0, stale);
-    }
+    if ((rc = p->device->backend->forward(p, version != p->cache_version)))
+        return rc;
     p->cache_version = version;
+    for (int64_t i = 0; i < p->forward_steps; i++)
+        effects = effects || p->step[i].step.op->flags & NN_OP_EFFECT;
     for (int i = 0; effects && i < p->models; i++)
         p->model[i]->version++;
+    if (effects)
+        changed(p, NN_BASE_STATE);
     p->loss_valid = true;
+    return NN_OK;
 }
 
-static void backward(nn_plan *p, unsigned what)
+static int backward(nn_plan *p, unsigned what)
 {
-    for (int64_t i = 0; i < p->zeros && !(what & NN_ACCUMULATE); i++) {
+    const struct nni_backend *b = p->device->backend;
+    int rc = NN_OK;
+
+    for (int64_t i = 0; !rc && i < p->zeros && !(what & NN_ACCUMULATE); i++) {
         const nn_model *m = p->model[p->zero[i].model];
         const nn_segment *s = &m->segment[p->zero[i].segment];
 
-        memset((char *)m->buffer[NN_BASE_GRAD] + s->offset, 0, (size_t)s->count * nn_dtype_size(s->type));
+        rc = b->fill(p->device, (char *)m->buffer[NN_BASE_GRAD] + s->offset, 0,
+                     (size_t)s->count * nn_dtype_size(s->type));
     }
-    for (int64_t i = p->forward_steps; i < p->steps; i++)
-        run_step(p, &p->step[i], what, false);
+    for (int i = 0; !rc && i < p->seed_count; i++)
+        if (p->seeded[i] && p->seeded[i] != p->seed[i].at)
+            rc = b->copy(p->device, p->seed[i].at, p->seeded[i],
+                         (size_t)nn_shape_count(p->seed[i].shape) * nn_dtype_size(p->seed[i].type));
+    if (rc)
+        return nni_fail(&p->message, rc, "cannot prepare gradients on the device");
+    if ((rc = b->backward(p, what)))
+        return rc;
+    changed(p, NN_BASE_GRAD);
+    return NN_OK;
+}
+
+static int update(nn_plan *p)
+{
+    double start = p->profiling ? nni_seconds() : 0;
+    int rc = p->device->backend->update(p);
+
+    if (rc)
+        return rc;
+    for (int i = 0; i < p->models; i++)
+        p->model[i]->version++;
+    for (int i = NN_BASE_PARAM; i <= NN_BASE_MOMENT2; i++)
+        changed(p, (nn_base)i);
+    if (p->profiling) {
+        p->update_seconds += nni_seconds() - start;
+        p->update_runs++;
+    }
+    return NN_OK;
 }
 
 static int run(nn_plan *p, unsigned what)
 {
+    int rc;
+
     if (what & NN_BACKWARD && p->steps == p->forward_steps && !p->zeros)
         return nni_fail(
             &p->message, NN_ESTATE,
@@ -493,22 +532,13 @@ static int run(nn_plan *p, unsigned what)
         return nni_fail(&p->message, NN_ESTATE,
                         "a backward run needs the forward run before it: none was made, or another plan that "
                         "shares the arena has run since");
-    if (what & NN_FORWARD)
-        forward(p);
-    if (what & NN_BACKWARD)
-        backward(p, what);
-    if (what & NN_UPDATE) {
-        double start = p->profiling ? nni_seconds() : 0;
-
-        nni_update_run(p);
-        for (int i = 0; i < p->models; i++)
-            p->model[i]->version++;
-        if (p->profiling) {
-            p->update_seconds += nni_seconds() - start;
-            p->update_runs++;
-        }
-    }
-    return NN_OK;
+    if ((rc = push(p)))
+        return rc;
+    if (what & NN_FORWARD && (rc = forward(p)))
+        return rc;
+    if (what & NN_BACKWARD && (rc = backward(p, what)))
+        return rc;
+    return what & NN_UPDATE ? update(p) : NN_OK;
 }
 
 int nn_run(nn_plan *p, unsigned what)
@@ -541,7 +571,7 @@ void *nn_host(nn_plan *p, const char *name, size_t *bytes)
 
     if (bytes)
         *bytes = in ? in->bytes : 0;
-    return in ? (char *)p->input + in->offset : NULL;
+    return in ? (char *)p->fed + in->offset : NULL;
 }
 
 int nn_write(nn_plan *p, const char *name, const void *data, size_t bytes)
@@ -554,13 +584,16 @@ int nn_write(nn_plan *p, const char *name, const void *data, size_t bytes)
     if (bytes != in->bytes)
         return nni_fail(&p->message, NN_ESHAPE, "input \"%s\" is %s %s, %zu bytes; got %zu", name,
                         nn_dtype_name(in->type), nni_shape_text(in->shape, &text), in->bytes, bytes);
-    memcpy((char *)p->input + in->offset, data, bytes);
+    memcpy((char *)p->fed + in->offset, data, bytes);
     return NN_OK;
 }
 
 static int read_operand(nn_plan *p, const char *name, const nn_operand *o, nn_dtype type, void *data,
                         int64_t count)
 {
+    size_t bytes = (size_t)nn_shape_count(o->shape) * nn_dtype_size(o->type);
+    const struct nni_backend *b = p->device->backend;
+    void *here;
     nni_text text;
     int rc;
 
@@ -574,7 +607,14 @@ static int read_operand(nn_plan *p, const char *name, const nn_operand *o, nn_dt
     if (count != nn_shape_count(o->shape))
         return nni_fail(&p->message, NN_ESHAPE, "\"%s\" is %s: not %lld elements", name,
                         nni_shape_text(o->shape, &text), (long long)count);
-    rc = nni_convert(o->at, o->type, data, type, count);
+    here = b->mirror(p->device, o->at, bytes);
+    if (!here || (here != o->at && b->copy(p->device, here, o->at, bytes))) {
+        b->unmirror(p->device, here);
+        return nni_fail(&p->message, here ? NN_EDEVICE : NN_ENOMEM, "cannot fetch \"%s\", %zu bytes", name,
+                        bytes);
+    }
+    rc = nni_convert(here, o->type, data, type, count);
+    b->unmirror(p->device, here);
     return rc ? nni_fail(&p->message, rc, "\"%s\" is %s, which cannot be read as %s", name,
                          nn_dtype_name(o->type), nn_dtype_name(type))
               : NN_OK;
@@ -602,12 +642,19 @@ int nn_read_gradient(nn_plan *p, const char *name, nn_dtype type, void *data, in
 
 nn_real *nn_seed(nn_plan *p, int i)
 {
-    return i >= 0 && i < p->seed_count && nn_has(&p->seed[i]) ? p->seed[i].at : NULL;
+    const nn_operand *o = i >= 0 && i < p->seed_count ? &p->seed[i] : NULL;
+
+    if (!o || !nn_has(o))
+        return NULL;
+    if (!p->seeded[i])
+        p->seeded[i] = p->device->backend->mirror(p->device, o->at,
+                                                  (size_t)nn_shape_count(o->shape) * nn_dtype_size(o->type));
+    return p->seeded[i];
 }
 
 double nn_loss(nn_plan *p)
 {
-    return p->loss_valid && p->memory->owner == p && nn_has(&p->loss) ? (double)*(const nn_real *)p->loss.at
+    return p->loss_valid && p->memory->owner == p && nn_has(&p->loss) ? p->device->backend->loss(p)
                                                                       : (double)NAN;
 }
 
@@ -615,6 +662,13 @@ int nn_set(nn_plan *p, nn_setting what, double value)
 {
     if (what >= NN_STEP && what <= NN_SKIPPED && !(value >= 0 && value <= 0x1p53))
         return nni_fail(&p->message, NN_EINVAL, "setting %d is a counter: %g is none", (int)what, value);
+    if (what == NN_APPLIED || what == NN_SKIPPED) {
+        int rc = p->device->backend->settle(p);
+
+        if (rc)
+            return rc;
+        p->counters_set = true;
+    }
     switch (what) {
     case NN_LEARNING_RATE: p->now.learning_rate = value; return NN_OK;
     case NN_LOSS_SEED: p->now.loss_seed = value; return NN_OK;
@@ -627,8 +681,12 @@ int nn_set(nn_plan *p, nn_setting what, double value)
     }
 }
 
-double nn_get(const nn_plan *p, nn_setting what)
+double nn_get(nn_plan *p, nn_setting what)
 {
+    bool left = what == NN_APPLIED || what == NN_SKIPPED || what == NN_GRAD_NORM;
+
+    if (left && p->device->backend->settle(p))
+        return (double)NAN;
     switch (what) {
     case NN_LEARNING_RATE: return p->now.learning_rate;
     case NN_LOSS_SEED: return p->now.loss_seed;

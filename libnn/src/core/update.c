@@ -135,7 +135,7 @@ static void average_all(nn_plan *p)
         nni_pool_run(p->device->pool, segments, average_tile, p);
 }
 
-void nni_update_run(nn_plan *p)
+int nni_update_run(nn_plan *p)
 {
     double sum = 0;
 
@@ -159,4 +159,5 @@ void nni_update_run(nn_plan *p)
         average_all(p);
     }
     p->now.step++;
+    return NN_OK;
 }

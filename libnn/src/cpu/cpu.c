@@ -8,7 +8,6 @@
 
 #include <cblas.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <string.h>
 
 #define KERNELS(isa)                                                                                         \
@@ -72,64 +71,25 @@ static const struct nni_cpu *choose(const char *isa)
     return NULL;
 }
 
-int nn_open(nn_device **out, const char *name, const nn_device_options *options, nn_message *why)
+int nni_cpu_open(nn_device *d, const char *name, const nn_device_options *options, nn_message *why)
 {
-    nn_device_options o = options ? *options : (nn_device_options){ 0 };
-    const struct nni_cpu *cpu = choose(o.isa);
-    nn_device *d;
-    int rc;
+    const struct nni_cpu *cpu = choose(options->isa);
 
-    if (out)
-        *out = NULL;
-    if (!out || !name)
-        return nni_fail(why, NN_EINVAL, "nn_open needs a place for the device and its name");
-    if (strcmp(name, "cpu"))
-        return nni_fail(why, NN_EDEVICE, "no device \"%s\": this build of libnn has \"cpu\" only", name);
+    (void)name;
     if (!cpu)
         return nni_fail(why, NN_EDEVICE, "instruction set \"%s\" is not available here; this machine has: %s",
-                        o.isa, nn_device_isas());
-    d = nni_alloc_zero(sizeof *d);
-    if (!d)
-        return nni_fail(why, NN_ENOMEM, "no memory for the device");
+                        options->isa, nn_device_isas());
     d->cpu = cpu;
-    d->log = o.log;
-    d->payload = o.payload;
-    rc = nni_pool_new(&d->pool, o.threads ? o.threads : nni_processors());
-    if (rc) {
-        nni_free(d);
-        return nni_fail(why, rc, "cannot start %d threads: %s", o.threads ? o.threads : nni_processors(),
-                        nn_strerror(rc));
-    }
+    d->isa = cpu->name;
+    d->backend = &nni_cpu_backend;
     hold_blas(1);
-    atomic_flag_clear(&d->busy);
     nni_log(d, NN_LOG_INFO, "cpu: %s kernels, %d threads, OpenBLAS %s", cpu->name, nni_pool_threads(d->pool),
             openblas_get_corename());
-    *out = d;
     return NN_OK;
 }
 
-void nni_log(const nn_device *d, nn_log_level level, const char *format, ...)
+void nni_cpu_close(nn_device *d)
 {
-    nn_message text;
-    va_list args;
-
-    if (!d->log)
-        return;
-    va_start(args, format);
-    (void)vsnprintf(text.text, sizeof text.text, format, args);
-    va_end(args);
-    d->log(d->payload, level, text.text);
-}
-
-void nn_close(nn_device *d)
-{
-    if (!d)
-        return;
+    (void)d;
     hold_blas(-1);
-    nni_pool_free(d->pool);
-    nni_free(d);
 }
-
-const char *nn_device_name(const nn_device *d) { return d ? "cpu" : ""; }
-const char *nn_device_isa(const nn_device *d) { return d->cpu->name; }
-int nn_device_threads(const nn_device *d) { return nni_pool_threads(d->pool); }

@@ -23,6 +23,10 @@ struct nni_cpu {
     const struct nni_ceiling_kernels *ceiling;
 };
 
+extern const struct nni_backend nni_cpu_backend;
+int nni_cpu_open(nn_device *d, const char *name, const nn_device_options *options, nn_message *why);
+void nni_cpu_close(nn_device *d);
+
 static inline const struct nni_cpu *nni_cpu_of(const nn_step *s) { return s->device->cpu; }
 
 /* Splits `count` things into tiles of at least `least`, at most `most` tiles: a function of the

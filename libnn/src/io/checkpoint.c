@@ -63,7 +63,7 @@ static uint32_t checksum_pair(uint32_t sum, const nn_pair *pair)
            nni_crc32c(nni_crc32c(0, pair->key, strlen(pair->key) + 1), pair->value, strlen(pair->value));
 }
 
-static int64_t gather(const nn_plan *p, const nn_model *m, nn_safetensors_item *item, nni_arena *names,
+static int64_t gather(const nn_plan *p, nn_model *m, nn_safetensors_item *item, nni_arena *names,
                       uint32_t *sum)
 {
     int64_t n = 0;
@@ -72,14 +72,17 @@ static int64_t gather(const nn_plan *p, const nn_model *m, nn_safetensors_item *
         for (int64_t i = 0; i < m->count && has_part(p, m, &PARTS[k]); i++) {
             const nn_segment *s = &m->segment[i];
             nn_base base = s->base == NN_BASE_PARAM ? PARTS[k].base : PARTS[k].state;
+            const char *at = base != NN_BASE_NONE ? nni_model_host(m, base) : NULL;
 
             if (base == NN_BASE_NONE)
                 continue;
+            if (!at)
+                return -1;
             item[n] =
                 (nn_safetensors_item){ .name = nni_arena_printf(names, "%s%s", PARTS[k].prefix, s->name),
                                        .type = s->type,
                                        .shape = s->shape,
-                                       .data = (const char *)m->buffer[base] + s->offset };
+                                       .data = at + s->offset };
             if (!item[n].name)
                 return -1;
             *sum = checksum(*sum, item[n].name, item[n].type, &item[n].shape, item[n].data);
@@ -97,8 +100,8 @@ static bool trains(const nn_plan *p, const nn_model *m)
     return false;
 }
 
-int nn_checkpoint_save(const nn_plan *p, nn_model *m, const char *path, const nn_pair *pairs,
-                       int64_t pair_count, nn_message *why)
+int nn_checkpoint_save(nn_plan *p, nn_model *m, const char *path, const nn_pair *pairs, int64_t pair_count,
+                       nn_message *why)
 {
     nni_arena arena = { 0 };
     nn_safetensors_item *item;

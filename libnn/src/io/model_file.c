@@ -163,7 +163,7 @@ int nn_model_load_from(nn_model *m, const nn_safetensors *file, const nn_load_op
         const void *now = nn_model_buffer(m, l.bases[i], &bytes);
 
         l.aside[i] = nni_alloc(bytes);
-        if (l.aside[i])
+        if (l.aside[i] && now)
             memcpy(l.aside[i], now, bytes);
         else
             rc = nni_fail(&m->message, NN_ENOMEM, "no memory for %zu bytes of weights", bytes);
@@ -181,7 +181,7 @@ int nn_model_load_from(nn_model *m, const nn_safetensors *file, const nn_load_op
 
             memcpy(now, l.aside[i], bytes);
         }
-        m->version++;
+        nn_model_changed(m);
     }
     if (report)
         *report = l.report;
@@ -225,12 +225,12 @@ int nn_model_save(nn_model *m, const char *path, nn_base role, const nn_pair *pa
     for (int64_t i = 0; i < m->count; i++) {
         const nn_segment *s = &m->segment[i];
         nn_base base = base_of(s, role);
+        const char *at = base != NN_BASE_NONE ? nni_model_host(m, base) : NULL;
 
-        if (base != NN_BASE_NONE)
-            item[n++] = (nn_safetensors_item){ .name = s->name,
-                                               .type = s->type,
-                                               .shape = s->shape,
-                                               .data = (const char *)m->buffer[base] + s->offset };
+        if (at)
+            item[n++] = (nn_safetensors_item){
+                .name = s->name, .type = s->type, .shape = s->shape, .data = at + s->offset
+            };
     }
     rc = nn_safetensors_write(path, item, n, pairs, pair_count, &m->message);
     nni_free(item);
