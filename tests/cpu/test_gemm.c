@@ -245,6 +245,89 @@ START_TEST(weight_gradients)
 }
 END_TEST
 
+struct exchanged {
+    struct matrix s, a;
+};
+
+static void exchange(const void *context, int64_t row_tile, int64_t row0, int64_t rows, int64_t col0,
+                     int64_t cols, const nn_real *s, int64_t lds, nn_real *a, int64_t lda)
+{
+    const struct exchanged *e = context;
+
+    (void)row_tile;
+    if (s)
+        save(&e->s, row0, rows, col0, cols, s, lds);
+    if (a)
+        load(&e->a, row0, rows, col0, cols, a, lda);
+}
+
+/* Both products or one of them, G as it lies, loaded or staged, C written or added to. */
+static void paired(nni_gemm_pair g, int loaded, int add, const char *what)
+{
+    int64_t rows = g.rows, o = g.o, i = g.i;
+    nn_real *y = integers(rows, o, 5), *w = integers(o, i, 7), *a = integers(rows, i, 6);
+    nn_real *c = guarded(o * i), *s = guarded(rows * i);
+    nn_real *lane = guarded((int64_t)(g.lane_bytes / sizeof *lane));
+    nn_real *scratch = guarded((int64_t)(g.scratch_bytes / sizeof *scratch));
+    nn_real *stage = guarded((int64_t)(g.stage_bytes / sizeof *stage));
+    struct matrix from = { .at = y, .cols = o };
+    struct exchanged e = { .s = { .to = s, .cols = i }, .a = { .at = a, .cols = i } };
+    nni_gemm_pair_io io = {
+        .load_g = load, .load_context = &from, .w = w, .exchange = exchange, .context = &e
+    };
+
+    for (int64_t j = 0; add && j < o * i; j++)
+        c[j] = 3;
+    for (int64_t t = g.row_tiles; g.staged && t-- > 0;)
+        nni_gemm_pair_stage(&g, &io, stage, t);
+    if (g.staged || !loaded) {
+        io.g = g.staged ? stage : y;
+        io.ldg = g.staged ? g.ld : o;
+    }
+    for (int64_t t = nni_gemm_pair_tiles(&g); t-- > 0;)
+        nni_gemm_pair_tile(&g, &io, c, add, scratch, t, lane);
+    for (int64_t t = g.merge_tiles; t-- > 0;)
+        nni_gemm_pair_merge(&g, c, add, scratch, t);
+    if (g.want_s)
+        check(s, y, w, rows, i, o, o, 1, i, 1, 0, what);
+    if (g.want_c)
+        check(c, y, a, o, i, rows, 1, o, i, 1, add ? 3 : 0, what);
+    release_guarded(c, o * i, "result");
+    release_guarded(s, rows * i, "result");
+    release_guarded(lane, (int64_t)(g.lane_bytes / sizeof *lane), "lane");
+    release_guarded(scratch, (int64_t)(g.scratch_bytes / sizeof *scratch), "scratch");
+    release_guarded(stage, (int64_t)(g.stage_bytes / sizeof *stage), "stage");
+    nni_free(y);
+    nni_free(w);
+    nni_free(a);
+}
+
+START_TEST(pairs)
+{
+    static const int64_t divisions[][2] = { { 0, 0 }, { 1, 1 }, { 3, 1 }, { 1, 2 }, { 4, 3 } };
+    nn_device *device;
+
+    for (int isa = 0; op_test_isa(isa); isa++) {
+        const struct nni_gemm_kernels *kernels = kernels_of(isa, &device);
+
+        for (size_t q = 0; q < sizeof sizes / sizeof *sizes; q++)
+            for (size_t d = 0; d < sizeof divisions / sizeof *divisions; d++)
+                for (int loaded = 0; loaded < 2; loaded++) {
+                    int add = (int)(q + d / 2) & 1, want = (int)((q + d) % 3);
+                    int64_t most = kernels->units * NNI_GEMM_UNIT, panels = (sizes[q][1] + most - 1) / most;
+
+                    if (divisions[d][1] > panels)
+                        continue;
+                    paired(nni_gemm_pair_of(kernels, sizes[q][0], sizes[q][2], sizes[q][1],
+                                            loaded ? NNI_LOAD_COPY : NNI_LOAD_NONE, want != 1, want != 2,
+                                            divisions[d][0], divisions[d][1]),
+                           loaded, add, op_test_isa(isa));
+                }
+        nn_close(device);
+    }
+}
+END_TEST
+
 /* What the shapes of B6 are divided into: enough tiles for 16 threads where there is work for them, and
  * scratch within bounds. */
 START_TEST(divisions)
@@ -265,6 +348,14 @@ START_TEST(divisions)
 
                 ck_assert_int_ge(nni_gemm_tiles(&g), kernels->units == 16 ? 4 : 12);
                 ck_assert_uint_le(g.lane_bytes, 2 << 20);
+            }
+            for (int load_kind = 0; load_kind < 2; load_kind++) {
+                nni_gemm_pair g =
+                    nni_gemm_pair_of(kernels, b6[q][0], b6[q][2], b6[q][1], load_kind, 1, 1, 0, 0);
+
+                ck_assert_int_ge(nni_gemm_pair_tiles(&g), kernels->units == 16 ? 4 : 12);
+                ck_assert_uint_le(g.scratch_bytes, 32 << 20);
+                ck_assert_uint_le(g.lane_bytes, 4 << 20);
             }
             for (int cost = 4; cost <= 30; cost += 26) {
                 nni_gemm_tn g = nni_gemm_tn_of(kernels, b6[q][0], b6[q][2], b6[q][1], 4, cost);
@@ -290,6 +381,7 @@ int main(void)
     tcase_add_test(t, products);
     tcase_add_test(t, nested_rows_of_b);
     tcase_add_test(t, weight_gradients);
+    tcase_add_test(t, pairs);
     tcase_add_test(t, divisions);
     suite_add_tcase(suite, t);
     srunner_run_all(runner, CK_ENV);

@@ -6,6 +6,8 @@
  * A tile of C = A B is a block of rows whose A panel stays in the second-level cache while the
  * packed B streams past it, panel by panel. Few rows (batch 1, squeeze-excite) are shared out by
  * columns as well. C = Y^T X walks the rows in chunks of which both operands are packed into panels.
+ * A pair S = G W, C = G^T A walks them in chunks of G that stay in the second-level cache for both
+ * products; each column panel of S is exchanged for one of A in the first-level cache.
  */
 #include "cpu/gemm.h"
 
@@ -15,7 +17,10 @@ enum {
     SCRATCH_BYTES = 32 << 20,
     TARGET = 32,          /* tiles: enough for 16 threads to finish together */
     TILE_FLOPS = 2000000, /* some 20 microseconds: below, a tile costs more than it brings */
-    Y_COLS = 48           /* of a panel of Y: an odd number of cache lines, or rows would collide */
+    PAIR_BYTES = 384 << 10,
+    PAIR_ROWS = 192, /* of a chunk of G */
+    LEAST_ROWS = 96, /* of a chunk, where there are as many: below, reading and writing C shows */
+    Y_COLS = 48      /* of a panel of Y: an odd number of cache lines, or rows would collide */
 };
 
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -137,6 +142,17 @@ void nni_gemm_tile(const nni_gemm *g, const nni_gemm_io *io, const nn_real *pack
 
 /* -------------------------------------------------------------------- C = Y^T X */
 
+/* Partial results lie one behind the other; a tile of the merge adds up `size` of their `all` elements. */
+static int64_t merge_size(int64_t all) { return most(4096, round_up(ceil_div(all, 64), 16)); }
+
+static void merge_parts(const struct nni_gemm_kernels *kernels, int64_t parts, int64_t all, int64_t size,
+                        nn_real *c, int add, const nn_real *scratch, int64_t tile)
+{
+    int64_t from = tile * size;
+
+    kernels->column_sums(c + from, scratch + from, all, parts, least(size, all - from), NULL, add);
+}
+
 /* Rows of a chunk for blocks of o x i. */
 static int64_t chunk_rows(int64_t rows, int64_t o, int64_t i)
 {
@@ -214,7 +230,7 @@ nni_gemm_tn nni_gemm_tn_with(const struct nni_gemm_kernels *kernels, int64_t row
     g.lane_bytes = (size_t)(g.chunk * (round_up(g.o_size, Y_COLS) + ceil_div(g.panels, g.i_tiles) * width)) *
                    sizeof(nn_real);
     g.scratch_bytes = g.splits > 1 ? (size_t)(g.splits * o * i) * sizeof(nn_real) : 0;
-    g.merge_size = most(4096, round_up(ceil_div(o * i, 64), 16));
+    g.merge_size = merge_size(o * i);
     g.merge_tiles = g.splits > 1 ? ceil_div(o * i, g.merge_size) : 0;
     return g;
 }
@@ -274,8 +290,160 @@ void nni_gemm_tn_tile(const nni_gemm_tn *g, const nni_gemm_tn_io *io, nn_real *c
 
 void nni_gemm_tn_merge(const nni_gemm_tn *g, nn_real *c, int add, const nn_real *scratch, int64_t tile)
 {
-    int64_t all = g->o * g->i, from = tile * g->merge_size;
+    merge_parts(g->kernels, g->splits, g->o * g->i, g->merge_size, c, add, scratch, tile);
+}
 
-    g->kernels->column_sums(c + from, scratch + from, all, g->splits, least(g->merge_size, all - from), NULL,
-                            add);
+/* ------------------------------------------------------- S = G W and C = G^T A */
+
+static int64_t pair_chunk(int64_t rows, int64_t ld)
+{
+    int64_t fit = PAIR_BYTES / (int64_t)sizeof(nn_real) / ld;
+
+    fit = least(most(fit, LEAST_ROWS), PAIR_ROWS);
+    return least(rows, round_up(ceil_div(rows, ceil_div(rows, fit)), 8));
+}
+
+/* What a division costs, in cycles: the multiplications, shared unevenly or leaving threads idle at the end,
+ * and on top what is read and written more often, in vectors. */
+static double pair_cost(const nni_gemm_pair *g, int64_t row_tiles, int64_t i_tiles)
+{
+    double rows = (double)g->rows, o = (double)g->o, i = (double)g->i, r = (double)row_tiles,
+           c = (double)i_tiles;
+    int64_t per = ceil_div(g->rows, row_tiles), width = ceil_div(g->panels, i_tiles);
+    double chunks = r * (double)ceil_div(per, pair_chunk(per, g->ld));
+    double work = rows * o * i * (g->want_s + g->want_c) / 32;
+    double uneven = (double)(width * i_tiles) / (double)g->panels - 1;
+    double staging = g->loaded && i_tiles > 1 ? 3 * rows * o : 0;
+    /* What a tile holds of W and C should leave room for G in the second-level cache. */
+    double held =
+        (double)(width * g->kernels->units * NNI_GEMM_UNIT) * o * (g->want_s + g->want_c) * sizeof(nn_real);
+    double spilled = held > 2 * PAIR_BYTES ? 8 : 2;
+    double moved = staging + c * rows * o + (chunks * spilled + r + (r > 1 ? 4 * r : 0)) * o * i;
+
+    return work * (1 + uneven / 4 + 1 / (2 * r * c)) + moved / 16;
+}
+
+/* As many row tiles as make the number of tiles enough, for each number of column tiles. */
+static void divide_pair(nni_gemm_pair *g)
+{
+    int64_t target = least(target_tiles(g->rows, g->o, g->i * (g->want_s + g->want_c)), TARGET / 2);
+    double best = -1;
+
+    for (int64_t it = 1; it <= g->panels; it++) {
+        int64_t rt = most(1, least(ceil_div(target, it), g->rows / (LEAST_ROWS / 2)));
+        double cost;
+
+        if (rt > 1 && (double)rt * (double)g->o * (double)g->i * (double)sizeof(nn_real) > SCRATCH_BYTES)
+            continue;
+        cost = pair_cost(g, rt, it);
+        if (rt * it < target)
+            cost += 1e30 / (double)(rt * it);
+        if (best < 0 || cost < best) {
+            best = cost;
+            g->row_tiles = rt;
+            g->i_tiles = it;
+        }
+    }
+}
+
+nni_gemm_pair nni_gemm_pair_of(const struct nni_gemm_kernels *kernels, int64_t rows, int64_t o, int64_t i,
+                               int load, int want_s, int want_c, int64_t row_tiles, int64_t i_tiles)
+{
+    nni_gemm_pair g = { .kernels = kernels,
+                        .rows = rows,
+                        .o = o,
+                        .i = i,
+                        .row_tiles = row_tiles,
+                        .i_tiles = i_tiles,
+                        .want_s = want_s,
+                        .want_c = want_c,
+                        .loaded = load != NNI_LOAD_NONE };
+    int64_t width, held = 0;
+
+    g.panels = panels_of(kernels, i);
+    g.ld = row_stride(o);
+    if (!g.row_tiles)
+        divide_pair(&g);
+    width = ceil_div(g.panels, g.i_tiles) * kernels->units * NNI_GEMM_UNIT;
+    g.tile_rows = round_up(ceil_div(rows, g.row_tiles), kernels->rows);
+    g.row_tiles = ceil_div(rows, g.tile_rows);
+    g.staged = g.loaded && g.i_tiles > 1;
+    g.chunk = pair_chunk(g.tile_rows, g.ld);
+    held = (kernels->block + g.chunk) * kernels->units * NNI_GEMM_UNIT;
+    if (want_s)
+        held += width * o;
+    if (g.loaded && !g.staged)
+        held += g.chunk * g.ld;
+    g.lane_bytes = (size_t)held * sizeof(nn_real);
+    g.stage_bytes = g.staged ? (size_t)(rows * g.ld) * sizeof(nn_real) : 0;
+    if (want_c && g.row_tiles > 1) {
+        g.scratch_bytes = (size_t)(g.row_tiles * o * i) * sizeof(nn_real);
+        g.merge_size = merge_size(o * i);
+        g.merge_tiles = ceil_div(o * i, g.merge_size);
+    }
+    return g;
+}
+
+void nni_gemm_pair_stage(const nni_gemm_pair *g, const nni_gemm_pair_io *io, nn_real *stage, int64_t row_tile)
+{
+    int64_t row0 = row_tile * g->tile_rows;
+
+    io->load_g(io->load_context, row0, least(g->tile_rows, g->rows - row0), 0, g->o, stage + row0 * g->ld,
+               g->ld);
+}
+
+void nni_gemm_pair_tile(const nni_gemm_pair *g, const nni_gemm_pair_io *io, nn_real *c, int add,
+                        nn_real *scratch, int64_t tile, void *lane)
+{
+    const struct nni_gemm_kernels *kernels = g->kernels;
+    int64_t rt = tile / g->i_tiles, it = tile % g->i_tiles;
+    int64_t p0 = g->panels * it / g->i_tiles, p1 = g->panels * (it + 1) / g->i_tiles;
+    int64_t i0 = panel_unit(kernels, g->i, g->panels, p0) * NNI_GEMM_UNIT, ld = io->g ? io->ldg : g->ld;
+    int64_t row0 = rt * g->tile_rows, row1 = least(row0 + g->tile_rows, g->rows);
+    nn_real *block = lane, *a = block + kernels->block * kernels->units * NNI_GEMM_UNIT,
+            *loaded = a + g->chunk * kernels->units * NNI_GEMM_UNIT,
+            *w = loaded + (g->loaded && !g->staged ? g->chunk * g->ld : 0);
+
+    if (g->row_tiles > 1) {
+        c = scratch + rt * g->o * g->i;
+        add = 0;
+    }
+    for (int64_t r0 = row0; r0 < row1; r0 += g->chunk) {
+        int64_t rows = least(g->chunk, row1 - r0);
+        const nn_real *from = io->g ? io->g + r0 * ld : loaded;
+
+        if (!io->g)
+            io->load_g(io->load_context, r0, rows, 0, g->o, loaded, ld);
+        for (int64_t p = p0; p < p1; p++) {
+            int64_t u0 = panel_unit(kernels, g->i, g->panels, p), col = u0 * NNI_GEMM_UNIT;
+            int units = (int)(panel_unit(kernels, g->i, g->panels, p + 1) - u0);
+            int64_t width = (int64_t)units * NNI_GEMM_UNIT, cols = least(width, g->i - col);
+            nn_real *wp = w + (col - i0) * g->o;
+
+            if (g->want_s && r0 == row0)
+                kernels->pack(wp, width, io->w + col, g->i, 1, g->o, cols);
+            for (int64_t r = 0; r < rows; r += kernels->block) {
+                int64_t some = least(kernels->block, rows - r);
+                nn_real *to = a + r * width;
+
+                if (io->soon)
+                    io->soon(io->context, r0 + r, some, col, cols);
+                if (g->want_s)
+                    kernels->nn(some, g->o, from + r * ld, ld, wp, units, block, width);
+                io->exchange(io->context, rt, r0 + r, some, col, cols, g->want_s ? block : NULL, width,
+                             g->want_c ? to : NULL, width);
+                /* The unused columns of the last unit are multiplied though never stored. */
+                for (int64_t q = 0; g->want_c && cols < width && q < some; q++)
+                    for (int64_t j = cols; j < width; j++)
+                        to[q * width + j] = 0;
+            }
+            if (g->want_c)
+                kernels->tn(g->o, rows, from, ld, a, units, c + col, g->i, cols, add || r0 > row0);
+        }
+    }
+}
+
+void nni_gemm_pair_merge(const nni_gemm_pair *g, nn_real *c, int add, const nn_real *scratch, int64_t tile)
+{
+    merge_parts(g->kernels, g->row_tiles, g->o * g->i, g->merge_size, c, add, scratch, tile);
 }

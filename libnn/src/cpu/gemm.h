@@ -6,8 +6,9 @@
  * statistics are written once, as prologues and epilogues, and cost no pass over memory; and only
  * they know the type of what lies in memory.
  *
- *     nni_gemm      C[m,n] = A[m,k] B[k,n]     B packed beforehand: forward and data gradients
- *     nni_gemm_tn   C[o,i] = sum_r Y[r,o] X[r,i]                    weight gradients
+ *     nni_gemm        C[m,n] = A[m,k] B[k,n]     B packed beforehand: forward and data gradients
+ *     nni_gemm_tn     C[o,i] = sum_r Y[r,o] X[r,i]                    weight gradients
+ *     nni_gemm_pair   both gradients of rows times a matrix, which share their operands
  *
  * Tile counts and block sizes follow from the shapes and the instruction set alone.
  */
@@ -55,10 +56,11 @@ struct nni_gemm_kernels {
     /* dst = gate*act(scale*(src-mean)+beta); the operand's vectors begin at column 0 of dst. */
     void (*prologue)(nn_real *dst, int64_t ldd, const nn_real *src, int64_t lds, int64_t rows, int64_t cols,
                      const struct nni_prologue *p);
-    /* From ds, the gradient of the prologue's result, to dx (NULL: not wanted) and the sums. */
+    /* From ds, the gradient of the prologue's result, to dx (NULL: not wanted), the sums, and once more the
+     * result itself to a[rows][lda] (NULL: not wanted). */
     void (*prologue_back)(nn_real *dx, int64_t ldx, const nn_real *ds, int64_t lds, const nn_real *x,
                           int64_t ldsx, int64_t rows, int64_t cols, const struct nni_prologue *p,
-                          const struct nni_prologue_sums *sums, int add);
+                          const struct nni_prologue_sums *sums, int add, nn_real *a, int64_t lda);
     /* dst = dy (NULL: zero) plus the statistics' share. */
     void (*gradient)(nn_real *dst, int64_t ldd, const nn_real *dy, int64_t ldy, int64_t rows, int64_t cols,
                      const struct nni_moment_grad *m);
@@ -153,5 +155,52 @@ void nni_gemm_tn_tile(const nni_gemm_tn *g, const nni_gemm_tn_io *io, nn_real *c
                       int64_t tile, void *lane);
 /* With several splits, once all tiles are done. */
 void nni_gemm_tn_merge(const nni_gemm_tn *g, nn_real *c, int add, const nn_real *scratch, int64_t tile);
+
+/* ------------------------------------------------------- S = G W and C = G^T A */
+
+/* The gradients of Y = A W^T, G being that of Y: S [rows,i] is that of A, C [o,i] that of W. A tile makes
+ * both for some rows and some columns i, so that G is read once, and A once: by whoever takes S. */
+typedef struct nni_gemm_pair {
+    const struct nni_gemm_kernels *kernels;
+    int64_t rows, o, i;
+    int64_t row_tiles, tile_rows; /* tile = row tile * i_tiles + column tile */
+    int64_t i_tiles, panels;
+    int64_t chunk, ld; /* rows of G that meet all of a tile's columns before the next; their stride */
+    int want_s, want_c;
+    int loaded, staged; /* G is loaded by each tile; once, by row_tiles tiles of nni_gemm_pair_stage */
+    int64_t merge_tiles, merge_size; /* of C's elements */
+    size_t lane_bytes, stage_bytes;
+    size_t scratch_bytes; /* row_tiles x [o,i]; none for a single row tile */
+} nni_gemm_pair;
+
+/* Takes a block of S, and fills a[rows][lda] with the same block of A; either is NULL when not wanted. For
+ * each range of columns the blocks of a row tile come in order. */
+typedef void nni_gemm_exchange(const void *context, int64_t row_tile, int64_t row0, int64_t rows,
+                               int64_t col0, int64_t cols, const nn_real *s, int64_t lds, nn_real *a,
+                               int64_t lda);
+
+typedef struct nni_gemm_pair_io {
+    const nn_real *g; /* G as it is or staged (then ldg is the pair's ld); else load_g */
+    int64_t ldg;
+    nni_gemm_load *load_g;
+    const void *load_context;
+    const nn_real *w; /* [o,i]; read with S only */
+    nni_gemm_exchange *exchange;
+    /* That block will be exchanged next: fetch what that needs while its product is made. May be NULL. */
+    void (*soon)(const void *context, int64_t row0, int64_t rows, int64_t col0, int64_t cols);
+    const void *context;
+} nni_gemm_pair_io;
+
+/* `load` is what a row of G costs; row_tiles and i_tiles 0: to be chosen. A tile passes what was chosen. */
+nni_gemm_pair nni_gemm_pair_of(const struct nni_gemm_kernels *kernels, int64_t rows, int64_t o, int64_t i,
+                               int load, int want_s, int want_c, int64_t row_tiles, int64_t i_tiles);
+static inline int64_t nni_gemm_pair_tiles(const nni_gemm_pair *g) { return g->row_tiles * g->i_tiles; }
+void nni_gemm_pair_stage(const nni_gemm_pair *g, const nni_gemm_pair_io *io, nn_real *stage,
+                         int64_t row_tile);
+/* C is written (or added to), or with several row tiles `scratch` is. */
+void nni_gemm_pair_tile(const nni_gemm_pair *g, const nni_gemm_pair_io *io, nn_real *c, int add,
+                        nn_real *scratch, int64_t tile, void *lane);
+/* With several row tiles, once all tiles are done. */
+void nni_gemm_pair_merge(const nni_gemm_pair *g, nn_real *c, int add, const nn_real *scratch, int64_t tile);
 
 #endif

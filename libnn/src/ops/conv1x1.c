@@ -11,12 +11,11 @@
  *     dw = g^T a   db = sum_r g   dgate[n,i] = sum over image n of act(z)*ds   dz = gate*ds*act'(z)
  *     dx = scale*dz   dscale = sum dz*(x-mean)   dbeta = sum dz   dmean = -scale*dbeta
  *
- * ds is used up block by block and never written; a is made again for dw.
+ * ds is used up block by block and never written; each block is exchanged for one of a, made again for dw.
  */
 #include "ops/product.h"
 
 enum { X, WEIGHT, BIAS, MEAN, SCALE, BETA, GATE };
-enum { COST_COPY = 4, COST_GATE = 5, COST_ACT = 30 }; /* cycles for a vector of a prologue, roughly */
 
 static int64_t rows_of(const nn_step *s) { return nni_rows(s->in[X].shape); }
 static int64_t outputs(const nn_step *s) { return s->in[WEIGHT].shape.dim[0]; }
@@ -153,22 +152,23 @@ int nni_conv1x1_forward(nn_step *s)
 /* ----------------------------------------------------------------- backward */
 
 /* One phase makes both products and the bias' partial sums, so that the tiles of one fill the gaps
- * of another; the second merges. Everything here follows from shapes and the step's choices. */
+ * of another; the last merges. Everything here follows from shapes and the step's choices. */
 struct work {
     const nn_step *s;
-    int wants_ds, wants_affine, wants_gate, wants_dw;
-    nni_gemm ds;
-    nni_gemm_tn dw;
-    int64_t ds_tiles, dw_tiles, bias_tiles;
-    int64_t per, span; /* rows of an image; images that a row tile of ds can touch */
+    int wants_ds, wants_affine, wants_gate;
+    nni_gemm_pair g;
+    int64_t pair_tiles, bias_tiles;
+    int64_t per, span; /* rows of an image; images that a row tile can touch */
     size_t lane_bytes, bytes;
+    nn_real *stage;
     nn_real *scale_sums, *beta_sums; /* [row tiles, I] */
     nn_real *gate_sums;              /* [row tiles, span, I] */
     nn_real *dw_sums, *bias_sums;
-    int64_t channel_merges, gate_merges, dw_merges; /* tiles of the second phase; the bias' is the last */
+    int64_t channel_merges,
+        gate_merges; /* tiles of the last phase, with those of dw; the bias' is the last */
 };
 
-enum { SPLITS, O_TILES, I_TILES, MERGE_COLS = 64 };
+enum { ROW_TILES, I_TILES, MERGE_COLS = 64 };
 
 static nn_real *take(const nn_step *s, size_t *bytes, size_t want)
 {
@@ -187,26 +187,19 @@ static struct work work_of(const nn_step *s)
     w.wants_affine = nn_has(&s->din[MEAN]) || nn_has(&s->din[SCALE]) || nn_has(&s->din[BETA]);
     w.wants_gate = nn_has(&s->din[GATE]);
     w.wants_ds = nn_has(&s->din[X]) || w.wants_affine || w.wants_gate;
-    w.wants_dw = nn_has(&s->din[WEIGHT]);
     w.per = image_rows(s);
-    if (w.wants_ds) {
-        w.ds = nni_gemm_of(nni_gemm_kernels_of(s), rows_of(s), i, outputs(s),
-                           nni_plain_gradient(s) ? NNI_LOAD_NONE : NNI_LOAD_COPY);
-        w.ds_tiles = nni_gemm_tiles(&w.ds);
-        w.span = nni_min64(s->in[X].shape.dim[0], (w.ds.rows + w.per - 2) / w.per + 1);
-        w.lane_bytes = w.ds.lane_bytes;
-    }
-    if (w.wants_dw) {
-        w.dw = nni_gemm_tn_with(nni_gemm_kernels_of(s), rows_of(s), outputs(s), i, s->choice[SPLITS],
-                                s->choice[O_TILES], s->choice[I_TILES]);
-        w.dw_tiles = w.dw.tiles;
-        w.dw_merges = w.dw.merge_tiles;
-        w.lane_bytes = nni_max_size(w.lane_bytes, w.dw.lane_bytes);
+    if (w.wants_ds || nn_has(&s->din[WEIGHT])) {
+        w.g = nni_gemm_pair_of(nni_gemm_kernels_of(s), rows_of(s), outputs(s), i,
+                               nni_plain_gradient(s) ? NNI_LOAD_NONE : NNI_LOAD_COPY, w.wants_ds,
+                               nn_has(&s->din[WEIGHT]), s->choice[ROW_TILES], s->choice[I_TILES]);
+        w.pair_tiles = nni_gemm_pair_tiles(&w.g);
+        w.span = nni_min64(s->in[X].shape.dim[0], (w.g.tile_rows + w.per - 2) / w.per + 1);
     }
     w.bias_tiles = nni_bias_tiles(s);
-    w.lane_bytes = nni_max_size(w.lane_bytes, nni_bias_lane_bytes(s));
+    w.lane_bytes = nni_max_size(w.g.lane_bytes, nni_bias_lane_bytes(s));
 
-    sums = (size_t)(w.ds.row_tiles * i) * sizeof(nn_real);
+    w.stage = take(s, &w.bytes, w.g.stage_bytes);
+    sums = (size_t)(w.g.row_tiles * i) * sizeof(nn_real);
     if (w.wants_affine) {
         w.scale_sums = take(s, &w.bytes, sums);
         w.beta_sums = take(s, &w.bytes, sums);
@@ -216,7 +209,7 @@ static struct work work_of(const nn_step *s)
         w.gate_sums = take(s, &w.bytes, sums * (size_t)w.span);
         w.gate_merges = s->in[X].shape.dim[0];
     }
-    w.dw_sums = take(s, &w.bytes, w.dw.scratch_bytes);
+    w.dw_sums = take(s, &w.bytes, w.g.scratch_bytes);
     w.bias_sums = take(s, &w.bytes, nni_bias_bytes(s));
     return w;
 }
@@ -227,28 +220,32 @@ static void zero(nn_real *at, int64_t count)
         at[i] = 0;
 }
 
-/* A block of ds: through gate, activation and affine to dx and the sums. */
-static void store_ds(const void *context, int64_t row0, int64_t rows, int64_t col0, int64_t cols,
-                     const nn_real *block, int64_t ld)
+static nn_real *gate_sums_of(const struct work *w, int64_t row_tile, int64_t image)
 {
-    const struct work *w = context;
+    return w->gate_sums + (row_tile * w->span + image - row_tile * w->g.tile_rows / w->per) * inputs(w->s);
+}
+
+/* A block of ds: through gate, activation and affine to dx and the sums; on the way a is made again. */
+static void through_prologue(const struct work *w, int64_t row_tile, int64_t row0, int64_t rows, int64_t col0,
+                             int64_t cols, const nn_real *ds, int64_t lds, nn_real *a, int64_t lda)
+{
     const nn_step *s = w->s;
-    int64_t i = inputs(s), t = row0 / w->ds.rows, done, some;
+    int64_t i = inputs(s), done, some;
     nn_real *dx = nn_has(&s->din[X]) ? (nn_real *)s->din[X].at + row0 * i + col0 : NULL;
     const nn_real *x = (const nn_real *)s->in[X].at + row0 * i + col0;
     struct nni_prologue_sums sums = { 0 };
 
     if (w->wants_affine) {
-        sums.scale = w->scale_sums + t * i + col0;
-        sums.beta = w->beta_sums + t * i + col0;
+        sums.scale = w->scale_sums + row_tile * i + col0;
+        sums.beta = w->beta_sums + row_tile * i + col0;
     }
-    if (row0 == t * w->ds.rows) {
+    if (row0 == row_tile * w->g.tile_rows) {
         if (w->wants_affine) {
             zero(sums.scale, cols);
             zero(sums.beta, cols);
         }
         for (int64_t k = 0; w->wants_gate && k < w->span; k++)
-            zero(w->gate_sums + (t * w->span + k) * i + col0, cols);
+            zero(w->gate_sums + (row_tile * w->span + k) * i + col0, cols);
     }
     for (done = 0; done < rows; done += some) {
         int64_t image = (row0 + done) / w->per;
@@ -256,49 +253,74 @@ static void store_ds(const void *context, int64_t row0, int64_t rows, int64_t co
 
         some = nni_min64(rows - done, (image + 1) * w->per - row0 - done);
         if (w->wants_gate)
-            sums.gate = w->gate_sums + (t * w->span + image - t * w->ds.rows / w->per) * i + col0;
-        nni_gemm_kernels_of(s)->prologue_back(dx ? dx + done * i : NULL, i, block + done * ld, ld,
-                                              x + done * i, i, some, cols, &p, &sums, nni_adds(s, X));
+            sums.gate = gate_sums_of(w, row_tile, image) + col0;
+        nni_gemm_kernels_of(s)->prologue_back(dx ? dx + done * i : NULL, i, ds + done * lds, lds,
+                                              x + done * i, i, some, cols, &p, &sums, nni_adds(s, X),
+                                              a ? a + done * lda : NULL, lda);
     }
 }
 
-static void add_dx(const void *context, int64_t row0, int64_t rows, int64_t col0, int64_t cols,
-                   const nn_real *block, int64_t ld)
+static void exchange(const void *context, int64_t row_tile, int64_t row0, int64_t rows, int64_t col0,
+                     int64_t cols, const nn_real *ds, int64_t lds, nn_real *a, int64_t lda)
 {
     const struct work *w = context;
-    int64_t i = inputs(w->s);
+    const nn_step *s = w->s;
+    int64_t i = inputs(s);
 
-    nni_gemm_kernels_of(w->s)->store((nn_real *)w->s->din[X].at + row0 * i + col0, i, block, ld, rows, cols,
-                                     NULL, 1);
+    if (ds && has_prologue(s)) {
+        through_prologue(w, row_tile, row0, rows, col0, cols, ds, lds, a, lda);
+        return;
+    }
+    if (ds)
+        nni_gemm_kernels_of(s)->store((nn_real *)s->din[X].at + row0 * i + col0, i, ds, lds, rows, cols, NULL,
+                                      nni_adds(s, X));
+    if (a)
+        load_a(s, row0, rows, col0, cols, a, lda);
+}
+
+/* Rows lie far apart, which hardware prefetchers do not follow. */
+static void soon(const void *context, int64_t row0, int64_t rows, int64_t col0, int64_t cols)
+{
+    const struct work *w = context;
+    int64_t i = inputs(w->s), line = 64 / (int64_t)sizeof(nn_real);
+    const nn_real *x = (const nn_real *)w->s->in[X].at + row0 * i + col0;
+
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t j = 0; j < cols; j += line)
+            __builtin_prefetch(x + r * i + j);
+}
+
+static void stage_backward(const nn_step *s, int64_t tile, void *lane)
+{
+    struct work w = work_of(s);
+    nni_gemm_pair_io io = { .load_g = load_gradient, .load_context = s };
+
+    (void)lane;
+    nni_gemm_pair_stage(&w.g, &io, w.stage, tile);
 }
 
 static void backward_tile(const nn_step *s, int64_t tile, void *lane)
 {
     struct work w = work_of(s);
+    nni_gemm_pair_io io = { .load_g = load_gradient,
+                            .load_context = s,
+                            .w = s->in[WEIGHT].at,
+                            .exchange = exchange,
+                            .soon = has_prologue(s) || nn_has(&s->din[WEIGHT]) ? soon : NULL,
+                            .context = &w };
 
-    if (tile < w.ds_tiles) {
-        nni_gemm_io io = { .load_a = load_gradient, .load_context = s, .store_context = &w };
-
-        if (nni_plain_gradient(s)) {
-            io.a = s->dout[0].at;
-            io.lda = outputs(s);
-        }
-        if (has_prologue(s)) {
-            io.store_c = store_ds;
-        } else if (nni_adds(s, X)) {
-            io.store_c = add_dx;
-        } else {
-            io.c = s->din[X].at;
-            io.ldc = inputs(s);
-        }
-        nni_gemm_tile(&w.ds, &io, s->derived.at, tile, lane);
-    } else if ((tile -= w.ds_tiles) < w.dw_tiles) {
-        nni_gemm_tn_io io = { .load_y = load_gradient, .y_context = s, .load_x = load_a, .x_context = s };
-
-        nni_gemm_tn_tile(&w.dw, &io, s->din[WEIGHT].at, nni_adds(s, WEIGHT), w.dw_sums, tile, lane);
-    } else {
-        nni_bias_tile(s, w.bias_sums, tile - w.dw_tiles, lane);
+    if (tile >= w.pair_tiles) {
+        nni_bias_tile(s, w.bias_sums, tile - w.pair_tiles, lane);
+        return;
     }
+    if (w.g.staged) {
+        io.g = w.stage;
+        io.ldg = w.g.ld;
+    } else if (nni_plain_gradient(s)) {
+        io.g = s->dout[0].at;
+        io.ldg = outputs(s);
+    }
+    nni_gemm_pair_tile(&w.g, &io, s->din[WEIGHT].at, nni_adds(s, WEIGHT), w.dw_sums, tile, lane);
 }
 
 static void merge_channels(const struct work *w, int64_t tile)
@@ -308,11 +330,11 @@ static void merge_channels(const struct work *w, int64_t tile)
     int64_t i = inputs(s), c = tile * MERGE_COLS, cols = nni_min64(MERGE_COLS, i - c);
     nn_real beta[MERGE_COLS];
 
-    k->column_sums(beta, w->beta_sums + c, i, w->ds.row_tiles, cols, NULL, 0);
+    k->column_sums(beta, w->beta_sums + c, i, w->g.row_tiles, cols, NULL, 0);
     if (nn_has(&s->din[BETA]))
         k->store((nn_real *)s->din[BETA].at + c, cols, beta, cols, 1, cols, NULL, nni_adds(s, BETA));
     if (nn_has(&s->din[SCALE]))
-        k->column_sums((nn_real *)s->din[SCALE].at + c, w->scale_sums + c, i, w->ds.row_tiles, cols, NULL,
+        k->column_sums((nn_real *)s->din[SCALE].at + c, w->scale_sums + c, i, w->g.row_tiles, cols, NULL,
                        nni_adds(s, SCALE));
     if (nn_has(&s->din[MEAN])) {
         const nn_real *scale = (const nn_real *)s->in[SCALE].at + c;
@@ -327,8 +349,8 @@ static void merge_channels(const struct work *w, int64_t tile)
 static void merge_gate(const struct work *w, int64_t image)
 {
     const nn_step *s = w->s;
-    int64_t i = inputs(s), first = image * w->per / w->ds.rows,
-            last = ((image + 1) * w->per - 1) / w->ds.rows;
+    int64_t i = inputs(s), first = image * w->per / w->g.tile_rows,
+            last = ((image + 1) * w->per - 1) / w->g.tile_rows;
     nn_real *to = (nn_real *)s->din[GATE].at + image * i;
 
     for (int64_t c = 0; c < i; c += MERGE_COLS) {
@@ -336,7 +358,7 @@ static void merge_gate(const struct work *w, int64_t image)
         double sum[MERGE_COLS] = { 0 }; /* its terms cancel: the gate's gradient is small beside them */
 
         for (int64_t t = first; t <= last; t++) {
-            const nn_real *part = w->gate_sums + (t * w->span + image - t * w->ds.rows / w->per) * i + c;
+            const nn_real *part = gate_sums_of(w, t, image) + c;
 
             for (int64_t j = 0; j < cols; j++)
                 sum[j] += (double)part[j];
@@ -355,51 +377,31 @@ static void merge_backward(const nn_step *s, int64_t tile, void *lane)
         merge_channels(&w, tile);
     else if ((tile -= w.channel_merges) < w.gate_merges)
         merge_gate(&w, tile);
-    else if ((tile -= w.gate_merges) < w.dw_merges)
-        nni_gemm_tn_merge(&w.dw, s->din[WEIGHT].at, nni_adds(s, WEIGHT), w.dw_sums, tile);
+    else if ((tile -= w.gate_merges) < w.g.merge_tiles)
+        nni_gemm_pair_merge(&w.g, s->din[WEIGHT].at, nni_adds(s, WEIGHT), w.dw_sums, tile);
     else
         nni_bias_merge(s, w.bias_sums);
-}
-
-static void pack_backward(const nn_step *s, int64_t tile, void *lane)
-{
-    struct work w = work_of(s);
-    int64_t i = inputs(s);
-    struct nni_gemm_b b = { .at = s->in[WEIGHT].at, .inner = outputs(s), .inner_stride = i, .n_stride = 1 };
-
-    (void)lane;
-    nni_gemm_pack(&w.ds, &b, s->derived.at, tile);
 }
 
 int nni_conv1x1_backward(nn_step *s)
 {
     struct work w;
-    nni_gemm_tn dw;
     int64_t merges;
 
-    if (nn_has(&s->din[WEIGHT])) {
-        dw = nni_gemm_tn_of(nni_gemm_kernels_of(s), rows_of(s), outputs(s), inputs(s), COST_COPY,
-                            !has_prologue(s)                   ? COST_COPY
-                            : !nn_has(&s->in[MEAN]) || !s->act ? COST_GATE
-                                                               : COST_ACT);
-        s->choice[SPLITS] = dw.splits;
-        s->choice[O_TILES] = dw.o_tiles;
-        s->choice[I_TILES] = dw.i_tiles;
-    }
+    s->choice[ROW_TILES] = s->choice[I_TILES] = 0;
     w = work_of(s);
-    if (w.wants_ds) {
-        s->derived.bytes = w.ds.packed_bytes;
-        s->derived.tiles = w.ds.panels;
-        s->derived.run = pack_backward;
-        s->derived.reads = NN_IN(WEIGHT);
-    }
-    nn_phase(s, w.ds_tiles + w.dw_tiles + w.bias_tiles, backward_tile);
-    merges = w.channel_merges + w.gate_merges + w.dw_merges + (w.bias_tiles > 0);
+    s->choice[ROW_TILES] = w.g.row_tiles;
+    s->choice[I_TILES] = w.g.i_tiles;
+    if (w.g.staged)
+        nn_phase(s, w.g.row_tiles, stage_backward);
+    nn_phase(s, w.pair_tiles + w.bias_tiles, backward_tile);
+    merges = w.channel_merges + w.gate_merges + w.g.merge_tiles + (w.bias_tiles > 0);
     if (merges)
         nn_phase(s, merges, merge_backward);
     s->scratch_bytes = w.bytes;
     s->lane_bytes = w.lane_bytes;
-    s->flops = 2.0 * (double)rows_of(s) * (double)outputs(s) * (double)inputs(s) * (w.wants_ds + w.wants_dw);
+    s->flops = 2.0 * (double)rows_of(s) * (double)outputs(s) * (double)inputs(s) *
+               (w.wants_ds + nn_has(&s->din[WEIGHT]));
     return NN_OK;
 }
 

@@ -342,7 +342,7 @@ static void prologue(nn_real *dst, int64_t ldd, const nn_real *src, int64_t lds,
 static ALWAYS void prologue_back_act(nn_real *dx, int64_t ldx, const nn_real *ds, int64_t lds,
                                      const nn_real *x, int64_t ldsx, int64_t rows, int64_t cols,
                                      const struct nni_prologue *p, const struct nni_prologue_sums *sums,
-                                     int add, const int act)
+                                     int add, nn_real *again, int64_t lda, const int act)
 {
     for (int64_t j = 0; j < cols; j += VEC) {
         int part = part_at(j, cols);
@@ -355,7 +355,6 @@ static ALWAYS void prologue_back_act(nn_real *dx, int64_t ldx, const nn_real *ds
             vec d = load_some(x + r * ldsx + j, part) - mean, z = d * scale + beta;
             vec g = load_some(ds + r * lds + j, part), a, slope, s;
 
-            __builtin_prefetch(x + (r + BLOCK) * ldsx + j);
             if (act == NN_ACT_SILU) {
                 s = vsigmoid(z);
                 a = z * s;
@@ -365,6 +364,8 @@ static ALWAYS void prologue_back_act(nn_real *dx, int64_t ldx, const nn_real *ds
                 slope = vact_grad(act, z);
             }
             sum_gate += a * g;
+            if (again)
+                store_some(again + r * lda + j, a * gate, part);
             g = g * gate * slope;
             sum_beta += g;
             sum_scale += g * d;
@@ -384,17 +385,19 @@ static ALWAYS void prologue_back_act(nn_real *dx, int64_t ldx, const nn_real *ds
 
 static void prologue_back(nn_real *dx, int64_t ldx, const nn_real *ds, int64_t lds, const nn_real *x,
                           int64_t ldsx, int64_t rows, int64_t cols, const struct nni_prologue *p,
-                          const struct nni_prologue_sums *sums, int add)
+                          const struct nni_prologue_sums *sums, int add, nn_real *a, int64_t lda)
 {
     if (p->mean) {
         switch (p->act) {
         case NN_ACT_NONE:
-            prologue_back_act(dx, ldx, ds, lds, x, ldsx, rows, cols, p, sums, add, NN_ACT_NONE);
+            prologue_back_act(dx, ldx, ds, lds, x, ldsx, rows, cols, p, sums, add, a, lda, NN_ACT_NONE);
             break;
         case NN_ACT_SILU:
-            prologue_back_act(dx, ldx, ds, lds, x, ldsx, rows, cols, p, sums, add, NN_ACT_SILU);
+            prologue_back_act(dx, ldx, ds, lds, x, ldsx, rows, cols, p, sums, add, a, lda, NN_ACT_SILU);
             break;
-        default: prologue_back_act(dx, ldx, ds, lds, x, ldsx, rows, cols, p, sums, add, p->act); break;
+        default:
+            prologue_back_act(dx, ldx, ds, lds, x, ldsx, rows, cols, p, sums, add, a, lda, p->act);
+            break;
         }
         return;
     }
@@ -403,10 +406,11 @@ static void prologue_back(nn_real *dx, int64_t ldx, const nn_real *ds, int64_t l
         vec gate = p->gate ? load_some(p->gate + j, part) : vset(1), sum = vzero();
 
         for (int64_t r = 0; r < rows; r++) {
-            vec g = load_some(ds + r * lds + j, part);
+            vec g = load_some(ds + r * lds + j, part), v = load_some(x + r * ldsx + j, part);
 
-            if (sums->gate)
-                sum += load_some(x + r * ldsx + j, part) * g;
+            sum += v * g;
+            if (a)
+                store_some(a + r * lda + j, v * gate, part);
             if (dx) {
                 g = g * gate;
                 store_some(dx + r * ldx + j, add ? load_some(dx + r * ldx + j, part) + g : g, part);
