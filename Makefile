@@ -31,7 +31,7 @@ variant := $(if $(filter gcc cc,$(ccname)),,$(ccname)-)$(if $(filter double,$(RE
 variant := $(patsubst %-,%,$(variant))
 B       := build$(if $(variant),/$(variant))
 
-PACKAGES := openblas jansson nettle zlib
+PACKAGES := openblas jansson nettle zlib libzip
 warnings := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla
 sanflags := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 CFLAGS   ?= -O2 -g

@@ -35,10 +35,11 @@ missing() {
         pkg-config --exists jansson || echo libjansson-dev
         pkg-config --exists nettle || echo nettle-dev
         pkg-config --exists zlib || echo zlib1g-dev
+        pkg-config --exists libzip || echo libzip-dev
         pkg-config --exists check || echo check
         pkg-config --exists stb || [ -e /usr/include/stb/stb_image.h ] || echo libstb-dev
     else
-        echo pkg-config libopenblas-dev libjansson-dev nettle-dev zlib1g-dev check libstb-dev
+        echo pkg-config libopenblas-dev libjansson-dev nettle-dev zlib1g-dev libzip-dev check libstb-dev
     fi
     if [ "${1-}" = ci ]; then
         have clang || echo clang

@@ -53,7 +53,21 @@ NN_API int nn_safetensors_parse(nn_safetensors **out, const void *bytes, size_t 
                                 const nn_safetensors_opts *opts, nn_message *why);
 NN_API void nn_safetensors_free(nn_safetensors *file);
 
-/* Tensors are numbered in the order of their data. NULL when `index` is out of range. */
+typedef struct nn_weights_opts {
+    int averaged; /* of a checkpoint with a moving average of the weights beside them, take that */
+} nn_weights_opts;
+
+/* Opens a weight file of any kind: safetensors, or what torch.save writes (.pth, .pt: a state dict, or a
+ * checkpoint that holds one as "state_dict", "model" and the like). No code of the file is run; tensors are
+ * used in the mapped file where they lie contiguously there, with any strides otherwise. Texts and numbers
+ * beside the weights ("arch", "epoch") become metadata "torch.arch" and so on. When the name of the file ends
+ * in eight digits, "-0123abcd.pth", they must be those of its SHA-256. `opts` may be NULL. Failures as of
+ * nn_safetensors_open, with the byte at which the file is wrong. */
+NN_API int nn_weights_open(nn_safetensors **out, const char *path, const nn_weights_opts *opts,
+                           nn_message *why);
+
+/* Tensors are numbered in the order of their data (of a state dict: as there). NULL when `index` is out of
+ * range. */
 NN_API int64_t nn_safetensors_count(const nn_safetensors *file);
 NN_API const nn_safetensors_entry *nn_safetensors_at(const nn_safetensors *file, int64_t index);
 /* Index of the tensor `name`, -1 when there is none. */
