@@ -363,13 +363,13 @@ static json_t *excluded(const struct evaluation *e)
     return list;
 }
 
-static int write_json(const struct evaluation *e, const struct network *n)
+static int write_json(const struct evaluation *e, const nn_classifier *c)
 {
     const nn_metrics *m = &e->metrics;
     json_t *j = json_pack("{s:o, s:s, s:o, s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:[[I,I],[I,I]], s:{s:o, "
                           "s:o}, s:o, s:o, s:I, s:f}",
-                          "checkpoint", text(e->o->checkpoint), "model", n->config.name, "data",
-                          text(e->data->source[0].root), "split", nn_split_name(e->split), "samples",
+                          "checkpoint", text(e->o->checkpoint), "model", nn_classifier_about(c)->network,
+                          "data", text(e->data->source[0].root), "split", nn_split_name(e->split), "samples",
                           (json_int_t)m->samples, "accuracy", number(m->accuracy), "balanced_accuracy",
                           number(m->balanced_accuracy), "macro_f1", number(m->macro_f1), "auc",
                           number(m->auc), "loss", number(m->loss), "threshold", number(m->threshold),
@@ -391,7 +391,7 @@ static int write_json(const struct evaluation *e, const struct network *n)
     return rc;
 }
 
-static int evaluate(struct evaluation *e, struct network *n, double threshold)
+static int evaluate(struct evaluation *e, nn_classifier *c)
 {
     double start;
     int rc = load_data(e);
@@ -408,19 +408,19 @@ static int evaluate(struct evaluation *e, struct network *n, double threshold)
     if (!e->outcome)
         return app_fail(APP_DEVICE, "out of memory");
     start = app_seconds();
-    rc = inference_run(n, e->data, e->split, &e->o->run, "evaluate", e->outcome);
+    rc = inference_run(c, e->data, e->split, &e->o->run, "evaluate", e->outcome);
     e->seconds = app_seconds() - start;
     if (app_interrupted)
         return app_fail(128 + (int)app_interrupted, "interrupted: there is no result");
     if (!rc)
-        rc = measure(e, threshold);
+        rc = measure(e, isnan(e->o->threshold) ? nn_classifier_about(c)->threshold : e->o->threshold);
     if (rc)
         return rc;
     print_result(e);
     if (fflush(stdout))
         rc = app_fail(APP_IO, "the result cannot be printed");
     if (e->o->json) {
-        int written = write_json(e, n);
+        int written = write_json(e, c);
 
         rc = rc ? rc : written;
     }
@@ -448,9 +448,8 @@ int main(int argc, char **argv)
         NULL
     };
     struct evaluation e = { .o = &o };
-    struct network n = { 0 };
+    nn_classifier *c = NULL;
     nn_device *device = NULL;
-    double threshold = 0.5;
     int rc;
 
     app_parse(&argp, argc, argv, &o);
@@ -459,15 +458,15 @@ int main(int argc, char **argv)
     if (!rc)
         rc = app_open(&device, &o.run.device);
     if (!rc)
-        rc = inference_open(&n, device, o.checkpoint, &threshold);
+        rc = inference_open(&c, device, o.checkpoint, &o.run, o.run.batch);
     if (!rc)
-        rc = evaluate(&e, &n, isnan(o.threshold) ? threshold : o.threshold);
+        rc = evaluate(&e, c);
     inference_free(e.outcome, e.data ? e.data->samples : 0);
     free(e.logits);
     free(e.label);
     free(e.tsv);
     nn_dataset_free(e.data);
-    network_free(&n);
+    nn_classifier_close(c);
     nn_close(device);
     free(o.extra);
     return rc;

@@ -311,44 +311,58 @@ static int list_images(struct prediction *p)
 
 /* ------------------------------------------------------------------------ answers */
 
-/* All checkpoints are opened before the first is run: one that is damaged should not be found after hours. */
+/* All checkpoints are opened once before the first is run: one that is damaged should not be found after
+ * hours. Only one at a time stays in memory. */
+static int check_all(struct prediction *p, nn_device *device)
+{
+    int rc = APP_OK;
+
+    for (int64_t i = 0; !rc && i < p->o->checkpoints.n; i++) {
+        const char *file = p->o->checkpoints.at[i];
+        nn_classifier *c;
+        double threshold;
+
+        rc = inference_open(&c, device, file, &p->o->run, p->rows);
+        if (rc)
+            break;
+        threshold = nn_classifier_about(c)->threshold;
+        nn_classifier_close(c);
+        if (!i)
+            p->threshold = threshold;
+        else if (threshold != p->threshold)
+            app_say("%s: its threshold is %g; that of %s counts, %g", file, threshold,
+                    p->o->checkpoints.at[0], p->threshold);
+    }
+    return rc;
+}
+
 static int run_all(struct prediction *p, nn_device *device)
 {
     int64_t k = p->o->checkpoints.n, n = p->data->samples;
-    struct network *network = calloc((size_t)k, sizeof *network);
-    double threshold;
-    int rc = APP_OK;
+    int rc = check_all(p, device);
 
     p->sum = calloc((size_t)n + 1, sizeof *p->sum);
     p->seen = calloc((size_t)n + 1, sizeof *p->seen);
     p->outcome = calloc((size_t)n + 1, sizeof *p->outcome);
-    if (!network || !p->sum || !p->seen || !p->outcome)
+    if (!p->sum || !p->seen || !p->outcome)
         rc = app_fail(APP_DEVICE, "out of memory");
-    for (int64_t i = 0; !rc && i < k; i++) {
-        rc = inference_open(&network[i], device, p->o->checkpoints.at[i], &threshold);
-        if (!i)
-            p->threshold = threshold;
-        else if (!rc && threshold != p->threshold)
-            app_say("%s: its threshold is %g; that of %s counts, %g", p->o->checkpoints.at[i], threshold,
-                    p->o->checkpoints.at[0], p->threshold);
-    }
     for (int64_t i = 0; !rc && !app_interrupted && i < k; i++) {
+        nn_classifier *c = NULL;
         char title[64];
 
         (void)snprintf(title, sizeof title, k > 1 ? "predict (%lld of %lld)" : "predict", (long long)i + 1,
                        (long long)k);
         for (int64_t s = 0; s < n; s++)
             p->outcome[s].done = false;
-        rc = inference_run(&network[i], p->data, NN_SPLIT_TEST, &p->o->run, title, p->outcome);
+        rc = inference_open(&c, device, p->o->checkpoints.at[i], &p->o->run, p->rows);
+        if (!rc)
+            rc = inference_run(c, p->data, NN_SPLIT_TEST, &p->o->run, title, p->outcome);
+        nn_classifier_close(c);
         for (int64_t s = 0; s < n; s++) {
             p->sum[s] += p->outcome[s].done ? nn_probability_fake(p->outcome[s].logits) : 0;
             p->seen[s] += p->outcome[s].done;
         }
-        network_free(&network[i]); /* its memory is the next one's */
     }
-    for (int64_t i = 0; network && i < k; i++)
-        network_free(&network[i]);
-    free(network);
     return rc;
 }
 

@@ -550,17 +550,12 @@ static int prepare_plans(struct training *t)
 static int prepare(struct training *t, const struct options *o, json_t *stored)
 {
     nn_preprocess p = nn_preprocess_default();
-    const char *names[] = { "real", "fake" };
     nn_loader_opts l = { .data = t->data, .batch = o->batch, .seed = o->seed, .threads = o->loader_threads };
     nn_message why;
     int rc;
 
     p.size = p.resize_height = p.resize_width = o->image_size;
-    rc = nn_preprocess_set_classes(&p, names, 2, &why);
-    if (rc)
-        return app_fail(app_exit_code(rc), "%s", why.text);
     rc = network_new(&t->net, t->net.device, o->model, &p, o->seed);
-    nn_preprocess_free(&p);
     if (rc)
         return rc;
     l.preprocess = &t->net.preprocess;

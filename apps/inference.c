@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,23 +40,27 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 const struct argp inference_argp = { LIST, parse, NULL, NULL, NULL, NULL, NULL };
 
-int inference_open(struct network *n, nn_device *device, const char *checkpoint, double *threshold)
+int inference_open(nn_classifier **out, nn_device *device, const char *checkpoint, const struct inference *o,
+                   int64_t images)
 {
     static const char *const names[2] = { "real", "fake" };
-    int rc = network_open(n, device, checkpoint, threshold);
+    nn_classifier_opts opts = { .device = device, .batch = images < o->batch ? images : o->batch };
+    const nn_preprocess *p;
+    nn_message why;
+    int rc = nn_classifier_open(out, checkpoint, &opts, &why);
 
     if (rc)
-        return rc;
-    if (n->config.classes != 2)
-        return app_fail(APP_DATA, "%s: tells %lld classes apart; a classifier of real and fake is needed",
-                        checkpoint, (long long)n->config.classes);
-    for (int i = 0; i < 2 && n->preprocess.classes == 2; i++)
-        if (strcmp(n->preprocess.class_names[i], names[i]) != 0)
-            return app_fail(APP_DATA, "%s: its output %d is called \"%s\" where \"%s\" is needed", checkpoint,
-                            i, n->preprocess.class_names[i], names[i]);
-    if (!isfinite(*threshold))
-        return app_fail(APP_DATA, "%s: its threshold is not a number", checkpoint);
-    return APP_OK;
+        return app_fail(rc == NN_ENOTFOUND || rc == NN_EINVAL ? APP_DATA : app_exit_code(rc), "%s", why.text);
+    p = &nn_classifier_about(*out)->preprocess;
+    if (p->classes != 2 || strcmp(p->class_names[0], names[0]) || strcmp(p->class_names[1], names[1])) {
+        rc = app_fail(APP_DATA,
+                      "%s: tells %lld classes apart, the first is \"%s\"; a classifier of real and "
+                      "fake is needed",
+                      checkpoint, (long long)p->classes, p->class_names[0]);
+        nn_classifier_close(*out);
+        *out = NULL;
+    }
+    return rc;
 }
 
 static bool takes_part(const nn_sample *s, int split) { return s->split == split && !s->excluded; }
@@ -72,23 +75,16 @@ static void tell_progress(const char *title, int64_t done, int64_t all, double s
 }
 
 /* Runs one batch. Images that did not decode are zero in it and stay without logits. */
-static int run_batch(nn_plan *plan, const nn_batch *b, int64_t batch, double *logits, struct outcome *out)
+static int run_batch(nn_classifier *c, const nn_batch *b, double *logits, struct outcome *out)
 {
     int64_t good = 0;
-    size_t bytes;
-    uint8_t *image = nn_host(plan, "image", &bytes);
     int rc;
 
     for (int64_t k = 0; k < b->count; k++)
         good += !b->status[k];
-    if (good) {
-        memcpy(image, b->rgb, bytes / (size_t)batch * (size_t)b->count);
-        rc = nn_run(plan, NN_FORWARD);
-        if (!rc)
-            rc = nn_read(plan, "logits", NN_F64, logits, 2 * batch);
-        if (rc)
-            return app_fail(app_exit_code(rc), "%s", nn_plan_error(plan));
-    }
+    rc = good ? nn_classifier_logits(c, b->rgb, b->count, logits) : NN_OK;
+    if (rc)
+        return app_fail(app_exit_code(rc), "%s", nn_classifier_error(c));
     for (int64_t k = 0; k < b->count; k++) {
         struct outcome *o = &out[b->sample[k]];
 
@@ -106,15 +102,16 @@ static int run_batch(nn_plan *plan, const nn_batch *b, int64_t batch, double *lo
     return APP_OK;
 }
 
-int inference_run(struct network *n, const nn_dataset *d, int split, const struct inference *o,
+int inference_run(nn_classifier *c, const nn_dataset *d, int split, const struct inference *o,
                   const char *title, struct outcome *out)
 {
-    nn_loader_opts lo = {
-        .data = d, .split = split, .preprocess = &n->preprocess, .threads = o->device.threads
-    };
+    nn_loader_opts lo = { .data = d,
+                          .split = split,
+                          .preprocess = &nn_classifier_about(c)->preprocess,
+                          .batch = nn_classifier_about(c)->batch,
+                          .threads = o->device.threads };
     double *logits = NULL, start = app_seconds();
     nn_loader *loader = NULL;
-    nn_plan *plan;
     nn_message why;
     nn_batch b;
     int64_t all = 0, done = 0;
@@ -124,10 +121,6 @@ int inference_run(struct network *n, const nn_dataset *d, int split, const struc
         all += takes_part(&d->sample[i], split);
     if (!all)
         return APP_OK;
-    lo.batch = all < o->batch ? all : o->batch;
-    rc = network_plan(n, NN_EVAL, lo.batch, NULL, &plan);
-    if (rc)
-        return rc;
     logits = calloc(2 * (size_t)lo.batch, sizeof *logits);
     if (!logits)
         return app_fail(APP_DEVICE, "out of memory");
@@ -145,7 +138,7 @@ int inference_run(struct network *n, const nn_dataset *d, int split, const struc
             rc = app_fail(app_exit_code(rc), "%s", nn_strerror(rc));
         if (rc || !b.count)
             break;
-        rc = run_batch(plan, &b, lo.batch, logits, out);
+        rc = run_batch(c, &b, logits, out);
         done += b.count;
         tell_progress(title, done, all, start);
     }

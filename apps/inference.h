@@ -7,8 +7,8 @@
 #define APPS_INFERENCE_H
 
 #include "app.h"
-#include "network.h"
 
+#include <nn/classifier.h>
 #include <nn/data.h>
 
 /* Options of both programs, parsed by the child parser inference_argp; its input is this structure. */
@@ -26,11 +26,12 @@ struct outcome {
     char *why;        /* why it has not, owned; NULL otherwise */
 };
 
-/* network_open, refusing what is no classifier of real and fake. */
-int inference_open(struct network *n, nn_device *device, const char *checkpoint, double *threshold);
+/* Opens a checkpoint for `images` images in all, refusing what is no classifier of real and fake. */
+int inference_open(nn_classifier **out, nn_device *device, const char *checkpoint, const struct inference *o,
+                   int64_t images);
 /* Shows the network every image of `split` that takes part; out[i] is told about sample i. Ends early, with
  * APP_OK, when app_interrupted is set. Returns an exit code, with the reason printed. */
-int inference_run(struct network *n, const nn_dataset *d, int split, const struct inference *o,
+int inference_run(nn_classifier *c, const nn_dataset *d, int split, const struct inference *o,
                   const char *title, struct outcome *out);
 void inference_free(struct outcome *out, int64_t n);
 

@@ -10,10 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEY_ARCH "libnn.arch"
-#define KEY_CLASSES "libnn.classes"
-#define KEY_THRESHOLD "libnn.threshold"
-#define CLASSES "real,fake" /* index 0, index 1 */
+const char *const network_classes[2] = { "real", "fake" };
 
 int network_new(struct network *n, nn_device *device, const char *name, const nn_preprocess *p, uint64_t seed)
 {
@@ -29,11 +26,11 @@ int network_new(struct network *n, nn_device *device, const char *name, const nn
         return APP_USAGE;
     }
     n->config = *c;
-    n->config.classes = p->classes ? p->classes : 2;
+    n->config.classes = 2;
     n->preprocess = *p;
     n->preprocess.class_names = NULL;
     n->preprocess.classes = 0;
-    rc = nn_preprocess_set_classes(&n->preprocess, (const char *const *)p->class_names, p->classes, &why);
+    rc = nn_preprocess_set_classes(&n->preprocess, network_classes, 2, &why);
     if (rc)
         return app_fail(app_exit_code(rc), "%s", why.text);
     rc = nn_model_new(&n->model, device, seed);
@@ -189,52 +186,6 @@ int network_start_from(struct network *n, const char *path)
     return APP_OK;
 }
 
-int network_open(struct network *n, nn_device *device, const char *checkpoint, double *threshold)
-{
-    nn_load_opts o = { 0 };
-    nn_preprocess p = { 0 };
-    nn_safetensors *file;
-    const char *arch, *record_text, *text, *classes;
-    char *end = NULL;
-    nn_message why;
-    int rc = nn_safetensors_open(&file, checkpoint, NULL, &why);
-
-    *n = (struct network){ 0 };
-    if (rc)
-        return app_fail(rc == NN_EIO ? APP_IO : APP_DATA, "%s", why.text);
-    arch = nn_safetensors_metadata(file, KEY_ARCH);
-    record_text = nn_safetensors_metadata(file, NN_PREPROCESS_KEY);
-    text = nn_safetensors_metadata(file, KEY_THRESHOLD);
-    classes = nn_safetensors_metadata(file, KEY_CLASSES);
-    *threshold = text ? strtod(text, &end) : 0.5;
-    if (!arch || !record_text) {
-        rc = app_fail(APP_DATA, "%s: not a checkpoint of fakereal_train: its metadata has no \"%s\"",
-                      checkpoint, arch ? NN_PREPROCESS_KEY : KEY_ARCH);
-    } else if (!nn_efficientnet_find(arch)) {
-        rc = app_fail(APP_DATA, "%s: \"%s\" in its metadata names no known network", checkpoint, KEY_ARCH);
-    } else if (text && (end == text || *end || !(*threshold >= 0 && *threshold <= 1))) {
-        rc = app_fail(APP_DATA, "%s: \"%s\" in its metadata is no number from 0 to 1", checkpoint,
-                      KEY_THRESHOLD);
-    } else if (classes && strcmp(classes, CLASSES)) {
-        rc = app_fail(APP_DATA, "%s: its classes are not %s", checkpoint, CLASSES);
-    } else if (nn_preprocess_read(&p, record_text, &why)) {
-        rc = app_fail(APP_DATA, "%s: %s", checkpoint, why.text);
-    } else {
-        rc = network_new(n, device, arch, &p, 0);
-        if (!rc)
-            rc = network_seal(n);
-        choose_names(n, file, &o);
-        if (nn_safetensors_find(file, "ema/features.0.0.weight") >= 0 ||
-            nn_safetensors_find(file, "ema/backbone.features.0.0.weight") >= 0)
-            o.from = "ema/";
-        if (!rc && nn_model_load_from(n->model, file, &o, NULL))
-            rc = app_fail(APP_DATA, "%s: %s", checkpoint, nn_model_error(n->model));
-    }
-    nn_preprocess_free(&p);
-    nn_safetensors_free(file);
-    return rc;
-}
-
 static const char *print_number(const char *format, double value)
 {
     char text[64];
@@ -257,9 +208,8 @@ int network_pairs(const struct network *n, nn_pair pairs[8], int64_t *count, dou
     }
     *count = 0;
     pairs[(*count)++] = (nn_pair){ "format", strdup("pt") };
-    pairs[(*count)++] = (nn_pair){ KEY_ARCH, strdup(n->config.name) };
-    pairs[(*count)++] = (nn_pair){ KEY_CLASSES, strdup(CLASSES) };
-    pairs[(*count)++] = (nn_pair){ KEY_THRESHOLD, print_number("%.17g", threshold) };
+    pairs[(*count)++] = (nn_pair){ NN_NETWORK_KEY, strdup(n->config.name) };
+    pairs[(*count)++] = (nn_pair){ NN_THRESHOLD_KEY, print_number("%.17g", threshold) };
     pairs[(*count)++] = (nn_pair){ NN_PREPROCESS_KEY, text };
     for (int64_t i = 0; i < *count; i++)
         if (!pairs[i].value)

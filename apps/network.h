@@ -28,7 +28,10 @@ struct network {
     int plans;
 };
 
-/* A network without values yet. Each returns 0 or an exit code, with the reason printed. */
+extern const char *const network_classes[2]; /* "real", "fake" */
+
+/* A network of these two classes, without values yet; the record's class names are not looked at. Each
+ * returns 0 or an exit code, with the reason printed. */
 int network_new(struct network *n, nn_device *device, const char *name, const nn_preprocess *p,
                 uint64_t seed);
 void network_free(struct network *n);
@@ -41,8 +44,6 @@ int network_plan(struct network *n, nn_mode mode, int64_t batch, const nn_plan_o
  * its fresh values, and that is said. */
 int network_start_from(struct network *n, const char *path);
 
-/* A network as a checkpoint describes it, with its weights (averaged ones if there are any). */
-int network_open(struct network *n, nn_device *device, const char *checkpoint, double *threshold);
 /* Metadata that makes a file self-describing; free with network_pairs_free. At most 8 pairs. */
 int network_pairs(const struct network *n, nn_pair pairs[8], int64_t *count, double threshold);
 void network_pairs_free(nn_pair pairs[8], int64_t count);

@@ -42,7 +42,7 @@ static void list(const char *folder)
         size_t n = strlen(e->d_name);
 
         if (n > 2 && n + strlen(folder) < sizeof header[0] && !strcmp(e->d_name + n - 2, ".h"))
-            (void)snprintf(header[headers++], sizeof header[0], "%s%.40s", folder, e->d_name);
+            (void)snprintf(header[headers++], sizeof header[0], "%.20s%.40s", folder, e->d_name);
     }
     if (d)
         (void)closedir(d);

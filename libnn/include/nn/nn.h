@@ -18,5 +18,6 @@
 #include <nn/io.h>
 #include <nn/vision.h>
 #include <nn/data.h>
+#include <nn/classifier.h>
 
 #endif

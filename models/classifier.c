@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A weight file turned into a function from pixels to probabilities. The file says which network it belongs
+ * to and how its images were made, so the caller cannot get either wrong. This lives among the models, above
+ * the library proper, because it is they that it builds; it needs nothing that another program could not use.
+ */
+#include <nn/classifier.h>
+
+#include <math.h>
+#include <nn/io.h>
+#include <nn/models/efficientnet.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct nn_classifier {
+    nn_classifier_info info;
+    char *network;
+    nn_device *own; /* NULL where the device is the caller's */
+    nn_model *model;
+    nn_plan *plan;
+    nn_vision_scratch scratch;
+    double *logits; /* [batch,classes] */
+    nn_message message;
+};
+
+static int fail(nn_message *why, int status, const char *format, ...) NN_PRINTF(3, 4);
+static int fail(nn_message *why, int status, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    (void)vsnprintf(why->text, sizeof why->text, format, args);
+    va_end(args);
+    return status;
+}
+
+/* ---- opening ---- */
+
+static int read_threshold(const nn_safetensors *file, double *threshold)
+{
+    const char *text = nn_safetensors_metadata(file, NN_THRESHOLD_KEY);
+    char *end;
+
+    *threshold = 0.5;
+    if (!text)
+        return NN_OK;
+    *threshold = strtod(text, &end);
+    return end != text && !*end && *threshold >= 0 && *threshold <= 1 ? NN_OK : NN_EFORMAT;
+}
+
+/* What the file says of itself. */
+static int read_metadata(nn_classifier *c, const nn_safetensors *file, const char *path)
+{
+    const char *record = nn_safetensors_metadata(file, NN_PREPROCESS_KEY);
+    const char *network = nn_safetensors_metadata(file, NN_NETWORK_KEY);
+    nn_message why;
+    int rc;
+
+    if (!record)
+        return fail(&c->message, NN_EFORMAT,
+                    "%s: not the weights of a classifier: its metadata has no \"%s\"", path,
+                    NN_PREPROCESS_KEY);
+    rc = nn_preprocess_read(&c->info.preprocess, record, &why);
+    if (rc)
+        return fail(&c->message, rc, "%s: %s", path, why.text);
+    if (!c->info.preprocess.classes)
+        return fail(&c->message, NN_EFORMAT, "%s: \"%s\" in its metadata names no classes", path,
+                    NN_PREPROCESS_KEY);
+    if (read_threshold(file, &c->info.threshold))
+        return fail(&c->message, NN_EFORMAT, "%s: \"%s\" in its metadata is no number from 0 to 1", path,
+                    NN_THRESHOLD_KEY);
+    c->network = strdup(network ? network : "");
+    c->info.network = c->network;
+    return c->network ? NN_OK : fail(&c->message, NN_ENOMEM, "%s", nn_strerror(NN_ENOMEM));
+}
+
+static nn_tensor *named_network(nn_graph *g, const char *name, nn_tensor *image, int64_t classes)
+{
+    const nn_efficientnet_config *found = nn_efficientnet_find(name);
+    nn_efficientnet_config config;
+
+    if (!*name)
+        return nn_graph_fail(g, NN_EFORMAT, "its metadata has no \"%s\"", NN_NETWORK_KEY);
+    if (!found)
+        return nn_graph_fail(g, NN_ENOTFOUND, "\"%s\" in its metadata, \"%s\", is no network of libnn",
+                             NN_NETWORK_KEY, name);
+    config = *found;
+    config.classes = classes;
+    return nn_efficientnet(g, image, &config);
+}
+
+static int build(nn_classifier *c, nn_device *device, const char *path, const nn_classifier_opts *o)
+{
+    const nn_preprocess *p = &c->info.preprocess;
+    nn_tensor *image, *logits;
+    nn_graph *g;
+    int rc = nn_model_new(&c->model, device, 0);
+
+    if (!rc)
+        rc = nn_graph_new(&g, device, c->model, NN_EVAL);
+    if (rc)
+        return fail(&c->message, rc, "%s: %s", path, nn_strerror(rc));
+    image = nn_input(g, "image", NN_U8, NN_SHAPE4(c->info.batch, p->size, p->size, 3));
+    image = nn_normalize(g, image, p->mean, p->std, p->maximum);
+    logits = o->network ? o->network(g, image, p->classes)
+                        : named_network(g, c->network, image, p->classes);
+    if (logits && !nn_shape_equal(nn_shape_get(logits), NN_SHAPE2(c->info.batch, p->classes)))
+        logits = nn_graph_fail(g, NN_ESHAPE, "the network has not one output for each of the %lld classes",
+                               (long long)p->classes);
+    (void)nn_observe(g, "logits", logits);
+    rc = nn_graph_status(g);
+    if (!rc)
+        rc = nn_compile(&c->plan, g, (nn_plan_opts){ 0 });
+    if (rc)
+        (void)fail(&c->message, rc, "%s: %.400s", path, nn_graph_error(g));
+    nn_graph_free(g);
+    return rc;
+}
+
+/* Whether any tensor's name begins so. */
+static int has_prefix(const nn_safetensors *file, const char *prefix)
+{
+    for (int64_t i = 0; i < nn_safetensors_count(file); i++)
+        if (!strncmp(nn_safetensors_at(file, i)->name, prefix, strlen(prefix)))
+            return 1;
+    return 0;
+}
+
+static int load(nn_classifier *c, const nn_safetensors *file, const char *path)
+{
+    nn_load_opts o = { .from = has_prefix(file, "ema/") ? "ema/" : has_prefix(file, "model/") ? "model/" : "" };
+    int rc = nn_model_load_from(c->model, file, &o, NULL);
+
+    return rc ? fail(&c->message, rc, "%s: %.400s", path, nn_model_error(c->model)) : NN_OK;
+}
+
+int nn_classifier_open(nn_classifier **out, const char *path, const nn_classifier_opts *opts, nn_message *why)
+{
+    nn_classifier_opts o = opts ? *opts : (nn_classifier_opts){ 0 };
+    nn_device_options device = { .threads = o.threads };
+    nn_classifier *c = calloc(1, sizeof *c);
+    nn_safetensors *file = NULL;
+    nn_message unread;
+    int rc;
+
+    *out = NULL;
+    why = why ? why : &unread;
+    if (!c)
+        return fail(why, NN_ENOMEM, "%s", nn_strerror(NN_ENOMEM));
+    c->info.batch = o.batch > 0 ? o.batch : 1;
+    rc = nn_safetensors_open(&file, path, NULL, &c->message);
+    if (!rc)
+        rc = read_metadata(c, file, path);
+    if (!rc && !o.device)
+        rc = nn_open(&c->own, "cpu", &device, &c->message);
+    if (!rc)
+        rc = build(c, o.device ? o.device : c->own, path, &o);
+    if (!rc)
+        rc = load(c, file, path);
+    nn_safetensors_free(file);
+    if (!rc) {
+        c->logits = malloc((size_t)(c->info.batch * c->info.preprocess.classes) * sizeof *c->logits);
+        if (!c->logits)
+            rc = fail(&c->message, NN_ENOMEM, "%s", nn_strerror(NN_ENOMEM));
+    }
+    if (rc) {
+        *why = c->message;
+        nn_classifier_close(c);
+        return rc;
+    }
+    *out = c;
+    return NN_OK;
+}
+
+void nn_classifier_close(nn_classifier *c)
+{
+    if (!c)
+        return;
+    nn_plan_free(c->plan);
+    nn_model_free(c->model);
+    nn_close(c->own);
+    nn_preprocess_free(&c->info.preprocess);
+    nn_vision_scratch_free(&c->scratch);
+    free(c->logits);
+    free(c->network);
+    free(c);
+}
+
+const nn_classifier_info *nn_classifier_about(const nn_classifier *c) { return &c->info; }
+
+const char *nn_classifier_error(const nn_classifier *c) { return c->message.text; }
+
+/* ---- running ---- */
+
+/* Runs what lies in the plan's input; the logits of the first `count` images go to c->logits. */
+static int forward(nn_classifier *c)
+{
+    int rc = nn_run(c->plan, NN_FORWARD);
+
+    if (!rc)
+        rc = nn_read(c->plan, "logits", NN_F64, c->logits, c->info.batch * c->info.preprocess.classes);
+    return rc ? fail(&c->message, rc, "%s", nn_plan_error(c->plan)) : NN_OK;
+}
+
+int nn_classifier_logits(nn_classifier *c, const uint8_t *rgb, int64_t count, double *logits)
+{
+    const nn_preprocess *p = &c->info.preprocess;
+    int rc;
+
+    if (count < 0 || count > c->info.batch)
+        return fail(&c->message, NN_EINVAL, "%lld images for a classifier opened with a batch of %lld",
+                    (long long)count, (long long)c->info.batch);
+    memcpy(nn_host(c->plan, "image", NULL), rgb, (size_t)(count * p->size * p->size * 3));
+    rc = forward(c);
+    if (!rc)
+        memcpy(logits, c->logits, (size_t)(count * p->classes) * sizeof *logits);
+    return rc;
+}
+
+int nn_classifier_run(nn_classifier *c, const uint8_t *rgb, int64_t width, int64_t height, size_t stride,
+                      double *probabilities)
+{
+    const nn_preprocess *p = &c->info.preprocess;
+    nn_image image = { (uint8_t *)(uintptr_t)rgb, width, height, stride }; /* only read */
+    double most = -INFINITY, sum = 0;
+    int rc = nn_preprocess_apply(p, &image, nn_host(c->plan, "image", NULL), &c->scratch, &c->message);
+
+    if (!rc)
+        rc = forward(c);
+    if (rc)
+        return rc;
+    for (int64_t i = 0; i < p->classes; i++)
+        most = fmax(most, c->logits[i]);
+    for (int64_t i = 0; i < p->classes; i++)
+        sum += probabilities[i] = exp(c->logits[i] - most);
+    for (int64_t i = 0; i < p->classes; i++)
+        probabilities[i] /= sum;
+    return isfinite(sum) ? NN_OK
+                         : fail(&c->message, NN_EFORMAT,
+                                "the network gives no number: weights of a training that diverged?");
+}
