@@ -123,7 +123,7 @@ NN_API int nn_shape_equal(nn_shape a, nn_shape b);
 
 /* Levels of the log callback (see nn_device_options). */
 typedef enum nn_log_level { NN_LOG_DEBUG, NN_LOG_INFO, NN_LOG_WARN, NN_LOG_ERROR } nn_log_level;
-typedef void nn_log(void *payload, nn_log_level level, const char *text);
+typedef void nn_log_sink(void *payload, nn_log_level level, const char *text);
 
 NN_C_END
 

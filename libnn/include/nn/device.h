@@ -14,10 +14,10 @@ NN_C_BEGIN
 typedef struct nn_device nn_device;
 
 typedef struct nn_device_options {
-    int threads;     /* 0: one for each processor this process may use */
-    const char *isa; /* NULL: the best this processor has; else "portable", "avx2" or "avx512" */
-    nn_log *log;     /* told what was opened and compiled and which updates were skipped; may be NULL */
-    void *payload;   /* first argument of `log` */
+    int threads;      /* 0: one for each processor this process may use */
+    const char *isa;  /* NULL: the best this processor has; else "portable", "avx2" or "avx512" */
+    nn_log_sink *log; /* told what was opened and compiled and which updates were skipped; may be NULL */
+    void *payload;    /* first argument of `log` */
 } nn_device_options;
 
 /* Opens the device called `name` ("cpu"). Results are bit-identical for any number of threads, and

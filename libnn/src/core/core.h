@@ -42,7 +42,7 @@ struct nn_device {
     const char *name, *isa; /* "cpu", "avx512" */
     nni_pool *pool;
     const struct nni_cpu *cpu; /* kernels of the chosen instruction set; NULL: not a CPU */
-    nn_log *log;
+    nn_log_sink *log;
     void *payload;
     atomic_flag busy; /* a plan is running */
 };
