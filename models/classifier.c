@@ -104,8 +104,7 @@ static int build(nn_classifier *c, nn_device *device, const char *path, const nn
         return fail(&c->message, rc, "%s: %s", path, nn_strerror(rc));
     image = nn_input(g, "image", NN_U8, NN_SHAPE4(c->info.batch, p->size, p->size, 3));
     image = nn_normalize(g, image, p->mean, p->std, p->maximum);
-    logits = o->network ? o->network(g, image, p->classes)
-                        : named_network(g, c->network, image, p->classes);
+    logits = o->network ? o->network(g, image, p->classes) : named_network(g, c->network, image, p->classes);
     if (logits && !nn_shape_equal(nn_shape_get(logits), NN_SHAPE2(c->info.batch, p->classes)))
         logits = nn_graph_fail(g, NN_ESHAPE, "the network has not one output for each of the %lld classes",
                                (long long)p->classes);
@@ -130,7 +129,9 @@ static int has_prefix(const nn_safetensors *file, const char *prefix)
 
 static int load(nn_classifier *c, const nn_safetensors *file, const char *path)
 {
-    nn_load_opts o = { .from = has_prefix(file, "ema/") ? "ema/" : has_prefix(file, "model/") ? "model/" : "" };
+    nn_load_opts o = { .from = has_prefix(file, "ema/")     ? "ema/"
+                               : has_prefix(file, "model/") ? "model/"
+                                                            : "" };
     int rc = nn_model_load_from(c->model, file, &o, NULL);
 
     return rc ? fail(&c->message, rc, "%s: %.400s", path, nn_model_error(c->model)) : NN_OK;

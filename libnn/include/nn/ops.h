@@ -57,9 +57,21 @@ NN_API nn_tensor *nn_silu(nn_graph *g, nn_tensor *x);    /* x*sigmoid(x) */
 NN_API nn_tensor *nn_relu(nn_graph *g, nn_tensor *x);    /* max(x,0) */
 NN_API nn_tensor *nn_relu6(nn_graph *g, nn_tensor *x);   /* min(max(x,0),6) */
 NN_API nn_tensor *nn_sigmoid(nn_graph *g, nn_tensor *x); /* 1/(1+exp(-x)) */
+NN_API nn_tensor *nn_exp(nn_graph *g, nn_tensor *x);
+NN_API nn_tensor *nn_log(nn_graph *g, nn_tensor *x);
+NN_API nn_tensor *nn_sqrt(nn_graph *g, nn_tensor *x);
+NN_API nn_tensor *nn_tanh(nn_graph *g, nn_tensor *x);
+NN_API nn_tensor *nn_hardswish(nn_graph *g, nn_tensor *x);                      /* x*relu6(x+3)/6 */
+NN_API nn_tensor *nn_gelu(nn_graph *g, nn_tensor *x, int approximate);          /* x*P(x), or its tanh form */
+NN_API nn_tensor *nn_leaky_relu(nn_graph *g, nn_tensor *x, double slope);       /* x > 0 ? x : slope*x */
+NN_API nn_tensor *nn_clamp(nn_graph *g, nn_tensor *x, double low, double high); /* either may be infinite */
 /* Broadcasting as in NumPy: dimensions are aligned at the end, and one of a pair may be 1. */
 NN_API nn_tensor *nn_add(nn_graph *g, nn_tensor *a, nn_tensor *b);
+NN_API nn_tensor *nn_sub(nn_graph *g, nn_tensor *a, nn_tensor *b);
 NN_API nn_tensor *nn_mul(nn_graph *g, nn_tensor *a, nn_tensor *b);
+NN_API nn_tensor *nn_div(nn_graph *g, nn_tensor *a, nn_tensor *b);
+/* a where the mask (NN_REAL or U8, without a gradient) is not 0, else b. */
+NN_API nn_tensor *nn_where(nn_graph *g, nn_tensor *mask, nn_tensor *a, nn_tensor *b);
 /* factor*x + shift. */
 NN_API nn_tensor *nn_scale(nn_graph *g, nn_tensor *x, double factor, double shift);
 /* To another floating type; U8 becomes NN_REAL unchanged in value. */
@@ -80,6 +92,17 @@ NN_API nn_tensor *nn_pad(nn_graph *g, nn_tensor *x, int64_t top, int64_t bottom,
 
 NN_API nn_tensor *nn_sum(nn_graph *g, nn_tensor *x);  /* over everything, -> [] */
 NN_API nn_tensor *nn_mean(nn_graph *g, nn_tensor *x); /* over everything, -> [] */
+
+#define NN_AXIS(i) (UINT32_C(1) << ((i)&31)) /* negative: from the end */
+typedef struct nn_reduce_opts {
+    uint32_t axes; /* NN_AXIS(1) | NN_AXIS(2); 0: all */
+    int keep;      /* reduced dimensions stay, as 1 */
+} nn_reduce_opts;
+/* The largest and the smallest (torch.amax, torch.amin): equal ones share the gradient. */
+NN_API nn_tensor *nn_max(nn_graph *g, nn_tensor *x, nn_reduce_opts opts);
+NN_API nn_tensor *nn_min(nn_graph *g, nn_tensor *x, nn_reduce_opts opts);
+/* sum (x - mean)^2/(count - correction): torch.var, whose default correction is 1. */
+NN_API nn_tensor *nn_variance(nn_graph *g, nn_tensor *x, int64_t correction, nn_reduce_opts opts);
 /* [N,H,W,C] -> [N,1,1,C], the mean over H and W. */
 NN_API nn_tensor *nn_global_avg_pool(nn_graph *g, nn_tensor *x);
 /* Over the last dimension. */
@@ -118,6 +141,27 @@ typedef struct nn_ce_opts {
  * An index outside [0,C) makes the loss NaN. */
 NN_API nn_tensor *nn_cross_entropy(nn_graph *g, nn_tensor *logits, nn_tensor *target, nn_ce_opts opts);
 
+/* Losses of prediction x and target t of the same shape, with d = x - t; the definitions are those of
+ * torch.nn.functional. Both have gradients. Reduced to [], unless NN_REDUCE_NONE keeps the shape. */
+typedef enum nn_reduction {
+    NN_REDUCE_MEAN,
+    NN_REDUCE_SUM,
+    NN_REDUCE_BATCH_MEAN, /* the sum divided by the first dimension */
+    NN_REDUCE_NONE
+} nn_reduction;
+NN_API nn_tensor *nn_mse(nn_graph *g, nn_tensor *x, nn_tensor *t, nn_reduction r); /* d^2 */
+NN_API nn_tensor *nn_l1(nn_graph *g, nn_tensor *x, nn_tensor *t, nn_reduction r);  /* |d| */
+/* d^2/(2*beta) where |d| < beta, else |d| - beta/2. */
+NN_API nn_tensor *nn_smooth_l1(nn_graph *g, nn_tensor *x, nn_tensor *t, double beta, nn_reduction r);
+/* d^2/2 where |d| < delta, else delta*(|d| - delta/2). */
+NN_API nn_tensor *nn_huber(nn_graph *g, nn_tensor *x, nn_tensor *t, double delta, nn_reduction r);
+/* t*(log t - x): x are logarithms of probabilities, t probabilities. */
+NN_API nn_tensor *nn_kl_div(nn_graph *g, nn_tensor *x, nn_tensor *t, nn_reduction r);
+/* -(w*t*log s(x) + (1-t)*log(1-s(x))), s the logistic function. pos_weight w, without a gradient, broadcasts
+ * to x, or is NULL: 1. */
+NN_API nn_tensor *nn_bce_with_logits(nn_graph *g, nn_tensor *x, nn_tensor *t, nn_tensor *pos_weight,
+                                     nn_reduction r);
+
 /* ---- randomness ---- */
 
 /* 0 or 1/(1-p) in each element, 0 with probability p; of the given shape; first dimension = sample. */
@@ -143,10 +187,12 @@ NN_API nn_tensor *nn_expand_depthwise(nn_graph *g, nn_tensor *x, nn_tensor *w1, 
 // clang-format off
 #define NN_OP_LIST(X)                                                                                        \
     X(conv2d) X(conv1x1) X(depthwise) X(linear) X(moments) X(bn_coeff) X(affine) X(bn_track)                 \
-    X(silu) X(relu) X(relu6) X(sigmoid) X(add) X(mul) X(scale) X(cast) X(normalize)                          \
-    X(reshape) X(pad) X(sum) X(mean) X(global_avg_pool) X(softmax) X(log_softmax)                            \
+    X(silu) X(relu) X(relu6) X(sigmoid) X(exp) X(log) X(sqrt) X(tanh) X(hardswish) X(gelu) X(leaky_relu)     \
+    X(clamp) X(add) X(sub) X(mul) X(div) X(where) X(scale) X(cast) X(normalize)                              \
+    X(reshape) X(pad) X(sum) X(mean) X(max) X(min) X(variance) X(global_avg_pool) X(softmax) X(log_softmax)  \
     X(max_pool2d) X(avg_pool2d) X(adaptive_avg_pool2d) X(upsample)                                           \
-    X(cross_entropy) X(keep_mask) X(expand_depthwise)
+    X(cross_entropy) X(mse) X(l1) X(smooth_l1) X(huber) X(kl_div) X(bce_with_logits)                         \
+    X(keep_mask) X(expand_depthwise)
 // clang-format on
 #define X(name) NN_API extern const nn_op nn_op_##name;
 NN_OP_LIST(X)

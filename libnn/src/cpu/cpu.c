@@ -13,7 +13,8 @@
 #define KERNELS(isa)                                                                                         \
     {                                                                                                        \
         .name = #isa, .gemm = &nni_gemm_##isa, .depthwise = &nni_depthwise_##isa,                            \
-        .pointwise = &nni_pointwise_##isa, .pool = &nni_pool_##isa, .ceiling = &nni_ceiling_##isa            \
+        .pointwise = &nni_pointwise_##isa, .pool = &nni_pool_##isa, .function = &nni_function_##isa,         \
+        .ceiling = &nni_ceiling_##isa                                                                        \
     }
 
 static const struct nni_cpu TABLE[] = {

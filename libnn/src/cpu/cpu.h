@@ -10,6 +10,7 @@
 #include "core/core.h"
 #include "cpu/ceiling.h"
 #include "cpu/depthwise.h"
+#include "cpu/function.h"
 #include "cpu/gemm.h"
 #include "cpu/pointwise.h"
 #include "cpu/pool.h"
@@ -20,6 +21,7 @@ struct nni_cpu {
     const struct nni_depthwise_kernels *depthwise;
     const struct nni_pointwise_kernels *pointwise;
     const struct nni_pool_kernels *pool;
+    const struct nni_function_kernels *function;
     const struct nni_ceiling_kernels *ceiling;
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * NumPy broadcasting for ops of two operands, as geometry: which rows of which operand meet in a tile. Shapes
- * are first collapsed (neighbouring dimensions that both operands walk through alike become one), so
+ * NumPy broadcasting as geometry: which rows of which operand meet in a tile. Shapes are first
+ * collapsed (neighbouring dimensions that all operands walk through alike become one), so
  * that equal shapes are one long row, a gate [N,1,1,C] is rows of C and a mask [N,1,1,1] is N long rows:
  * the common cases are fast without being special. All of it depends on shapes only.
  */
@@ -10,15 +10,18 @@
 
 #include "cpu/cpu.h"
 
-/* Result dimensions from outer to inner, and the operands' steps along them (0 where they repeat). */
+/* Result dimensions from outer to inner, and the operands' steps along them (0 where they repeat; along the
+ * innermost 0 or 1). */
 struct nni_broadcast {
     int rank; /* at least 1 */
-    int64_t dim[NN_MAX_RANK], a[NN_MAX_RANK], b[NN_MAX_RANK];
+    int64_t dim[NN_MAX_RANK], step[NNI_OPERANDS][NN_MAX_RANK];
 };
 
 /* The common shape; false when there is none. */
 bool nni_broadcast_shape(nn_shape a, nn_shape b, nn_shape *out);
 void nni_broadcast_of(nn_shape a, nn_shape b, struct nni_broadcast *out);
+/* Of up to NNI_OPERANDS shapes that have a common one. */
+void nni_broadcast_all(const nn_shape *shape, int count, struct nni_broadcast *out);
 
 /* A map over the result in tiles: calls `visit` with the offsets of matrices of results and operands. */
 typedef void nni_broadcast_visit(const nn_step *s, int64_t y, int64_t a, int64_t b,
@@ -27,10 +30,15 @@ int64_t nni_broadcast_tiles(const struct nni_broadcast *g);
 void nni_broadcast_tile(const nn_step *s, const struct nni_broadcast *g, int64_t tile,
                         nni_broadcast_visit *visit);
 
+/* The same map row by row, for any number of operands: where n results and their operands begin. */
+typedef void nni_row_visit(void *context, int64_t y, const int64_t at[NNI_OPERANDS], int64_t n);
+void nni_broadcast_rows(const struct nni_broadcast *g, int64_t tile, nni_row_visit *visit, void *context);
+
 /* The gradient of operand a, sum of x*b or of x over the places where an element of a was used, with x
  * of the result's shape: tiles leave partial sums, a second phase merges them in order. */
 struct nni_reduction {
     struct nni_broadcast g;
+    int of;                                     /* the operand a */
     int64_t elements;                           /* of a */
     int64_t kept, reduced;                      /* products of the outer dimensions of either kind */
     int64_t kept_each, reduced_each, cols_each; /* per tile */
@@ -40,10 +48,21 @@ struct nni_reduction {
     size_t bytes; /* of partial sums */
 };
 void nni_reduction_of(nn_shape a, nn_shape b, struct nni_reduction *r);
+/* Of operand `of` among several. */
+void nni_reduction_all(const nn_shape *shape, int count, int of, struct nni_reduction *r);
 /* other: b's values, or NULL for a sum of x alone. */
 void nni_reduction_tile(const nn_step *s, const struct nni_reduction *r, int64_t tile, nn_real *partial,
                         const nn_real *x, const nn_real *other);
 void nni_reduction_merge(const nn_step *s, const struct nni_reduction *r, int64_t tile,
                          const nn_real *partial, nn_real *to, bool add);
+/* The same of anything: `fill` computes n summands from the operands at y and at[]. With `largest` the
+ * maximum is taken instead of the sum, and has its own merge. */
+typedef void nni_fill(void *context, nn_real *to, int64_t y, const int64_t at[NNI_OPERANDS], int64_t n);
+void nni_reduction_fill(const nn_step *s, const struct nni_reduction *r, int64_t tile, nn_real *partial,
+                        bool largest, nni_fill *fill, void *context);
+void nni_reduction_merge_largest(const struct nni_reduction *r, int64_t tile, const nn_real *partial,
+                                 nn_real *to);
+/* The range of elements that a tile of a merge writes. */
+struct nni_part nni_reduction_merged(const struct nni_reduction *r, int64_t tile);
 
 #endif

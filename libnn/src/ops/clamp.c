@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * y = min(max(x, low), high); dx = dy where low <= x <= high, both ends included as in torch, else 0. An end
+ * that is infinite limits nothing. A NaN stays one, and has no gradient.
+ */
+#include "ops/unary.h"
+
+const nn_op nn_op_clamp = {
+    .abi = NN_OP_ABI,
+    .name = "clamp",
+    .inputs = 1,
+    .reads = NN_IN(0),
+    .alias = NN_ALIAS_FORWARD | NN_ALIAS_BACKWARD0,
+    .flags = NN_OP_CHEAP,
+    .attrs_bytes = sizeof(struct nni_formula),
+    .infer = nni_unary_infer,
+    .forward = { nni_unary_forward },
+    .backward = { nni_unary_backward },
+};
+
+nn_tensor *nn_clamp(nn_graph *g, nn_tensor *x, double low, double high)
+{
+    struct nni_formula f = { .f = NNI_CLAMP, .k = { (nn_real)low, (nn_real)high } };
+
+    return nn_apply(g, &nn_op_clamp, &f, &x, 1);
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What losses share that are a function of cpu/function.h of prediction, target and possibly a weight,
+ * reduced to a number.
+ */
+#ifndef NNI_LOSS_H
+#define NNI_LOSS_H
+
+#include "cpu/cpu.h"
+
+#include <nn/ops.h>
+
+struct nni_loss {
+    struct nni_formula formula;
+    nn_reduction reduction;
+};
+
+int nni_loss_infer(nn_node *node);
+int nni_loss_forward(nn_step *step);
+int nni_loss_backward(nn_step *step);
+
+#endif

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * y = the largest element over the chosen axes. Where m elements are equally large each has the m-th part of
+ * the gradient, as in torch.amax:
+ *
+ *     dx = dy/m where x = y, else 0
+ *
+ * A NaN is larger than everything. min is this of -x.
+ */
+#include "ops/axes.h"
+
+static const struct nni_axes *axes_of(const nn_step *s) { return s->attrs; }
+
+struct map {
+    const nn_step *s;
+    const struct nni_reduction *r;
+};
+
+static void signed_row(void *context, nn_real *to, int64_t y, const int64_t at[NNI_OPERANDS], int64_t n)
+{
+    const nn_step *s = ((const struct map *)context)->s;
+    struct nni_formula f = { .f = NNI_LINEAR, .k = { axes_of(s)->sign } };
+    struct nni_row x = { .at = { (const nn_real *)s->in[0].at + y }, .step = { 1 } };
+
+    (void)at;
+    nni_cpu_of(s)->function->value(&f, to, &x, n);
+}
+
+static void largest_tile(const nn_step *s, int64_t tile, void *lane)
+{
+    struct nni_reduction r;
+    struct map m = { s, &r };
+
+    (void)lane;
+    nni_axes_reduction(s, &r);
+    nni_reduction_fill(s, &r, tile, s->scratch, true, signed_row, &m);
+}
+
+static void merge_tile(const nn_step *s, int64_t tile, void *lane)
+{
+    nn_real *y = s->out[0].at;
+    struct nni_reduction r;
+    struct nni_part p;
+
+    (void)lane;
+    nni_axes_reduction(s, &r);
+    p = nni_reduction_merged(&r, tile);
+    nni_reduction_merge_largest(&r, tile, s->scratch, y);
+    for (int64_t i = p.begin; i < p.begin + p.count; i++)
+        y[i] *= axes_of(s)->sign;
+}
+
+int nni_extreme_forward(nn_step *s)
+{
+    struct nni_reduction r;
+
+    nni_axes_reduction(s, &r);
+    s->scratch_bytes = r.bytes;
+    s->flops = (double)nn_shape_count(s->in[0].shape);
+    nn_phase(s, r.tiles, largest_tile);
+    nn_phase(s, r.merge_tiles, merge_tile);
+    return NN_OK;
+}
+
+/* ---- backward: counts the equal ones first. The shares dy/m lie behind the partial counts. ---- */
+
+static const struct nni_formula peak = { .f = NNI_PEAK };
+
+static nn_real *shares(const nn_step *s) { return (nn_real *)((char *)s->scratch + s->choice[0]); }
+
+static void equal_row(void *context, nn_real *to, int64_t y, const int64_t at[NNI_OPERANDS], int64_t n)
+{
+    const struct map *m = context;
+    const nn_step *s = m->s;
+    struct nni_row row = { .at = { (const nn_real *)s->in[0].at + y, (const nn_real *)s->out[0].at + at[1] },
+                           .step = { 1, m->r->cols_kept } };
+
+    nni_cpu_of(s)->function->value(&peak, to, &row, n);
+}
+
+static void count_tile(const nn_step *s, int64_t tile, void *lane)
+{
+    struct nni_reduction r;
+    struct map m = { s, &r };
+
+    (void)lane;
+    nni_axes_reduction(s, &r);
+    nni_reduction_fill(s, &r, tile, s->scratch, false, equal_row, &m);
+}
+
+static void share_tile(const nn_step *s, int64_t tile, void *lane)
+{
+    const nn_real *dy = s->dout[0].at;
+    nn_real *share = shares(s);
+    struct nni_reduction r;
+    struct nni_part p;
+
+    (void)lane;
+    nni_axes_reduction(s, &r);
+    p = nni_reduction_merged(&r, tile);
+    nni_reduction_merge(s, &r, tile, s->scratch, share, false);
+    for (int64_t i = p.begin; i < p.begin + p.count; i++)
+        share[i] = dy[i] / share[i];
+}
+
+static void back_tile(const nn_step *s, int64_t tile, void *lane)
+{
+    (void)lane;
+    nni_axes_back_tile(s, tile, &peak, s->out[0].at, shares(s), 1);
+}
+
+int nni_extreme_backward(nn_step *s)
+{
+    struct nni_reduction r;
+
+    nni_axes_reduction(s, &r);
+    s->choice[0] = (int64_t)r.bytes;
+    s->scratch_bytes = r.bytes + (size_t)r.elements * sizeof(nn_real);
+    s->flops = 2 * (double)nn_shape_count(s->in[0].shape);
+    nn_phase(s, r.tiles, count_tile);
+    nn_phase(s, r.merge_tiles, share_tile);
+    nn_phase(s, nni_axes_back_tiles(s), back_tile);
+    return NN_OK;
+}
+
+const nn_op nn_op_max = {
+    .abi = NN_OP_ABI,
+    .name = "max",
+    .inputs = 1,
+    .reads = NN_IN(0) | NN_OUT(0),
+    .attrs_bytes = sizeof(struct nni_axes),
+    .infer = nni_axes_infer,
+    .forward = { nni_extreme_forward },
+    .backward = { nni_extreme_backward },
+};
+
+nn_tensor *nn_max(nn_graph *g, nn_tensor *x, nn_reduce_opts opts)
+{
+    return nn_apply(g, &nn_op_max, &(struct nni_axes){ .opts = opts, .sign = 1 }, &x, 1);
+}

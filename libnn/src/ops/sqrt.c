@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * y = sqrt(x), with dx = dy/(2*y); infinite at 0, as in torch. NaN below 0.
+ */
+#include "ops/unary.h"
+
+const nn_op nn_op_sqrt = {
+    .abi = NN_OP_ABI,
+    .name = "sqrt",
+    .inputs = 1,
+    .reads = NN_OUT(0),
+    .alias = NN_ALIAS_FORWARD | NN_ALIAS_BACKWARD0,
+    .attrs_bytes = sizeof(struct nni_formula),
+    .infer = nni_unary_infer,
+    .forward = { nni_unary_forward },
+    .backward = { nni_unary_backward },
+};
+
+nn_tensor *nn_sqrt(nn_graph *g, nn_tensor *x)
+{
+    return nn_apply(g, &nn_op_sqrt, &(struct nni_formula){ .f = NNI_SQRT }, &x, 1);
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Hyperbolic tangent: y = tanh(x), with dx = dy*(1 - y^2).
+ */
+#include "ops/unary.h"
+
+const nn_op nn_op_tanh = {
+    .abi = NN_OP_ABI,
+    .name = "tanh",
+    .inputs = 1,
+    .reads = NN_OUT(0),
+    .alias = NN_ALIAS_FORWARD | NN_ALIAS_BACKWARD0,
+    .attrs_bytes = sizeof(struct nni_formula),
+    .infer = nni_unary_infer,
+    .forward = { nni_unary_forward },
+    .backward = { nni_unary_backward },
+};
+
+nn_tensor *nn_tanh(nn_graph *g, nn_tensor *x)
+{
+    return nn_apply(g, &nn_op_tanh, &(struct nni_formula){ .f = NNI_TANH }, &x, 1);
+}

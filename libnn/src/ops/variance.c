@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Variance over the chosen axes, of n elements each:
+ *
+ *     y = sum (x - mean)^2 / (n - correction)        dx = dy * 2*(x - mean)/(n - correction)
+ *
+ * The mean is taken first and kept for backward, so that large numbers do not cancel; it depends on x, but
+ * the distances from it add up to nothing. Correction 1 is the unbiased variance, 0 the biased one.
+ */
+#include "ops/axes.h"
+
+static int64_t count_of(const nn_step *s)
+{
+    const struct nni_axes *a = s->attrs;
+    nn_shape x = s->in[0].shape;
+
+    return nn_shape_count(x) / nn_shape_count(nni_axes_kept(x, a->opts.axes));
+}
+
+static double divisor_of(const nn_step *s)
+{
+    return (double)(count_of(s) - ((const struct nni_axes *)s->attrs)->correction);
+}
+
+/* The mean lies in save[0], in a graph without gradients too: behind the partial sums otherwise. */
+static nn_real *mean_of(const nn_step *s)
+{
+    return nn_has(&s->save[0]) ? s->save[0].at : (void *)((char *)s->scratch + s->choice[0]);
+}
+
+struct map {
+    const nn_step *s;
+    const struct nni_reduction *r;
+    struct nni_formula f;
+};
+
+static void summand_row(void *context, nn_real *to, int64_t y, const int64_t at[NNI_OPERANDS], int64_t n)
+{
+    const struct map *m = context;
+    struct nni_row row = { .at = { (const nn_real *)m->s->in[0].at + y, mean_of(m->s) + at[1] },
+                           .step = { 1, m->r->cols_kept } };
+
+    nni_cpu_of(m->s)->function->value(&m->f, to, &row, n);
+}
+
+static void sum_tile(const nn_step *s, int64_t tile, struct nni_formula f)
+{
+    struct nni_reduction r;
+    struct map m = { s, &r, f };
+
+    nni_axes_reduction(s, &r);
+    nni_reduction_fill(s, &r, tile, s->scratch, false, summand_row, &m);
+}
+
+/* to = the sums divided by something. */
+static void merge(const nn_step *s, int64_t tile, nn_real *to, double divisor)
+{
+    struct nni_reduction r;
+    struct nni_part p;
+
+    nni_axes_reduction(s, &r);
+    p = nni_reduction_merged(&r, tile);
+    nni_reduction_merge(s, &r, tile, s->scratch, to, false);
+    for (int64_t i = p.begin; i < p.begin + p.count; i++)
+        to[i] = (nn_real)((double)to[i] / divisor);
+}
+
+static void values_tile(const nn_step *s, int64_t tile, void *lane)
+{
+    (void)lane;
+    sum_tile(s, tile, (struct nni_formula){ .f = NNI_LINEAR, .k = { 1 } });
+}
+
+static void mean_tile(const nn_step *s, int64_t tile, void *lane)
+{
+    (void)lane;
+    merge(s, tile, mean_of(s), (double)count_of(s));
+}
+
+static void squares_tile(const nn_step *s, int64_t tile, void *lane)
+{
+    (void)lane;
+    sum_tile(s, tile, (struct nni_formula){ .f = NNI_SQUARED_ERROR });
+}
+
+static void variance_tile(const nn_step *s, int64_t tile, void *lane)
+{
+    (void)lane;
+    merge(s, tile, s->out[0].at, divisor_of(s));
+}
+
+static int forward(nn_step *s)
+{
+    struct nni_reduction r;
+
+    nni_axes_reduction(s, &r);
+    s->choice[0] = (int64_t)r.bytes;
+    s->scratch_bytes = r.bytes + (nn_has(&s->save[0]) ? 0 : (size_t)r.elements * sizeof(nn_real));
+    s->flops = 4 * (double)nn_shape_count(s->in[0].shape);
+    nn_phase(s, r.tiles, values_tile);
+    nn_phase(s, r.merge_tiles, mean_tile);
+    nn_phase(s, r.tiles, squares_tile);
+    nn_phase(s, r.merge_tiles, variance_tile);
+    return NN_OK;
+}
+
+/* 2*(x - mean) is the derivative of the squared error. */
+static void back_tile(const nn_step *s, int64_t tile, void *lane)
+{
+    (void)lane;
+    nni_axes_back_tile(s, tile, &(struct nni_formula){ .f = NNI_SQUARED_ERROR }, s->save[0].at, s->dout[0].at,
+                       (nn_real)(1 / divisor_of(s)));
+}
+
+static int backward(nn_step *s)
+{
+    nn_phase(s, nni_axes_back_tiles(s), back_tile);
+    s->flops = 3 * (double)nn_shape_count(s->in[0].shape);
+    return NN_OK;
+}
+
+static int infer(nn_node *n)
+{
+    const struct nni_axes *a = n->attrs;
+    nn_shape x = nn_shape_get(n->in[0]), kept = nni_axes_kept(x, a->opts.axes);
+    int rc = nni_axes_infer(n);
+
+    if (!rc && (a->correction < 0 || a->correction >= nn_shape_count(x) / nn_shape_count(kept)))
+        return nn_infer_fail(n, "a variance of %lld elements with correction %lld",
+                             (long long)(nn_shape_count(x) / nn_shape_count(kept)), (long long)a->correction);
+    return rc ? rc : nn_infer_save(n, 0, NN_REAL, kept);
+}
+
+const nn_op nn_op_variance = {
+    .abi = NN_OP_ABI,
+    .name = "variance",
+    .inputs = 1,
+    .reads = NN_IN(0),
+    .attrs_bytes = sizeof(struct nni_axes),
+    .infer = infer,
+    .forward = { forward },
+    .backward = { backward },
+};
+
+nn_tensor *nn_variance(nn_graph *g, nn_tensor *x, int64_t correction, nn_reduce_opts opts)
+{
+    return nn_apply(g, &nn_op_variance, &(struct nni_axes){ .opts = opts, .correction = correction }, &x, 1);
+}

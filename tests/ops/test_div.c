@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Quotients: every way in which two shapes can broadcast. Divisors stay away from 0.
+ */
+#include "cases.h"
+
+BINARY(nn_div(g, in[0], in[1]), a / b)
+
+static const op_case cases[] = {
+    BROADCAST_CASES(0.5, 2),
+};
+
+int main(int argc, char **argv)
+{
+    return op_test_main(argc, argv, &(op_suite){ .name = "div", OP_CASES(cases) });
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The absolute error; the harness leaves out elements beside the kink.
+ */
+#include "cases.h"
+
+LOSS(nn_l1(g, in[0], in[1], r), fabs(x - t), 0)
+
+static const op_case cases[] = {
+    LOSS_CASES(-4, 4),
+};
+
+int main(int argc, char **argv)
+{
+    return op_test_main(argc, argv, &(op_suite){ .name = "l1", OP_CASES(cases) });
+}
