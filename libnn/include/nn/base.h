@@ -121,6 +121,9 @@ NN_API nn_shape nn_shape_of(int rank, int64_t a, int64_t b, int64_t c, int64_t d
 NN_API int64_t nn_shape_count(nn_shape shape);
 NN_API int nn_shape_equal(nn_shape a, nn_shape b);
 
+/* Philox4x32-10 (Salmon et al., SC'11): four random words that are a function of a counter and a key. */
+NN_API void nn_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
+
 /* Levels of the log callback (see nn_device_options). */
 typedef enum nn_log_level { NN_LOG_DEBUG, NN_LOG_INFO, NN_LOG_WARN, NN_LOG_ERROR } nn_log_level;
 typedef void nn_log_sink(void *payload, nn_log_level level, const char *text);

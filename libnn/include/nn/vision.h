@@ -57,6 +57,11 @@ typedef struct nn_image_info {
 NN_API int nn_image_probe(nn_image_info *out, const void *bytes, size_t size, nn_message *why);
 NN_API int nn_image_probe_file(nn_image_info *out, const char *path, nn_message *why);
 
+/* Writes an 8-bit RGB PNG without any metadata, compressed by `level` from 0 (stored: the file's size depends
+ * on width and height only) to 9 (smallest). Nothing is left of a file that could not be finished. NN_EINVAL:
+ * sides outside 1..16384; NN_EIO, NN_ENOMEM. */
+NN_API int nn_image_save_png(const nn_image *image, const char *path, int level, nn_message *why);
+
 /* ---- resizing, cropping, mirroring ---- */
 
 /* Kernels are named after the library whose bytes they reproduce, because a network is used best with the

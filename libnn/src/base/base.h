@@ -98,8 +98,6 @@ void nni_arena_free(nni_arena *arena);
 
 /* --------------------------------------------------------------------- rng.c */
 
-/* Philox4x32-10 (Salmon et al., SC'11): four random words from a counter and a key. */
-void nni_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
 /* The library's one convention for streams: (seed, stream) make the key; the words at `index`
  * of sample `sample` in step `step` are independent of everything else. */
 typedef struct nni_stream {

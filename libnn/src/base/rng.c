@@ -10,7 +10,7 @@
 
 #include <math.h>
 
-void nni_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4])
+void nn_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4])
 {
     uint32_t c0 = counter[0], c1 = counter[1], c2 = counter[2], c3 = counter[3];
     uint32_t k0 = key[0], k1 = key[1];
@@ -42,7 +42,7 @@ nni_stream nni_stream_of(uint64_t seed, uint64_t stream)
     uint32_t key[2] = { UINT32_C(0x6c69626e), UINT32_C(0x6e000001) };
     uint32_t out[4];
 
-    nni_philox(counter, key, out);
+    nn_philox(counter, key, out);
     return (nni_stream){ .key = { out[0], out[1] } };
 }
 
@@ -50,7 +50,7 @@ void nni_stream_at(const nni_stream *s, uint64_t sample, uint32_t step, uint32_t
 {
     uint32_t counter[4] = { index, step, (uint32_t)sample, (uint32_t)(sample >> 32) };
 
-    nni_philox(counter, s->key, out);
+    nn_philox(counter, s->key, out);
 }
 
 void nni_normal2(const uint32_t word[2], double out[2])

@@ -164,13 +164,13 @@ static uint64_t inflated_size(const nn_image_info *info)
     return total;
 }
 
-static void *zlib_alloc(void *unused, uInt count, uInt size)
+void *nni_zlib_alloc(void *unused, uInt count, uInt size)
 {
     (void)unused;
     return nni_alloc_array(count, size);
 }
 
-static void zlib_free(void *unused, void *memory)
+void nni_zlib_free(void *unused, void *memory)
 {
     (void)unused;
     nni_free(memory);
@@ -216,7 +216,7 @@ static int count_pixels(struct png *p, z_stream *z, uint8_t *window)
 
 static int verify_pixels(struct png *p)
 {
-    z_stream z = { .zalloc = zlib_alloc, .zfree = zlib_free };
+    z_stream z = { .zalloc = nni_zlib_alloc, .zfree = nni_zlib_free };
     uint8_t *window;
     int rc;
 

@@ -33,6 +33,10 @@ int nni_png_check(const uint8_t *data, size_t size, nn_image_info *info, const n
 /* The size limits, in one place for both formats. */
 int nni_image_limits(const nn_image_info *info, const nn_decode_opts *limit, nn_message *why);
 
+/* zlib's memory comes from the library's allocator. */
+void *nni_zlib_alloc(void *opaque, unsigned count, unsigned size);
+void nni_zlib_free(void *opaque, void *memory);
+
 /* stb_image on a clean file. On success *rgb is [height,width,3], valid until nni_stb_release. */
 struct nni_stb;
 int nni_stb_decode(struct nni_stb **stb, const struct nni_clean *clean, const nn_image_info *info,
