@@ -19,8 +19,8 @@ if ! "$venv/bin/python" -c 'import torch, torchvision, timm, numpy, PIL, safeten
     "$venv/bin/python" -m pip install --quiet torch torchvision timm numpy pillow safetensors scikit-learn opencv-python-headless
 fi
 
-"$make" -s build/libnn.a build/tests/parity/nn_parity
-"$make" -s REAL=double build/double/tests/parity/nn_parity
+"$make" -s build/libnn.a build/tests/parity/nn_parity build/tests/parity/op_parity
+"$make" -s REAL=double build/double/tests/parity/nn_parity build/double/tests/parity/op_parity
 
 if [ $# -eq 0 ]; then
     set -- tests/parity/*.py

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * y = min(max(x, low), high); dx = dy where low <= x <= high, both ends included as in torch, else 0. An end
- * that is infinite limits nothing. A NaN stays one, and has no gradient.
+ * y = min(max(x, low), high); dx = dy where low < x < high, else 0: at the ends too, as in torch 2.15 and as
+ * for relu6. An end that is infinite limits nothing. A NaN stays one, and has no gradient.
  */
 #include "ops/unary.h"
 

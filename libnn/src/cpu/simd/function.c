@@ -92,7 +92,7 @@ INLINE void grad_of(int f, vec a, vec b, vec c, const nn_real *k, vec d[NNI_OPER
     case NNI_GELU_TANH: d[0] = gelu_tanh_grad(a); break;
     case NNI_HARDSWISH: d[0] = hardswish_grad(a); break;
     case NNI_LEAKY_RELU: d[0] = vselect(a > zero, one, vset(k[0])); break;
-    case NNI_CLAMP: d[0] = vand((a >= vset(k[0])) & (a <= vset(k[1])), one); break;
+    case NNI_CLAMP: d[0] = vand((a > vset(k[0])) & (a < vset(k[1])), one); break;
     case NNI_LINEAR: d[0] = vset(k[0]); break;
     case NNI_SUB:
         d[0] = one;
