@@ -74,6 +74,17 @@ static void save(const void *context, int64_t row0, int64_t rows, int64_t col0, 
         }
 }
 
+/* Looks at a block that is in its place already. */
+static void look(const void *context, int64_t row0, int64_t rows, int64_t col0, int64_t cols,
+                 const nn_real *block, int64_t ld)
+{
+    const struct matrix *m = context;
+
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t j = 0; j < cols; j++)
+            ck_assert(block[r * ld + j] == m->to[(row0 + r) * m->cols + col0 + j]);
+}
+
 static const int64_t sizes[][3] = {
     { 1, 1, 1 },     { 1, 48, 16 },   { 8, 48, 3 },     { 7, 8, 5 },      { 9, 7, 33 },     { 3, 49, 17 },
     { 6, 16, 2 },    { 13, 17, 7 },   { 48, 40, 9 },    { 49, 56, 12 },   { 50, 72, 31 },   { 15, 200, 24 },
@@ -134,6 +145,7 @@ START_TEST(products)
                 if (!stored) {
                     io.c = c;
                     io.ldc = n;
+                    io.store_c = turned ? look : NULL;
                 }
                 for (int64_t p = 0; p < g.panels; p++)
                     nni_gemm_pack(&g, &how, packed, p);

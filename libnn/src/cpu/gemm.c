@@ -123,19 +123,19 @@ void nni_gemm_tile(const nni_gemm *g, const nni_gemm_io *io, const nn_real *pack
         int64_t width = (int64_t)units * NNI_GEMM_UNIT, cols = least(width, g->n - col0);
         const nn_real *b = packed + col0 * g->k;
 
-        if (io->c && cols == width) {
-            kernels->nn(rows, g->k, a, lda, b, units, io->c + row0 * io->ldc + col0, io->ldc);
-            continue;
-        }
         for (int64_t r = 0; r < rows; r += kernels->block) {
-            int64_t some = least(kernels->block, rows - r);
+            int64_t some = least(kernels->block, rows - r), ldc = width;
+            nn_real *c = io->c ? io->c + (row0 + r) * io->ldc + col0 : NULL, *to = block;
 
-            kernels->nn(some, g->k, a + r * lda, lda, b, units, block, width);
-            if (io->c)
-                kernels->store(io->c + (row0 + r) * io->ldc + col0, io->ldc, block, width, some, cols, NULL,
-                               0);
-            else
-                io->store_c(io->store_context, row0 + r, some, col0, cols, block, width);
+            if (c && cols == width) {
+                to = c;
+                ldc = io->ldc;
+            }
+            kernels->nn(some, g->k, a + r * lda, lda, b, units, to, ldc);
+            if (c && to != c)
+                kernels->store(c, io->ldc, block, width, some, cols, NULL, 0);
+            if (io->store_c)
+                io->store_c(io->store_context, row0 + r, some, col0, cols, to, ldc);
         }
     }
 }

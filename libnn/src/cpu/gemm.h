@@ -103,7 +103,7 @@ typedef struct nni_gemm_io {
     int64_t lda;
     nni_gemm_load *load_a;
     const void *load_context;
-    nn_real *c; /* C as it is; else store_c */
+    nn_real *c; /* C as it is; then store_c may be NULL, and only looks at what has been written */
     int64_t ldc;
     nni_gemm_store *store_c;
     const void *store_context;

@@ -114,9 +114,10 @@ static void forward_tile(const nn_step *s, int64_t tile, void *lane)
         io.a = s->in[X].at;
         io.lda = inputs(s);
     }
-    if (!nn_has(&s->in[BIAS]) && !o.mean) {
+    if (!nn_has(&s->in[BIAS])) {
         io.c = s->out[0].at;
         io.ldc = outputs(s);
+        io.store_c = o.mean ? nni_output_look : NULL;
     }
     nni_gemm_tile(&g, &io, s->derived.at, tile, lane);
 }
@@ -284,10 +285,13 @@ static void soon(const void *context, int64_t row0, int64_t rows, int64_t col0, 
     const struct work *w = context;
     int64_t i = inputs(w->s), line = 64 / (int64_t)sizeof(nn_real);
     const nn_real *x = (const nn_real *)w->s->in[X].at + row0 * i + col0;
+    const nn_real *dx = nn_has(&w->s->din[X]) ? (const nn_real *)w->s->din[X].at + row0 * i + col0 : x;
 
     for (int64_t r = 0; r < rows; r++)
-        for (int64_t j = 0; j < cols; j += line)
+        for (int64_t j = 0; j < cols; j += line) {
             __builtin_prefetch(x + r * i + j);
+            __builtin_prefetch(dx + r * i + j, 1);
+        }
 }
 
 static void stage_backward(const nn_step *s, int64_t tile, void *lane)

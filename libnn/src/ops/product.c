@@ -19,18 +19,26 @@ struct nni_output nni_output_of(const nn_step *s, void *scratch, int64_t tiles, 
     return o;
 }
 
+void nni_output_look(const void *context, int64_t row0, int64_t rows, int64_t col0, int64_t cols,
+                     const nn_real *block, int64_t ld)
+{
+    const struct nni_output *o = context;
+    int64_t at = row0 / o->rows * o->channels + o->first + col0;
+
+    nni_gemm_kernels_of(o->s)->moments(block, ld, rows, cols, row0 % o->rows, o->mean + at, o->m2 + at);
+}
+
 void nni_output_store(const void *context, int64_t row0, int64_t rows, int64_t col0, int64_t cols,
                       const nn_real *block, int64_t ld)
 {
     const struct nni_output *o = context;
-    const struct nni_gemm_kernels *k = nni_gemm_kernels_of(o->s);
     const nn_real *bias = nni_real_at(&o->s->in[2]);
-    int64_t c = o->first + col0, at = row0 / o->rows * o->channels + c;
+    int64_t c = o->first + col0;
 
-    k->store((nn_real *)o->s->out[0].at + row0 * o->channels + c, o->channels, block, ld, rows, cols,
-             bias ? bias + c : NULL, 0);
+    nni_gemm_kernels_of(o->s)->store((nn_real *)o->s->out[0].at + row0 * o->channels + c, o->channels, block,
+                                     ld, rows, cols, bias ? bias + c : NULL, 0);
     if (o->mean)
-        k->moments(block, ld, rows, cols, row0 % o->rows, o->mean + at, o->m2 + at);
+        nni_output_look(context, row0, rows, col0, cols, block, ld);
 }
 
 int64_t nni_output_merge_tiles(const nn_step *s)

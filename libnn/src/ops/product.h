@@ -43,9 +43,11 @@ static inline size_t nni_output_bytes(const nn_step *s, int64_t tiles)
                                 : 0;
 }
 struct nni_output nni_output_of(const nn_step *s, void *scratch, int64_t tiles, int64_t tile_rows);
-/* An nni_gemm_store with its struct nni_output as its context. */
+/* nni_gemm_stores with their struct nni_output as context: bias, output and statistics; statistics alone. */
 void nni_output_store(const void *context, int64_t row0, int64_t rows, int64_t col0, int64_t cols,
                       const nn_real *block, int64_t ld);
+void nni_output_look(const void *context, int64_t row0, int64_t rows, int64_t col0, int64_t cols,
+                     const nn_real *block, int64_t ld);
 /* The phase that merges the statistics: tiles of it, and one of them. */
 int64_t nni_output_merge_tiles(const nn_step *s);
 void nni_output_merge(const struct nni_output *o, int64_t tile);
