@@ -7,7 +7,10 @@
 # make bench           each op on the shapes of real networks, then whole networks
 # make bench-rivals    whole networks against PyTorch, in turns (uses the environment of make parity); ARGS for compare.py
 # make man             manual pages (build/man/) from the programs' help; needs help2man
-# make install         library, headers and programs below PREFIX
+# make install         library, headers and programs below PREFIX; make uninstall takes them away again
+# make installcheck    installs into build/, looks at what arrived, builds and runs examples/ against it
+# make examples        builds and runs examples/ against such a copy
+# make dist            build/libnn-VERSION.tar.gz of what is committed, the same bytes each time
 # make REAL=double     the variant whose arithmetic is double (gradient checks)
 # make SAN=address,undefined | SAN=thread      sanitizer variants
 # make CC=clang        another compiler (its own variant folder)
@@ -63,7 +66,7 @@ checked  := $(if $(ONLY),$(filter $(foreach a,$(ONLY),$B/tests/$a $B/tests/$a/%)
 twin     := $(if $(SAN)$(filter double,$(REAL)),,$(if $(filter build,$B),$B/double,$B-double))
 twinned  := $(if $(twin),$(patsubst $B/%,$(twin)/%,$(filter $(foreach a,core ops optim,$B/tests/$a/%),$(checked))))
 
-.PHONY: all check check-twin tests apps parity bench bench-rivals clean format format-check install man
+.PHONY: all check check-twin tests apps parity bench bench-rivals clean format format-check install man uninstall examples installcheck dist
 .SECONDARY:
 all: $B/libnn.a $(apps)
 apps: $(apps)
@@ -148,7 +151,8 @@ format-check:
 version  := $(shell sed -n 's/.*NN_VERSION "\(.*\)"/\1/p' libnn/include/nn/base.h)
 soname   := libnn.so.$(firstword $(subst ., ,$(version)))
 dest     := $(DESTDIR)$(PREFIX)
-describe := sed -e 's|@prefix@|$(PREFIX)|' -e 's|@version@|$(version)|' -e 's|@requires@|$(PACKAGES)|'
+describe := sed -e 's|@prefix@|$(PREFIX)|' -e 's|@version@|$(version)|' -e 's|@soname@|$(soname)|' \
+            -e 's|@requires@|$(PACKAGES)|' -e 's|@define@|$(if $(filter double,$(REAL)),-DNN_REAL_DOUBLE)|'
 
 $B/libnn.so: $(lib_o)
 	@echo "  LD   $@"
@@ -177,5 +181,26 @@ install: $(if $(help2man),man) $B/libnn.a $B/libnn.so $(apps)
 	$(if $(help2man),install -d $(dest)/share/man/man1 && install -m 644 $(pages) $(dest)/share/man/man1)
 	$(describe) libnn/libnn.pc.in > $(dest)/lib/pkgconfig/libnn.pc
 	$(describe) libnn/nnConfig.cmake.in > $(dest)/lib/cmake/nn/nnConfig.cmake
+	$(describe) libnn/nnConfigVersion.cmake.in > $(dest)/lib/cmake/nn/nnConfigVersion.cmake
+
+uninstall:
+	rm -rf $(dest)/include/nn $(dest)/lib/cmake/nn
+	rm -f $(dest)/lib/libnn.a $(dest)/lib/libnn.so* $(dest)/lib/pkgconfig/libnn.pc
+	rm -f $(apps:$B/apps/%=$(dest)/bin/%) $(apps:$B/apps/%=$(dest)/share/bash-completion/completions/%)
+	rm -f $(pages:$B/man/%=$(dest)/share/man/man1/%)
+
+# ---- as a user has it: a copy in $B/prefix, used from outside
+examples:
+	@$(MAKE) --no-print-directory PREFIX=$(abspath $B/prefix) DESTDIR= install >/dev/null
+	@PKG_CONFIG_PATH=$(abspath $B/prefix)/lib/pkgconfig LD_LIBRARY_PATH=$(abspath $B/prefix)/lib \
+	    $(MAKE) --no-print-directory -C examples B=$(abspath $B)/examples check
+
+installcheck:
+	@MAKE="$(MAKE)" CC="$(CC)" tests/installed.sh $(abspath $B)/installed
+
+# gzip -n writes no time of day, git the time of the commit.
+dist:
+	@mkdir -p build
+	git archive --format=tar --prefix=libnn-$(version)/ HEAD | gzip -9n > build/libnn-$(version).tar.gz
 
 -include $(shell find build -name '*.d' 2>/dev/null)
