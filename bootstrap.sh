@@ -43,6 +43,8 @@ missing() {
     fi
     if [ "${1-}" = ci ]; then
         have clang || echo clang
+        have cmake || echo cmake
+        have musl-gcc || echo musl-tools
         have git || echo git
         have python3 || echo python3
         # Debian keeps part of this module in a package of its own.
