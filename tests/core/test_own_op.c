@@ -181,7 +181,7 @@ START_TEST(learns_a_slope)
     x = nn_input(g, "x", NN_REAL, NN_SHAPE2(64, 3));
     t = nn_input(g, "t", NN_REAL, NN_SHAPE2(64, 3));
     d = nn_add(g, prelu(g, "act", x), nn_scale(g, t, -1, 0));
-    loss = nn_mean(g, nn_mul(g, d, d));
+    loss = nn_mean(g, nn_mul(g, d, d), (nn_reduce_opts){ 0 });
     ck_assert_msg(nn_compile(&plan, g, (nn_plan_opts){ .loss = loss, .optim = nn_sgd((nn_sgd_opts){ 0 }) }) ==
                       NN_OK,
                   "%s", nn_graph_error(g));

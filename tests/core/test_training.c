@@ -513,7 +513,7 @@ START_TEST(masks_outlive_the_call)
         ck_assert_int_eq(nn_graph_new(&g, device, m, NN_TRAIN), NN_OK);
         x = nn_input(g, "x", NN_REAL, NN_SHAPE2(8, 4096));
         x = nn_mul(g, x, nn_param(g, "w", NN_SHAPE1(4096), (nn_init){ NN_INIT_CONSTANT, 1 }));
-        loss = nn_sum(g, nn_dropout(g, x, 0.3));
+        loss = nn_sum(g, nn_dropout(g, x, 0.3), (nn_reduce_opts){ 0 });
         ck_assert_int_eq(nn_compile(&plan, g, (nn_plan_opts){ .loss = loss }), NN_OK);
         nn_graph_free(g);
         in = nn_host(plan, "x", &bytes);
@@ -592,7 +592,9 @@ START_TEST(refused_recordings)
     x = nn_input(g, "x", NN_REAL, NN_SHAPE2(4, 3));
     ck_assert_ptr_nonnull(nn_detach(g, x));
     ck_assert_ptr_eq(nn_input(g, "x", NN_REAL, NN_SHAPE2(4, 3)), x); /* a detached copy has no name */
-    ck_assert_int_eq(nn_compile(&plan, g, (nn_plan_opts){ .loss = nn_detach(g, nn_sum(g, x)) }), NN_EINVAL);
+    ck_assert_int_eq(
+        nn_compile(&plan, g, (nn_plan_opts){ .loss = nn_detach(g, nn_sum(g, x, (nn_reduce_opts){ 0 })) }),
+        NN_EINVAL);
     ck_assert_ptr_null(nn_apply(g, &nn_op_add, NULL, &x, 1));
     ck_assert(strstr(nn_graph_error(g), "needs 2 inputs") != NULL);
     nn_graph_free(g);
@@ -609,7 +611,8 @@ START_TEST(refused_recordings)
     nn_bn_track(g, nn_param(g, "scale", NN_SHAPE1(3), (nn_init){ NN_INIT_CONSTANT, 1 }),
                 nn_param(g, "scale", NN_SHAPE1(3), (nn_init){ NN_INIT_CONSTANT, 1 }), mean,
                 nn_state(g, "var", NN_REAL, NN_SHAPE1(3), 1), NULL, 0.1, 4);
-    ck_assert_int_eq(nn_compile(&plan, g, (nn_plan_opts){ .loss = nn_sum(g, x) }), NN_EUNSUPPORTED);
+    ck_assert_int_eq(nn_compile(&plan, g, (nn_plan_opts){ .loss = nn_sum(g, x, (nn_reduce_opts){ 0 }) }),
+                     NN_EUNSUPPORTED);
     ck_assert_msg(strstr(nn_graph_error(g), "mean") != NULL, "%s", nn_graph_error(g));
     nn_graph_free(g);
     nn_model_free(m);
@@ -638,7 +641,7 @@ START_TEST(two_models)
     ck_assert_ptr_eq(nn_use_model(g, b), a);
     z = nn_mul(g, nn_add(g, y, nn_detach(g, y)),
                nn_param(g, "w", NN_SHAPE1(4), (nn_init){ NN_INIT_CONSTANT, 3 }));
-    loss = nn_sum(g, z);
+    loss = nn_sum(g, z, (nn_reduce_opts){ 0 });
     ck_assert_msg(nn_compile(&plan, g, (nn_plan_opts){ .loss = loss }) == NN_OK, "%s", nn_graph_error(g));
     nn_graph_free(g);
     in = nn_host(plan, "x", &bytes);

@@ -342,50 +342,6 @@ static const double rows_masked[6] = { 1, -INFINITY, 2, 1, 2, 3 };
         .build = record, .bench = 1                                                                          \
     }
 
-/* ---- totals: over everything ---- */
-
-/* Only sums in double come out right here. */
-static const double cancelling[6] = { 16777216, 3, -16777216, 5, 1048576, -1048576 };
-
-static inline double total(const op_case *c, const double *const *in)
-{
-    long double sum = 0;
-
-    for (int64_t i = 0; i < nn_shape_count(c->in[0].shape); i++)
-        sum += (long double)in[0][i];
-    return (double)sum;
-}
-
-#define TOTAL_CASES                                                                                          \
-    { .name = "one element", .in = { { .shape = { { 1 }, 1 } } }, .build = record, .oracle = oracle },       \
-        { .name = "a scalar",                                                                                \
-          .in = { { .shape = { { 0 }, 0 } } },                                                               \
-          .ins = 1,                                                                                          \
-          .build = record,                                                                                   \
-          .oracle = oracle },                                                                                \
-        { .name = "a few",                                                                                   \
-          .in = { { .shape = { { 2, 3, 4, 5 }, 4 }, .param = 1 } },                                          \
-          .build = record,                                                                                   \
-          .oracle = oracle },                                                                                \
-        { .name = "cancelling",                                                                              \
-          .in = { { .shape = { { 6 }, 1 }, .values = cancelling } },                                         \
-          .build = record,                                                                                   \
-          .oracle = oracle,                                                                                  \
-          .no_backward = 1 },                                                                                \
-        { .name = "several tiles",                                                                           \
-          .in = { { .shape = { { 7, 9001 }, 2 }, .low = 1, .high = 2 } },                                    \
-          .build = record,                                                                                   \
-          .oracle = oracle,                                                                                  \
-          .probes = 10 },                                                                                    \
-        { .name = "bytes",                                                                                   \
-          .in = { { .shape = { { 6 }, 1 }, .type = NN_U8 } },                                                \
-          .build = record,                                                                                   \
-          .fails = NN_ESHAPE,                                                                                \
-          .says = "U8" },                                                                                    \
-    {                                                                                                        \
-        .name = "bench", .in = { { .shape = { { 8, 112, 112, 32 }, 4 } } }, .build = record, .bench = 1      \
-    }
-
 /* ---- reductions over axes ---- */
 
 /* What such a case has as .extra. */
@@ -415,6 +371,26 @@ static inline nn_shape kept_shape(const op_case *c)
         if (!axes || axes & NN_AXIS(i) || axes & NN_AXIS(i - y.rank))
             y.dim[i] = 1;
     return y;
+}
+
+/* In oracle(): results begin as `first`; each element x makes its result *y `fold`. */
+#define FOLD(first, fold)                                                                                    \
+    do {                                                                                                     \
+        nn_shape from = c->in[0].shape, to = kept_shape(c);                                                  \
+                                                                                                             \
+        for (int64_t i = 0; i < nn_shape_count(to); i++)                                                     \
+            out[0][i] = (first);                                                                             \
+        for (int64_t i = 0; i < nn_shape_count(from); i++) {                                                 \
+            double *y = &out[0][source(from, to, i)], x = in[0][i];                                          \
+                                                                                                             \
+            *y = (fold);                                                                                     \
+        }                                                                                                    \
+    } while (0)
+
+/* How many elements make one of the result. */
+static inline double each(const op_case *c)
+{
+    return (double)nn_shape_count(c->in[0].shape) / (double)nn_shape_count(kept_shape(c));
 }
 
 static const struct axes_extra axes_all = { { 0 }, 0 }, axes_all_kept = { { .keep = 1 }, 1 };
@@ -456,6 +432,34 @@ static const struct axes_extra axes_wrong = { { .axes = NN_AXIS(4) }, 0 };
     {                                                                                                        \
         .name = "last", .in = { { .shape = { { 4096, 1000 }, 2 } } }, .build = record, .extra = &axes_last,  \
         .bench = 1                                                                                           \
+    }
+
+/* Sums: only those in double come out right where large numbers cancel. */
+static const double cancelling[6] = { 16777216, 3, -16777216, 5, 1048576, -1048576 };
+
+#define SUM_CASES                                                                                            \
+    AXES_CASES,                                                                                              \
+        { .name = "a scalar",                                                                                \
+          .in = { { .shape = { { 0 }, 0 } } },                                                               \
+          .ins = 1,                                                                                          \
+          .build = record,                                                                                   \
+          .oracle = oracle,                                                                                  \
+          .extra = &axes_all },                                                                              \
+        { .name = "cancelling",                                                                              \
+          .in = { { .shape = { { 6 }, 1 }, .values = cancelling } },                                         \
+          .build = record,                                                                                   \
+          .oracle = oracle,                                                                                  \
+          .extra = &axes_all,                                                                                \
+          .no_backward = 1 },                                                                                \
+        { .name = "bytes",                                                                                   \
+          .in = { { .shape = { { 6 }, 1 }, .type = NN_U8 } },                                                \
+          .build = record,                                                                                   \
+          .extra = &axes_all,                                                                                \
+          .fails = NN_ESHAPE,                                                                                \
+          .says = "U8" },                                                                                    \
+    {                                                                                                        \
+        .name = "everything", .in = { { .shape = { { 8, 112, 112, 32 }, 4 } } }, .build = record,            \
+        .extra = &axes_all, .bench = 1                                                                       \
     }
 
 /* ---- losses ---- */

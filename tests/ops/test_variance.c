@@ -10,19 +10,13 @@ RECORD_AXES(nn_variance(g, in[0], n, o))
 
 static void oracle(const op_case *c, const double *const *in, double *const *out)
 {
-    nn_shape x = c->in[0].shape, y = kept_shape(c);
-    int64_t results = nn_shape_count(y), each = nn_shape_count(x) / results;
-    double *mean = calloc((size_t)results, sizeof *mean);
+    double count = each(c), divisor = count - (double)((const struct axes_extra *)c->extra)->correction;
+    nn_shape shape = c->in[0].shape, kept = kept_shape(c);
+    double *mean = calloc((size_t)nn_shape_count(kept), sizeof *mean);
 
-    for (int64_t i = 0; i < results; i++)
-        out[0][i] = 0;
-    for (int64_t i = 0; i < nn_shape_count(x); i++)
-        mean[source(x, y, i)] += in[0][i] / (double)each;
-    for (int64_t i = 0; i < nn_shape_count(x); i++) {
-        double d = in[0][i] - mean[source(x, y, i)];
-
-        out[0][source(x, y, i)] += d * d / (double)(each - ((const struct axes_extra *)c->extra)->correction);
-    }
+    for (int64_t i = 0; i < nn_shape_count(shape); i++)
+        mean[source(shape, kept, i)] += in[0][i] / count;
+    FOLD(0, *y + pow(x - mean[source(shape, kept, i)], 2) / divisor);
     free(mean);
 }
 

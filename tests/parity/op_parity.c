@@ -6,8 +6,8 @@
  *     op_parity INPUT OUTPUT
  *
  * INPUT has for each case "CASE/in.0", "CASE/in.1", ..., "CASE/seed", the gradient of the output, and
- * "CASE/options" [F64]; CASE is a number, a slash and the op's name in the table below. OUTPUT gets "CASE/out"
- * and, of inputs of floating type that have one, "CASE/grad.0" ...
+ * "CASE/options" [F64]; CASE is a number, a slash and the op's name in the table below. OUTPUT gets
+ * "CASE/out" and, of inputs of floating type that have one, "CASE/grad.0" ...
  */
 #include <nn/io.h>
 #include <nn/nn.h>
@@ -45,6 +45,8 @@ static nn_reduce_opts axes(const double *k)
     X(where, nn_where(g, in[0], in[1], in[2]))                                                               \
     X(softmax, nn_softmax(g, in[0]))                                                                         \
     X(log_softmax, nn_log_softmax(g, in[0]))                                                                 \
+    X(sum, nn_sum(g, in[0], axes(k)))                                                                        \
+    X(mean, nn_mean(g, in[0], axes(k)))                                                                      \
     X(max, nn_max(g, in[0], axes(k)))                                                                        \
     X(min, nn_min(g, in[0], axes(k)))                                                                        \
     X(variance, nn_variance(g, in[0], (int64_t)k[2], axes(k)))                                               \

@@ -97,6 +97,8 @@ planes = rand(3, 6, 5, 7)
 ties = np.round(planes)
 for axes in [(0, 1, 2, 3), (-1,), (1, 2), (0,), (0, -1)]:
     for keep in [False, True]:
+        case("sum", lambda x, a=axes, k=keep: torch.sum(x, a, k), [planes], axis(*axes), keep)
+        case("mean", lambda x, a=axes, k=keep: torch.mean(x, a, k), [planes], axis(*axes), keep)
         case("max", lambda x, a=axes, k=keep: torch.amax(x, a, k), [ties], axis(*axes), keep)
         case("min", lambda x, a=axes, k=keep: torch.amin(x, a, k), [ties], axis(*axes), keep)
         for c in [0, 1]:

@@ -90,14 +90,13 @@ NN_API nn_tensor *nn_pad(nn_graph *g, nn_tensor *x, int64_t top, int64_t bottom,
 
 /* ---- reductions ---- */
 
-NN_API nn_tensor *nn_sum(nn_graph *g, nn_tensor *x);  /* over everything, -> [] */
-NN_API nn_tensor *nn_mean(nn_graph *g, nn_tensor *x); /* over everything, -> [] */
-
 #define NN_AXIS(i) (UINT32_C(1) << ((i)&31)) /* negative: from the end */
 typedef struct nn_reduce_opts {
-    uint32_t axes; /* NN_AXIS(1) | NN_AXIS(2); 0: all */
+    uint32_t axes; /* NN_AXIS(1) | NN_AXIS(2); 0: all, which makes [] */
     int keep;      /* reduced dimensions stay, as 1 */
 } nn_reduce_opts;
+NN_API nn_tensor *nn_sum(nn_graph *g, nn_tensor *x, nn_reduce_opts opts);
+NN_API nn_tensor *nn_mean(nn_graph *g, nn_tensor *x, nn_reduce_opts opts);
 /* The largest and the smallest (torch.amax, torch.amin): equal ones share the gradient. */
 NN_API nn_tensor *nn_max(nn_graph *g, nn_tensor *x, nn_reduce_opts opts);
 NN_API nn_tensor *nn_min(nn_graph *g, nn_tensor *x, nn_reduce_opts opts);

@@ -18,6 +18,13 @@ nn_shape nni_axes_kept(nn_shape x, uint32_t axes)
     return x;
 }
 
+int64_t nni_axes_count(nn_shape x, uint32_t axes)
+{
+    int64_t results = nn_shape_count(nni_axes_kept(x, axes));
+
+    return results > 0 ? nn_shape_count(x) / results : 0;
+}
+
 int nni_axes_infer(nn_node *n)
 {
     const struct nni_axes *a = n->attrs;
@@ -38,8 +45,6 @@ int nni_axes_infer(nn_node *n)
     if (a->opts.axes & ~known)
         return nn_infer_fail(n, "axes 0x%x are not all dimensions of %s", (unsigned)a->opts.axes,
                              nni_shape_text(x, &text));
-    if (nn_shape_count(x) == 0)
-        return nn_infer_fail(n, "%s has no elements", nni_shape_text(x, &text));
     return nn_infer_out(n, 0, NN_REAL, y);
 }
 
@@ -51,26 +56,72 @@ void nni_axes_reduction(const nn_step *s, struct nni_reduction *r)
     nni_reduction_all((nn_shape[]){ x, kept, kept }, 3, 1, r);
 }
 
-struct back {
+struct map {
     const nn_step *s;
     const struct nni_formula *f;
     const nn_real *result, *dy;
     nn_real factor;
-    int step;
+    int step; /* of result and dy along a row */
 };
+
+static struct nni_row row_at(const struct map *m, int64_t y, const int64_t at[NNI_OPERANDS])
+{
+    const nn_real *x = nn_has(&m->s->in[0]) ? m->s->in[0].at : NULL;
+
+    return (struct nni_row){ .at = { x ? x + y : NULL, m->result ? m->result + at[1] : NULL },
+                             .step = { 1, m->step } };
+}
+
+static void fill(void *context, nn_real *to, int64_t y, const int64_t at[NNI_OPERANDS], int64_t n)
+{
+    const struct map *m = context;
+    struct nni_row row = row_at(m, y, at);
+
+    nni_cpu_of(m->s)->function->value(m->f, to, &row, n);
+}
+
+void nni_axes_gather(const nn_step *s, int64_t tile, const struct nni_formula *f, const nn_real *result,
+                     bool largest)
+{
+    struct nni_reduction r;
+    struct map m = { .s = s, .f = f, .result = result };
+
+    nni_axes_reduction(s, &r);
+    m.step = r.cols_kept;
+    nni_reduction_fill(s, &r, tile, s->scratch, largest, fill, &m);
+}
+
+void nni_axes_sums(const nn_step *s, int64_t tile, nn_real *to, double divisor)
+{
+    struct nni_reduction r;
+    struct nni_part p;
+
+    nni_axes_reduction(s, &r);
+    p = nni_reduction_merged(&r, tile);
+    nni_reduction_merge(s, &r, tile, s->scratch, to, false);
+    for (int64_t i = p.begin; i < p.begin + p.count; i++)
+        to[i] = (nn_real)((double)to[i] / divisor);
+}
+
+void nni_axes_largest(const nn_step *s, int64_t tile, nn_real *to)
+{
+    struct nni_reduction r;
+
+    nni_axes_reduction(s, &r);
+    nni_reduction_merge_largest(&r, tile, s->scratch, to);
+}
 
 static void back_row(void *context, int64_t y, const int64_t at[NNI_OPERANDS], int64_t n)
 {
-    const struct back *b = context;
-    struct nni_row row = { .at = { (const nn_real *)b->s->in[0].at + y, b->result + at[1] },
-                           .step = { 1, b->step } };
-    struct nni_row_grad g = { .dy = b->dy + at[1],
-                              .dy_step = b->step,
-                              .factor = b->factor,
-                              .d = { (nn_real *)b->s->din[0].at + y },
-                              .add = { b->s->accumulate & NN_IN(0) } };
+    const struct map *m = context;
+    struct nni_row row = row_at(m, y, at);
+    struct nni_row_grad g = { .dy = m->dy + at[1],
+                              .dy_step = m->step,
+                              .factor = m->factor,
+                              .d = { (nn_real *)m->s->din[0].at + y },
+                              .add = { m->s->accumulate & NN_IN(0) } };
 
-    nni_cpu_of(b->s)->function->grad(b->f, &g, &row, n);
+    nni_cpu_of(m->s)->function->grad(m->f, &g, &row, n);
 }
 
 int64_t nni_axes_back_tiles(const nn_step *s)
@@ -81,13 +132,13 @@ int64_t nni_axes_back_tiles(const nn_step *s)
     return nni_broadcast_tiles(&r.g);
 }
 
-void nni_axes_back_tile(const nn_step *s, int64_t tile, const struct nni_formula *f, const nn_real *result,
-                        const nn_real *dy, nn_real factor)
+void nni_axes_back(const nn_step *s, int64_t tile, const struct nni_formula *f, const nn_real *result,
+                   const nn_real *dy, double factor)
 {
     struct nni_reduction r;
-    struct back b = { s, f, result, dy, factor, 0 };
+    struct map m = { .s = s, .f = f, .result = result, .dy = dy, .factor = (nn_real)factor };
 
     nni_axes_reduction(s, &r);
-    b.step = r.g.step[1][r.g.rank - 1] != 0;
-    nni_broadcast_rows(&r.g, tile, back_row, &b);
+    m.step = r.cols_kept;
+    nni_broadcast_rows(&r.g, tile, back_row, &m);
 }

@@ -354,3 +354,16 @@ void nni_reduction_merge(const nn_step *s, const struct nni_reduction *r, int64_
             to[p.begin + c] = (nn_real)(add ? (double)to[p.begin + c] + sum[c] : sum[c]);
     }
 }
+
+double nni_sum(const nn_real *x, int64_t n)
+{
+    double sum[4] = { 0 };
+    int64_t i = 0;
+
+    for (; i + 4 <= n; i += 4)
+        for (int k = 0; k < 4; k++)
+            sum[k] += (double)x[i + k];
+    for (; i < n; i++)
+        sum[0] += (double)x[i];
+    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+}

@@ -65,4 +65,7 @@ void nni_reduction_merge_largest(const struct nni_reduction *r, int64_t tile, co
 /* The range of elements that a tile of a merge writes. */
 struct nni_part nni_reduction_merged(const struct nni_reduction *r, int64_t tile);
 
+/* The sum of n elements in double, in a fixed order. */
+double nni_sum(const nn_real *x, int64_t n);
+
 #endif

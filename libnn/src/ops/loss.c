@@ -53,19 +53,6 @@ static struct nni_row row_at(const struct map *m, const int64_t at[NNI_OPERANDS]
     return row;
 }
 
-static double sum_of(const nn_real *x, int64_t n)
-{
-    double sum[4] = { 0 };
-    int64_t i = 0;
-
-    for (; i + 4 <= n; i += 4)
-        for (int k = 0; k < 4; k++)
-            sum[k] += (double)x[i + k];
-    for (; i < n; i++)
-        sum[0] += (double)x[i];
-    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
-}
-
 static void sum_row(void *context, int64_t y, const int64_t at[NNI_OPERANDS], int64_t n)
 {
     struct map *m = context;
@@ -77,7 +64,7 @@ static void sum_row(void *context, int64_t y, const int64_t at[NNI_OPERANDS], in
         int64_t count = n - i < BLOCK ? n - i : BLOCK;
 
         nni_cpu_of(m->s)->function->value(&loss_of(m->s)->formula, loss, &row, count);
-        m->sum += sum_of(loss, count);
+        m->sum += nni_sum(loss, count);
         for (int o = X; o <= WEIGHT; o++)
             row.at[o] += count * row.step[o];
     }

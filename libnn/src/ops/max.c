@@ -9,31 +9,12 @@
  */
 #include "ops/axes.h"
 
-static const struct nni_axes *axes_of(const nn_step *s) { return s->attrs; }
-
-struct map {
-    const nn_step *s;
-    const struct nni_reduction *r;
-};
-
-static void signed_row(void *context, nn_real *to, int64_t y, const int64_t at[NNI_OPERANDS], int64_t n)
-{
-    const nn_step *s = ((const struct map *)context)->s;
-    struct nni_formula f = { .f = NNI_LINEAR, .k = { axes_of(s)->sign } };
-    struct nni_row x = { .at = { (const nn_real *)s->in[0].at + y }, .step = { 1 } };
-
-    (void)at;
-    nni_cpu_of(s)->function->value(&f, to, &x, n);
-}
+static nn_real sign_of(const nn_step *s) { return ((const struct nni_axes *)s->attrs)->sign; }
 
 static void largest_tile(const nn_step *s, int64_t tile, void *lane)
 {
-    struct nni_reduction r;
-    struct map m = { s, &r };
-
     (void)lane;
-    nni_axes_reduction(s, &r);
-    nni_reduction_fill(s, &r, tile, s->scratch, true, signed_row, &m);
+    nni_axes_gather(s, tile, &(struct nni_formula){ .f = NNI_LINEAR, .k = { sign_of(s) } }, NULL, true);
 }
 
 static void merge_tile(const nn_step *s, int64_t tile, void *lane)
@@ -45,9 +26,9 @@ static void merge_tile(const nn_step *s, int64_t tile, void *lane)
     (void)lane;
     nni_axes_reduction(s, &r);
     p = nni_reduction_merged(&r, tile);
-    nni_reduction_merge_largest(&r, tile, s->scratch, y);
+    nni_axes_largest(s, tile, y);
     for (int64_t i = p.begin; i < p.begin + p.count; i++)
-        y[i] *= axes_of(s)->sign;
+        y[i] *= sign_of(s);
 }
 
 int nni_extreme_forward(nn_step *s)
@@ -68,24 +49,10 @@ static const struct nni_formula peak = { .f = NNI_PEAK };
 
 static nn_real *shares(const nn_step *s) { return (nn_real *)((char *)s->scratch + s->choice[0]); }
 
-static void equal_row(void *context, nn_real *to, int64_t y, const int64_t at[NNI_OPERANDS], int64_t n)
-{
-    const struct map *m = context;
-    const nn_step *s = m->s;
-    struct nni_row row = { .at = { (const nn_real *)s->in[0].at + y, (const nn_real *)s->out[0].at + at[1] },
-                           .step = { 1, m->r->cols_kept } };
-
-    nni_cpu_of(s)->function->value(&peak, to, &row, n);
-}
-
 static void count_tile(const nn_step *s, int64_t tile, void *lane)
 {
-    struct nni_reduction r;
-    struct map m = { s, &r };
-
     (void)lane;
-    nni_axes_reduction(s, &r);
-    nni_reduction_fill(s, &r, tile, s->scratch, false, equal_row, &m);
+    nni_axes_gather(s, tile, &peak, s->out[0].at, false);
 }
 
 static void share_tile(const nn_step *s, int64_t tile, void *lane)
@@ -98,7 +65,7 @@ static void share_tile(const nn_step *s, int64_t tile, void *lane)
     (void)lane;
     nni_axes_reduction(s, &r);
     p = nni_reduction_merged(&r, tile);
-    nni_reduction_merge(s, &r, tile, s->scratch, share, false);
+    nni_axes_sums(s, tile, share, 1);
     for (int64_t i = p.begin; i < p.begin + p.count; i++)
         share[i] = dy[i] / share[i];
 }
@@ -106,7 +73,7 @@ static void share_tile(const nn_step *s, int64_t tile, void *lane)
 static void back_tile(const nn_step *s, int64_t tile, void *lane)
 {
     (void)lane;
-    nni_axes_back_tile(s, tile, &peak, s->out[0].at, shares(s), 1);
+    nni_axes_back(s, tile, &peak, s->out[0].at, shares(s), 1);
 }
 
 int nni_extreme_backward(nn_step *s)
@@ -123,13 +90,23 @@ int nni_extreme_backward(nn_step *s)
     return NN_OK;
 }
 
+int nni_extreme_infer(nn_node *n)
+{
+    nni_text text;
+    int rc = nni_axes_infer(n);
+
+    if (!rc && nn_shape_count(nn_shape_get(n->in[0])) == 0)
+        return nn_infer_fail(n, "%s has no elements", nni_shape_text(nn_shape_get(n->in[0]), &text));
+    return rc;
+}
+
 const nn_op nn_op_max = {
     .abi = NN_OP_ABI,
     .name = "max",
     .inputs = 1,
     .reads = NN_IN(0) | NN_OUT(0),
     .attrs_bytes = sizeof(struct nni_axes),
-    .infer = nni_axes_infer,
+    .infer = nni_extreme_infer,
     .forward = { nni_extreme_forward },
     .backward = { nni_extreme_backward },
 };

@@ -1,23 +1,29 @@
 /* SPDX-License-Identifier: MIT
  *
- * y = mean of all elements of x: the sum of sum.c, divided in double before it is rounded. The
+ * y = mean of x over the chosen axes: the sum of sum.c, divided in double before it is rounded. The
  * mean of nothing is NaN.
  */
-#include "cpu/cpu.h"
-#include "ops/reduce.h"
+#include "ops/axes.h"
 
-#include <nn/ops.h>
+static int64_t count_of(const nn_step *s)
+{
+    return nni_axes_count(s->in[0].shape, ((const struct nni_axes *)s->attrs)->opts.axes);
+}
 
-static int forward(nn_step *s) { return nni_total_forward(s, nn_shape_count(s->in[0].shape)); }
-static int backward(nn_step *s) { return nni_total_backward(s, nn_shape_count(s->din[0].shape)); }
+static int forward(nn_step *s) { return nni_sum_forward(s, count_of(s)); }
+static int backward(nn_step *s) { return nni_sum_backward(s, count_of(s)); }
 
 const nn_op nn_op_mean = {
     .abi = NN_OP_ABI,
     .name = "mean",
     .inputs = 1,
-    .infer = nni_total_infer,
+    .attrs_bytes = sizeof(struct nni_axes),
+    .infer = nni_axes_infer,
     .forward = { forward },
     .backward = { backward },
 };
 
-nn_tensor *nn_mean(nn_graph *g, nn_tensor *x) { return nn_apply(g, &nn_op_mean, NULL, &x, 1); }
+nn_tensor *nn_mean(nn_graph *g, nn_tensor *x, nn_reduce_opts opts)
+{
+    return nn_apply(g, &nn_op_mean, &(struct nni_axes){ .opts = opts }, &x, 1);
+}

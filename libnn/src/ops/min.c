@@ -10,7 +10,7 @@ const nn_op nn_op_min = {
     .inputs = 1,
     .reads = NN_IN(0) | NN_OUT(0),
     .attrs_bytes = sizeof(struct nni_axes),
-    .infer = nni_axes_infer,
+    .infer = nni_extreme_infer,
     .forward = { nni_extreme_forward },
     .backward = { nni_extreme_backward },
 };

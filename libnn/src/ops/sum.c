@@ -1,100 +1,98 @@
 /* SPDX-License-Identifier: MIT
  *
- * y = sum of all elements of x, or their mean (mean.c): tiles are summed in double, in a fixed
- * number that comes from the shape, and the partial sums merged in the order of tiles.
+ * y = the sum of x over the chosen axes, or the mean (mean.c): tiles are summed, and the sums of tiles merged
+ * in their order, in double. Where everything becomes one number the tiles are summed in double, too.
  *
  * Derivative: dx = dy/divisor everywhere.
  */
-#include "cpu/cpu.h"
-#include "ops/reduce.h"
+#include "ops/axes.h"
 
-#include <nn/ops.h>
+static const struct nni_formula value = { .f = NNI_LINEAR, .k = { 1 } };
 
-/* choice[0]: elements of a tile; choice[1]: the divisor; choice[2]: tiles. */
+/* ---- into one number. choice[0]: elements of a tile; choice[1]: the divisor. ---- */
+
 static void part_tile(const nn_step *s, int64_t tile, void *lane)
 {
-    int64_t count = nn_shape_count(s->in[0].shape), at = tile * s->choice[0];
-    int64_t end = at + s->choice[0] < count ? at + s->choice[0] : count;
-    const nn_real *x = s->in[0].at;
-    double *part = s->scratch, sum[4] = { 0 };
+    struct nni_part p = nni_part_of(tile, s->choice[0], nn_shape_count(s->in[0].shape));
 
     (void)lane;
-    for (; at + 4 <= end; at += 4)
-        for (int k = 0; k < 4; k++)
-            sum[k] += (double)x[at + k];
-    for (; at < end; at++)
-        sum[0] += (double)x[at];
-    part[tile] = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+    ((double *)s->scratch)[tile] = nni_sum((const nn_real *)s->in[0].at + p.begin, p.count);
 }
 
-static void merge_tile(const nn_step *s, int64_t tile, void *lane)
+static void total_tile(const nn_step *s, int64_t tile, void *lane)
 {
     const double *part = s->scratch;
     double sum = 0;
 
     (void)tile;
     (void)lane;
-    for (int64_t i = 0; i < s->choice[2]; i++)
+    for (int64_t i = 0; i < s->phase[0].tiles; i++)
         sum += part[i];
     *(nn_real *)s->out[0].at = (nn_real)(sum / (double)s->choice[1]);
 }
 
+/* ---- into several ---- */
+
+static void gather_tile(const nn_step *s, int64_t tile, void *lane)
+{
+    (void)lane;
+    nni_axes_gather(s, tile, &value, NULL, false);
+}
+
+static void merge_tile(const nn_step *s, int64_t tile, void *lane)
+{
+    (void)lane;
+    nni_axes_sums(s, tile, s->out[0].at, (double)s->choice[1]);
+}
+
+int nni_sum_forward(nn_step *s, int64_t divisor)
+{
+    int64_t count = nn_shape_count(s->in[0].shape), tiles;
+    struct nni_reduction r;
+
+    s->choice[1] = divisor;
+    s->flops = (double)count;
+    if (nn_shape_count(s->out[0].shape) == 1) {
+        tiles = nni_tiles(count, 8192, 256, &s->choice[0]);
+        s->scratch_bytes = (size_t)tiles * sizeof(double);
+        nn_phase(s, tiles, part_tile);
+        nn_phase(s, 1, total_tile);
+        return NN_OK;
+    }
+    nni_axes_reduction(s, &r);
+    s->scratch_bytes = r.bytes;
+    nn_phase(s, r.tiles, gather_tile);
+    nn_phase(s, r.merge_tiles, merge_tile);
+    return NN_OK;
+}
+
 static void back_tile(const nn_step *s, int64_t tile, void *lane)
 {
-    int64_t count = nn_shape_count(s->din[0].shape), at = tile * s->choice[0];
-    int64_t end = at + s->choice[0] < count ? at + s->choice[0] : count;
-    nn_real d = (nn_real)((double)*(const nn_real *)s->dout[0].at / (double)s->choice[1]);
-    nn_real *dx = s->din[0].at;
-
     (void)lane;
-    if (s->accumulate & 1u)
-        for (; at < end; at++)
-            dx[at] += d;
-    else
-        for (; at < end; at++)
-            dx[at] = d;
+    nni_axes_back(s, tile, &value, NULL, s->dout[0].at, 1 / (double)s->choice[1]);
 }
 
-int nni_total_forward(nn_step *s, int64_t divisor)
+int nni_sum_backward(nn_step *s, int64_t divisor)
 {
-    int64_t count = nn_shape_count(s->in[0].shape);
-
     s->choice[1] = divisor;
-    s->choice[2] = nni_tiles(count, 8192, 256, &s->choice[0]);
-    s->scratch_bytes = (size_t)s->choice[2] * sizeof(double);
-    s->flops = (double)count;
-    nn_phase(s, s->choice[2], part_tile);
-    nn_phase(s, 1, merge_tile);
+    nn_phase(s, nni_axes_back_tiles(s), back_tile);
     return NN_OK;
 }
 
-int nni_total_backward(nn_step *s, int64_t divisor)
-{
-    if (s->din[0].type != NN_REAL)
-        return NN_EUNSUPPORTED;
-    s->choice[1] = divisor;
-    nn_phase(s, nni_tiles(nn_shape_count(s->din[0].shape), 8192, 256, &s->choice[0]), back_tile);
-    return NN_OK;
-}
-
-int nni_total_infer(nn_node *node)
-{
-    if (nn_type_get(node->in[0]) != NN_REAL)
-        return nn_infer_fail(node, "the input is %s; %s wanted", nn_dtype_name(nn_type_get(node->in[0])),
-                             nn_dtype_name(NN_REAL));
-    return nn_infer_out(node, 0, NN_REAL, NN_SHAPE0());
-}
-
-static int forward(nn_step *s) { return nni_total_forward(s, 1); }
-static int backward(nn_step *s) { return nni_total_backward(s, 1); }
+static int forward(nn_step *s) { return nni_sum_forward(s, 1); }
+static int backward(nn_step *s) { return nni_sum_backward(s, 1); }
 
 const nn_op nn_op_sum = {
     .abi = NN_OP_ABI,
     .name = "sum",
     .inputs = 1,
-    .infer = nni_total_infer,
+    .attrs_bytes = sizeof(struct nni_axes),
+    .infer = nni_axes_infer,
     .forward = { forward },
     .backward = { backward },
 };
 
-nn_tensor *nn_sum(nn_graph *g, nn_tensor *x) { return nn_apply(g, &nn_op_sum, NULL, &x, 1); }
+nn_tensor *nn_sum(nn_graph *g, nn_tensor *x, nn_reduce_opts opts)
+{
+    return nn_apply(g, &nn_op_sum, &(struct nni_axes){ .opts = opts }, &x, 1);
+}

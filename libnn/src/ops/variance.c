@@ -9,18 +9,14 @@
  */
 #include "ops/axes.h"
 
-static int64_t count_of(const nn_step *s)
-{
-    const struct nni_axes *a = s->attrs;
-    nn_shape x = s->in[0].shape;
+static const struct nni_axes *axes_of(const nn_step *s) { return s->attrs; }
 
-    return nn_shape_count(x) / nn_shape_count(nni_axes_kept(x, a->opts.axes));
+static double count_of(const nn_step *s)
+{
+    return (double)nni_axes_count(s->in[0].shape, axes_of(s)->opts.axes);
 }
 
-static double divisor_of(const nn_step *s)
-{
-    return (double)(count_of(s) - ((const struct nni_axes *)s->attrs)->correction);
-}
+static double divisor_of(const nn_step *s) { return count_of(s) - (double)axes_of(s)->correction; }
 
 /* The mean lies in save[0], in a graph without gradients too: behind the partial sums otherwise. */
 static nn_real *mean_of(const nn_step *s)
@@ -28,65 +24,30 @@ static nn_real *mean_of(const nn_step *s)
     return nn_has(&s->save[0]) ? s->save[0].at : (void *)((char *)s->scratch + s->choice[0]);
 }
 
-struct map {
-    const nn_step *s;
-    const struct nni_reduction *r;
-    struct nni_formula f;
-};
-
-static void summand_row(void *context, nn_real *to, int64_t y, const int64_t at[NNI_OPERANDS], int64_t n)
-{
-    const struct map *m = context;
-    struct nni_row row = { .at = { (const nn_real *)m->s->in[0].at + y, mean_of(m->s) + at[1] },
-                           .step = { 1, m->r->cols_kept } };
-
-    nni_cpu_of(m->s)->function->value(&m->f, to, &row, n);
-}
-
-static void sum_tile(const nn_step *s, int64_t tile, struct nni_formula f)
-{
-    struct nni_reduction r;
-    struct map m = { s, &r, f };
-
-    nni_axes_reduction(s, &r);
-    nni_reduction_fill(s, &r, tile, s->scratch, false, summand_row, &m);
-}
-
-/* to = the sums divided by something. */
-static void merge(const nn_step *s, int64_t tile, nn_real *to, double divisor)
-{
-    struct nni_reduction r;
-    struct nni_part p;
-
-    nni_axes_reduction(s, &r);
-    p = nni_reduction_merged(&r, tile);
-    nni_reduction_merge(s, &r, tile, s->scratch, to, false);
-    for (int64_t i = p.begin; i < p.begin + p.count; i++)
-        to[i] = (nn_real)((double)to[i] / divisor);
-}
+static const struct nni_formula value = { .f = NNI_LINEAR, .k = { 1 } }, square = { .f = NNI_SQUARED_ERROR };
 
 static void values_tile(const nn_step *s, int64_t tile, void *lane)
 {
     (void)lane;
-    sum_tile(s, tile, (struct nni_formula){ .f = NNI_LINEAR, .k = { 1 } });
+    nni_axes_gather(s, tile, &value, NULL, false);
 }
 
 static void mean_tile(const nn_step *s, int64_t tile, void *lane)
 {
     (void)lane;
-    merge(s, tile, mean_of(s), (double)count_of(s));
+    nni_axes_sums(s, tile, mean_of(s), count_of(s));
 }
 
 static void squares_tile(const nn_step *s, int64_t tile, void *lane)
 {
     (void)lane;
-    sum_tile(s, tile, (struct nni_formula){ .f = NNI_SQUARED_ERROR });
+    nni_axes_gather(s, tile, &square, mean_of(s), false);
 }
 
 static void variance_tile(const nn_step *s, int64_t tile, void *lane)
 {
     (void)lane;
-    merge(s, tile, s->out[0].at, divisor_of(s));
+    nni_axes_sums(s, tile, s->out[0].at, divisor_of(s));
 }
 
 static int forward(nn_step *s)
@@ -108,8 +69,7 @@ static int forward(nn_step *s)
 static void back_tile(const nn_step *s, int64_t tile, void *lane)
 {
     (void)lane;
-    nni_axes_back_tile(s, tile, &(struct nni_formula){ .f = NNI_SQUARED_ERROR }, s->save[0].at, s->dout[0].at,
-                       (nn_real)(1 / divisor_of(s)));
+    nni_axes_back(s, tile, &square, s->save[0].at, s->dout[0].at, 1 / divisor_of(s));
 }
 
 static int backward(nn_step *s)
@@ -122,13 +82,13 @@ static int backward(nn_step *s)
 static int infer(nn_node *n)
 {
     const struct nni_axes *a = n->attrs;
-    nn_shape x = nn_shape_get(n->in[0]), kept = nni_axes_kept(x, a->opts.axes);
+    nn_shape x = nn_shape_get(n->in[0]);
     int rc = nni_axes_infer(n);
 
-    if (!rc && (a->correction < 0 || a->correction >= nn_shape_count(x) / nn_shape_count(kept)))
+    if (!rc && (a->correction < 0 || a->correction >= nni_axes_count(x, a->opts.axes)))
         return nn_infer_fail(n, "a variance of %lld elements with correction %lld",
-                             (long long)(nn_shape_count(x) / nn_shape_count(kept)), (long long)a->correction);
-    return rc ? rc : nn_infer_save(n, 0, NN_REAL, kept);
+                             (long long)nni_axes_count(x, a->opts.axes), (long long)a->correction);
+    return rc ? rc : nn_infer_save(n, 0, NN_REAL, nni_axes_kept(x, a->opts.axes));
 }
 
 const nn_op nn_op_variance = {

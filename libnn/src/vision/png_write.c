@@ -37,7 +37,8 @@ static uint8_t *end_chunk(uint8_t *to, const uint8_t *type)
 
 static uint8_t paeth(int left, int above, int corner)
 {
-    int to_left = abs(above - corner), to_above = abs(left - corner), to_corner = abs(left + above - 2 * corner);
+    int to_left = abs(above - corner), to_above = abs(left - corner),
+        to_corner = abs(left + above - 2 * corner);
 
     return (uint8_t)(to_left <= to_above && to_left <= to_corner ? left
                      : to_above <= to_corner                     ? above
