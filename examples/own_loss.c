@@ -19,7 +19,7 @@ static nn_tensor *pinball(nn_graph *g, nn_tensor *guess, nn_tensor *truth, doubl
     nn_tensor *below = nn_scale(g, nn_relu(g, d), q, 0);
     nn_tensor *above = nn_scale(g, nn_relu(g, nn_scale(g, d, -1, 0)), 1 - q, 0);
 
-    return nn_mean(g, nn_add(g, below, above));
+    return nn_mean(g, nn_add(g, below, above), (nn_reduce_opts){ 0 });
 }
 
 static double uniform(void) { return rand() / (double)RAND_MAX; }

@@ -98,7 +98,7 @@ int main(void)
     must(nn_graph_new(&g, device, model, NN_TRAIN), "graph");
     in = nn_observe(g, "x", nn_input(g, "x", NN_REAL, NN_SHAPE2(COUNT / 10, 10)));
     out = nn_observe(g, "y", snake(g, in));
-    loss = nn_sum(g, out);
+    loss = nn_sum(g, out, (nn_reduce_opts){ 0 });
     must(nn_compile(&plan, g, (nn_plan_opts){ .loss = loss }), nn_graph_error(g));
 
     host = nn_host(plan, "x", NULL);
