@@ -58,8 +58,7 @@ int main(void)
     class = nn_input(g, "class", NN_I32, NN_SHAPE1(BATCH));
     z = nn_observe(g, "logits", network(g, image));
     opts.loss = nn_cross_entropy(g, z, class, (nn_ce_opts){ 0 });
-    must(nn_compile(&p, g, opts),
-         nn_graph_error(g)); /* builders need no checks: the first failure ends here */
+    must(nn_compile(&p, g, opts), nn_graph_error(g)); /* where a mistake in network() would be told */
 
     for (int k = 0; k < STEPS; k++) {
         draw(nn_host(p, "image", NULL), nn_host(p, "class", NULL));

@@ -47,6 +47,13 @@ soname=$(readelf -d "$lib/libnn.so" | sed -n 's/.*SONAME.*\[\(.*\)\]/\1/p')
 [ -e "$lib/$soname" ] || fail "soname: there is no $soname"
 say "$soname: $(wc -l <"$at/defined") names exported, all begin with nn_"
 
+# ---- what docs/embedding.md quotes is what the examples say
+# shellcheck disable=SC2016 # no command, the fence of a code block
+sed -n '/^```c$/,/^```$/{/^```/d;s/^ *//;p}' docs/embedding.md | while IFS= read -r line; do
+    grep -qF -e "$line" examples/*.c || fail "docs/embedding.md quotes what no example says: $line"
+done
+say "docs/embedding.md quotes the examples"
+
 # ---- programs
 export PKG_CONFIG_PATH="$lib/pkgconfig" LD_LIBRARY_PATH="$lib"
 [ "$(pkg-config --modversion libnn)" = "$("$prefix/bin/nn_bench" --version | awk '{ print $NF }')" ] ||
