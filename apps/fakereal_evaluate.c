@@ -96,6 +96,7 @@ struct evaluation {
     int64_t n;
     int64_t not_finite;
     nn_metrics metrics;
+    double interval[2]; /* of the macro F1 */
     double seconds;
 };
 
@@ -264,6 +265,8 @@ static int measure(struct evaluation *e, double threshold)
     if (!e->n)
         return app_fail(APP_DATA, "none of the images can be used");
     rc = nn_metrics_binary(&e->metrics, e->logits, e->label, e->n, threshold);
+    if (!rc)
+        rc = nn_macro_f1_interval(e->interval, &e->metrics, 0);
     if (rc)
         return app_fail(app_exit_code(rc), "metrics: %s", nn_strerror(rc));
     if (e->not_finite)
@@ -296,7 +299,8 @@ static void print_result(const struct evaluation *e)
     printf("\n");
     print_value("accuracy", m->accuracy);
     print_value("balanced accuracy", m->balanced_accuracy);
-    print_value("macro F1", m->macro_f1);
+    printf("%-18s %.6f (95 %% interval %.4f to %.4f)\n", "macro F1", m->macro_f1, e->interval[0],
+           e->interval[1]);
     print_value("AUC", m->auc);
     print_value("loss", m->loss);
     print_value("threshold", m->threshold);
@@ -366,18 +370,19 @@ static json_t *excluded(const struct evaluation *e)
 static int write_json(const struct evaluation *e, const nn_classifier *c)
 {
     const nn_metrics *m = &e->metrics;
-    json_t *j = json_pack("{s:o, s:s, s:o, s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:[[I,I],[I,I]], s:{s:o, "
-                          "s:o}, s:o, s:o, s:I, s:f}",
-                          "checkpoint", text(e->o->checkpoint), "model", nn_classifier_about(c)->network,
-                          "data", text(e->data->source[0].root), "split", nn_split_name(e->split), "samples",
-                          (json_int_t)m->samples, "accuracy", number(m->accuracy), "balanced_accuracy",
-                          number(m->balanced_accuracy), "macro_f1", number(m->macro_f1), "auc",
-                          number(m->auc), "loss", number(m->loss), "threshold", number(m->threshold),
-                          "confusion", (json_int_t)m->confusion[0][0], (json_int_t)m->confusion[0][1],
-                          (json_int_t)m->confusion[1][0], (json_int_t)m->confusion[1][1], "per_class", "real",
-                          class_object(&m->per_class[0]), "fake", class_object(&m->per_class[1]), "leaks",
-                          e->leaks < 0 ? json_null() : json_integer((json_int_t)e->leaks), "excluded",
-                          excluded(e), "not_finite", (json_int_t)e->not_finite, "seconds", e->seconds);
+    json_t *j = json_pack(
+        "{s:o, s:s, s:o, s:s, s:I, s:o, s:o, s:o, s:[o,o], s:o, s:o, s:o, s:[[I,I],[I,I]], s:{s:o, "
+        "s:o}, s:o, s:o, s:I, s:f}",
+        "checkpoint", text(e->o->checkpoint), "model", nn_classifier_about(c)->network, "data",
+        text(e->data->source[0].root), "split", nn_split_name(e->split), "samples", (json_int_t)m->samples,
+        "accuracy", number(m->accuracy), "balanced_accuracy", number(m->balanced_accuracy), "macro_f1",
+        number(m->macro_f1), "macro_f1_interval", number(e->interval[0]), number(e->interval[1]), "auc",
+        number(m->auc), "loss", number(m->loss), "threshold", number(m->threshold), "confusion",
+        (json_int_t)m->confusion[0][0], (json_int_t)m->confusion[0][1], (json_int_t)m->confusion[1][0],
+        (json_int_t)m->confusion[1][1], "per_class", "real", class_object(&m->per_class[0]), "fake",
+        class_object(&m->per_class[1]), "leaks",
+        e->leaks < 0 ? json_null() : json_integer((json_int_t)e->leaks), "excluded", excluded(e),
+        "not_finite", (json_int_t)e->not_finite, "seconds", e->seconds);
     char *dump = j ? json_dumps(j, JSON_INDENT(2)) : NULL;
     char *line = NULL;
     int rc;

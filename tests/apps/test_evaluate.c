@@ -83,7 +83,7 @@ START_TEST(numbers)
     enum { N = 12 };
     static const char *const keys[] = { "precision", "recall", "f1" };
     struct network n = small_network(1);
-    double logits[2 * N], middle = 0, threshold;
+    double logits[2 * N], middle = 0, threshold, interval[2];
     int32_t label[N];
     nn_metrics m;
     char path[64], text[32];
@@ -113,6 +113,10 @@ START_TEST(numbers)
         ck_assert_double_eq_tol(number(j, "accuracy"), m.accuracy, 1e-12);
         ck_assert_double_eq_tol(number(j, "balanced_accuracy"), m.balanced_accuracy, 1e-12);
         ck_assert_double_eq_tol(number(j, "macro_f1"), m.macro_f1, 1e-12);
+        ck_assert_int_eq(nn_macro_f1_interval(interval, &m, 0), NN_OK);
+        c = json_object_get(j, "macro_f1_interval");
+        for (size_t i = 0; i < 2; i++)
+            ck_assert_double_eq_tol(json_real_value(json_array_get(c, i)), interval[i], 1e-12);
         ck_assert_double_eq_tol(number(j, "auc"), m.auc, 1e-12);
         ck_assert_double_eq_tol(number(j, "loss"), m.loss, 1e-5);
         ck_assert_double_eq(number(j, "threshold"), threshold);

@@ -311,6 +311,66 @@ START_TEST(orders_are_equally_likely)
 }
 END_TEST
 
+/* n images of each class, of which `right` in a thousand are recognised. */
+static nn_metrics recognised(int64_t n, int64_t right)
+{
+    nn_metrics m = { .samples = 2 * n };
+
+    for (int c = 0; c < 2; c++) {
+        m.confusion[c][c] = n * right / 1000;
+        m.confusion[c][1 - c] = n - m.confusion[c][c];
+    }
+    return m;
+}
+
+/* With both classes alike the macro F1 is the share of right answers, whose spread is known. */
+START_TEST(interval_is_that_of_a_share)
+{
+    static const int64_t size[] = { 50, 500, 5000 };
+
+    for (size_t i = 0; i < 3; i++) {
+        nn_metrics m = recognised(size[i], 800);
+        double half = 1.96 * sqrt(0.8 * 0.2 / (double)m.samples), got[2], again[2], other[2];
+
+        ck_assert_int_eq(nn_macro_f1_interval(got, &m, 1), NN_OK);
+        ck_assert_double_eq_tol(got[0], 0.8 - half, 0.2 * half);
+        ck_assert_double_eq_tol(got[1], 0.8 + half, 0.2 * half);
+        ck_assert_int_eq(nn_macro_f1_interval(again, &m, 1), NN_OK);
+        ck_assert_mem_eq(got, again, sizeof got);
+        ck_assert_int_eq(nn_macro_f1_interval(other, &m, 2), NN_OK);
+        ck_assert(got[0] != other[0] || got[1] != other[1]);
+    }
+}
+END_TEST
+
+START_TEST(interval_of_extremes)
+{
+    nn_metrics perfect = recognised(10, 1000), wrong = recognised(10, 0), none = { 0 };
+    nn_metrics one_cell = { .samples = 7, .confusion = { { 0, 0 }, { 7, 0 } } };
+    double got[2];
+
+    ck_assert_int_eq(nn_macro_f1_interval(got, &perfect, 1), NN_OK);
+    ck_assert(got[0] == 1 && got[1] == 1);
+    ck_assert_int_eq(nn_macro_f1_interval(got, &wrong, 1), NN_OK);
+    ck_assert(got[0] == 0 && got[1] == 0);
+    ck_assert_int_eq(nn_macro_f1_interval(got, &one_cell, 1), NN_OK);
+    ck_assert(got[0] == 0 && got[1] == 0);
+    ck_assert_int_eq(nn_macro_f1_interval(got, &none, 1), NN_EINVAL);
+}
+END_TEST
+
+/* Each cell is drawn as often as it is full: recalls of 0.9 and 0.5 lie on their own sides. */
+START_TEST(interval_of_unequal_classes)
+{
+    nn_metrics m = { .samples = 4000, .confusion = { { 900, 100 }, { 1500, 1500 } } };
+    double f1 = (2 * 900.0 / (1800 + 1600) + 2 * 1500.0 / (3000 + 1600)) / 2, got[2];
+
+    ck_assert_int_eq(nn_macro_f1_interval(got, &m, 3), NN_OK);
+    ck_assert_double_eq_tol((got[0] + got[1]) / 2, f1, 0.003);
+    ck_assert_double_eq_tol(got[1] - got[0], 0.0317, 0.003);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("metrics");
@@ -332,6 +392,9 @@ int main(void)
     tcase_add_test(metrics, threshold_is_inclusive);
     tcase_add_loop_test(metrics, auc_is_the_share_of_ordered_pairs, 0, 50);
     tcase_add_test(metrics, refused);
+    tcase_add_test(metrics, interval_is_that_of_a_share);
+    tcase_add_test(metrics, interval_of_extremes);
+    tcase_add_test(metrics, interval_of_unequal_classes);
     tcase_add_test(stop, stops_after_patience);
     tcase_add_test(stop, maximises_and_survives_nan);
     tcase_add_test(stop, zeroed_never_stops);

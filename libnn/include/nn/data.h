@@ -237,6 +237,10 @@ NN_API double nn_probability_fake(const double logits[2]);
  * or another label. NN_ENOMEM. */
 NN_API int nn_metrics_binary(nn_metrics *out, const double *logits, const int32_t *label, int64_t n,
                              double threshold);
+/* Where macro_f1 lies for other images of the same kind: the 2.5th and 97.5th percentile over 1000 resamples
+ * of the images with replacement (Efron's percentile bootstrap), a function of `seed` and the confusion
+ * matrix. NN_EINVAL: no samples. */
+NN_API int nn_macro_f1_interval(double interval[2], const nn_metrics *m, uint64_t seed);
 
 /* Early stopping as plain numbers that can be saved and restored. Zeroed: minimise, never stop. Equal to the
  * best or better is an improvement, NaN never is. */

@@ -115,6 +115,55 @@ int nn_metrics_binary(nn_metrics *out, const double *logits, const int32_t *labe
     return NN_OK;
 }
 
+static int by_value(const void *left, const void *right)
+{
+    double a = *(const double *)left, b = *(const double *)right;
+
+    return (a > b) - (a < b);
+}
+
+/* The value below which a share q of the n sorted ones lie, interpolated linearly. */
+static double quantile(const double *sorted, int n, double q)
+{
+    double at = q * (n - 1);
+    int i = (int)at;
+
+    return i + 1 < n ? sorted[i] + (sorted[i + 1] - sorted[i]) * (at - i) : sorted[i];
+}
+
+int nn_macro_f1_interval(double interval[2], const nn_metrics *m, uint64_t seed)
+{
+    enum { RESAMPLES = 1000 };
+    static const char purpose[] = "macro F1 interval";
+    nni_stream stream = nni_stream_of(seed, nni_hash(purpose, sizeof purpose, NNI_HASH_BASIS));
+    double f1[RESAMPLES];
+    uint64_t end[4]; /* images are numbered by cell of the confusion matrix; each cell's end */
+
+    if (m->samples < 1 || m->samples > UINT32_MAX)
+        return NN_EINVAL;
+    for (int c = 0; c < 4; c++)
+        end[c] = (uint64_t)m->confusion[c / 2][c % 2] + (c ? end[c - 1] : 0);
+    for (uint32_t r = 0; r < RESAMPLES; r++) {
+        nn_metrics again = { .samples = m->samples };
+        uint32_t word[4];
+
+        for (uint32_t i = 0; i < (uint32_t)m->samples; i++) {
+            uint64_t image;
+
+            if (i % 4 == 0)
+                nni_stream_at(&stream, r, 0, i / 4, word);
+            image = (uint64_t)word[i % 4] * (uint64_t)m->samples >> 32;
+            again.confusion[image >= end[1]][image >= end[1] ? image >= end[2] : image >= end[0]]++;
+        }
+        derive(&again);
+        f1[r] = again.macro_f1;
+    }
+    qsort(f1, RESAMPLES, sizeof *f1, by_value);
+    interval[0] = quantile(f1, RESAMPLES, 0.025);
+    interval[1] = quantile(f1, RESAMPLES, 0.975);
+    return NN_OK;
+}
+
 int nn_early_stop_update(nn_early_stop *s, double value)
 {
     bool better = !isnan(value) && (!s->seen || (s->maximize ? value >= s->best : value <= s->best));
