@@ -50,11 +50,16 @@ isas           := portable $(if $(filter double,$(REAL)),,$(if $(filter x86_64,$
 flags_portable :=
 flags_avx2     := -mavx2 -mfma
 flags_avx512   := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512
+# The kernels that touch activations once more for activations in bfloat16 (vec.h), which adds an instruction set.
+bf16_isas         := $(if $(filter double,$(REAL)),,$(isas) $(if $(filter avx512,$(isas)),avx512_bf16))
+flags_avx512_bf16 := $(flags_avx512) -mavx512bf16
 
 lib_c    := $(filter-out libnn/src/cpu/simd/%,$(wildcard libnn/src/*/*.c))
 simd_c   := $(wildcard libnn/src/cpu/simd/*.c)
 models_c := $(wildcard models/*.c)
-lib_o    := $(lib_c:%.c=$B/obj/%.o) $(models_c:%.c=$B/obj/%.o) $(foreach i,$(isas),$(simd_c:%.c=$B/obj/%.$i.o))
+bf16_c   := $(filter %/depthwise.c %/gemm.c %/pointwise.c,$(simd_c))
+lib_o    := $(lib_c:%.c=$B/obj/%.o) $(models_c:%.c=$B/obj/%.o) $(foreach i,$(isas),$(simd_c:%.c=$B/obj/%.$i.o)) \
+            $(foreach i,$(bf16_isas),$(bf16_c:%.c=$B/obj/%.bf16_$i.o))
 app_c    := $(wildcard apps/fakereal_*.c apps/nn_*.c)
 appobj   := $(patsubst %.c,$B/obj/%.o,$(filter-out $(app_c),$(wildcard apps/*.c)))
 apps     := $(app_c:%.c=$B/%)
@@ -77,13 +82,15 @@ $B/libnn.a: $(lib_o)
 	@ar rcs $@ $^
 	@echo "  AR   $@"
 
+# $1: the variant's name; $2: its flags
 define simd_rule
 $B/obj/libnn/src/cpu/simd/%.$1.o: libnn/src/cpu/simd/%.c
 	@mkdir -p $$(@D)
 	@echo "  CC   $$< ($1)"
-	@$(CC) $(cflags) $(CFLAGS) $(if $(SAN),,-O3) -ffp-contract=fast $(flags_$1) -DNNI_ISA=$1 $(internal) -MMD -MP -c $$< -o $$@
+	@$(CC) $(cflags) $(CFLAGS) $(if $(SAN),,-O3) -ffp-contract=fast $2 -DNNI_ISA=$1 $(internal) -MMD -MP -c $$< -o $$@
 endef
-$(foreach i,$(isas),$(eval $(call simd_rule,$i)))
+$(foreach i,$(isas),$(eval $(call simd_rule,$i,$(flags_$i))))
+$(foreach i,$(bf16_isas),$(eval $(call simd_rule,bf16_$i,$(flags_$i) -DNNI_BF16)))
 
 $B/obj/libnn/%.o: libnn/%.c
 	@mkdir -p $(@D)

@@ -95,7 +95,7 @@ static const int64_t sizes[][3] = {
 static const struct nni_gemm_kernels *kernels_of(int isa, nn_device **device)
 {
     *device = op_test_device(op_test_isa(isa), 1);
-    return (*device)->cpu->gemm;
+    return (*device)->cpu->gemm[NNI_STORED_REAL];
 }
 
 static void check(const nn_real *c, const nn_real *a, const nn_real *b, int64_t m, int64_t n, int64_t k,

@@ -12,7 +12,7 @@
  */
 #include "op_test.h"
 
-#include "base/base.h"
+#include "core/core.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -22,21 +22,30 @@
 /* Of the core: NN_OK when no step of a debug plan wrote beside its tensors. */
 extern int nni_plan_check_guards(nn_plan *plan, nn_message *why);
 
+/* How far results may be from the expected ones: each from its own, all of them together (in the l2 norm),
+ * and the worst from the largest, relatively; and all absolutely. */
+struct bound {
+    double each, l2, most, floor;
+};
 #ifdef NN_REAL_DOUBLE
-static const double forward_l2 = 1e-12, forward_most = 1e-11, forward_floor = 1e-13;
-static const double slope_l2 = 1e-5, slope_most = 1e-5, slope_floor = 1e-7;
-static const double grad_l2 = 1e-11, grad_most = 1e-10, grad_floor = 1e-12;
+static const struct bound forward_bound = { 0, 1e-12, 1e-11, 1e-13 };
+static const struct bound slope_bound = { 0, 1e-5, 1e-5, 1e-7 };
+static const struct bound grad_bound = { 0, 1e-11, 1e-10, 1e-12 };
 #else
-static const double forward_l2 = 3e-6, forward_most = 3e-5, forward_floor = 1e-6;
-static const double slope_l2 = 1e-5, slope_most = 1e-4, slope_floor = 2e-6;
-static const double grad_l2 = 1e-5, grad_most = 1e-4, grad_floor = 2e-6;
+static const struct bound forward_bound = { 0, 3e-6, 3e-5, 1e-6 };
+static const struct bound slope_bound = { 0, 1e-5, 1e-4, 2e-6 };
+static const struct bound grad_bound = { 0, 1e-5, 1e-4, 2e-6 };
 #endif
+/* Where activations are bfloat16 an element is good to one rounding of its own, and sums to what the
+ * roundings of their terms leave. */
+static const struct bound narrow_bound = { 0x1p-8, 0x1p-8, 0x1p-11, 1e-5 };
 
-enum { PROBES = 40, PROBES_OF_LARGE = 16, LARGE = 4000, COPY_TILE = 1024 };
+enum { PROBES = 40, PROBES_OF_LARGE = 16, PROBES_OF_NARROW = 6, LARGE = 4000, COPY_TILE = 1024 };
 
 struct reference {
     const op_case *c;
     int ins, outs;
+    uint32_t narrow; /* inputs that are given as bfloat16 */
     nn_shape out_shape[NN_MAX_OUT];
     nn_dtype type[NN_MAX_IN], out_type[NN_MAX_OUT];
     int64_t count[NN_MAX_IN], out_count[NN_MAX_OUT];
@@ -153,6 +162,8 @@ static void fill(struct reference *r, int i)
     }
     /* The oracle starts from what the op really gets. */
     for (int64_t e = 0; e < n; e++) {
+        if (r->narrow & NN_IN(i))
+            r->in[i][e] = (double)nni_bf16_to_f32(nni_f32_to_bf16((float)r->in[i][e]));
         store(r->data[i], r->type[i], e, r->in[i][e]);
         r->in[i][e] = load(r->data[i], r->type[i], e);
     }
@@ -230,6 +241,8 @@ static nn_tensor *record(const struct reference *r, nn_graph *g, const struct va
         else
             in[i] = nn_input(g, name, r->type[i], c->in[i].shape);
         used[i] = v->copies && r->type[i] == NN_REAL ? nn_apply(g, &copy_op, NULL, &in[i], 1) : in[i];
+        if (r->narrow & NN_IN(i))
+            used[i] = nn_cast(g, used[i], NN_BF16);
     }
     for (int k = 0; k < 1 + v->twice; k++) {
         nn_tensor *y = c->build(g, c, used, out[k]);
@@ -241,6 +254,8 @@ static nn_tensor *record(const struct reference *r, nn_graph *g, const struct va
 
             if (!out[k][j])
                 FAIL("build left out[%d] NULL", j);
+            if (r->narrow)
+                out[k][j] = nn_cast(g, out[k][j], NN_REAL);
             if (v->copies && nn_type_get(out[k][j]) == NN_REAL)
                 out[k][j] = nn_apply(g, &copy_op, NULL, &out[k][j], 1);
             (void)snprintf(name, sizeof name, "out%d.%d", j, k);
@@ -304,7 +319,10 @@ static int slopes(struct reference *r, int i, int64_t e, const double *direction
 static void probe_input(struct reference *r, int i)
 {
     int64_t n = r->count[i];
-    int most = r->c->probes ? r->c->probes : n + r->out_count[0] > LARGE ? PROBES_OF_LARGE : PROBES;
+    int most = r->narrow                     ? PROBES_OF_NARROW
+               : r->c->probes                ? r->c->probes
+               : n + r->out_count[0] > LARGE ? PROBES_OF_LARGE
+                                             : PROBES;
     int tried = n < most ? (int)n : most, kinks = 0;
 
     r->probe[i] = take((size_t)tried * sizeof *r->probe[i]);
@@ -338,64 +356,6 @@ static void probe_input(struct reference *r, int i)
             r->along[i][j] = NAN;
 }
 
-static struct reference *make_reference(const op_case *c)
-{
-    struct reference *r = take(sizeof *r);
-    nn_tensor *in[NN_MAX_IN] = { NULL }, *out[2][NN_MAX_OUT] = { { NULL } };
-    struct variant plain = { .name = "record" };
-    nn_device *device;
-    nn_graph *g = NULL;
-
-    (void)snprintf(where, sizeof where, "%s", c->name);
-    r->c = c;
-    r->outs = c->outs ? c->outs : 1;
-    r->ins = c->ins;
-    for (int i = 0; !c->ins && i < NN_MAX_IN; i++)
-        if (c->in[i].shape.rank || c->in[i].absent)
-            r->ins = i + 1;
-    for (int i = 0; i < r->ins; i++) {
-        if (c->in[i].absent)
-            continue;
-        r->type[i] = c->in[i].type ? c->in[i].type : NN_REAL;
-        r->count[i] = nn_shape_count(c->in[i].shape);
-        r->in[i] = take_doubles(r->count[i]);
-        r->data[i] = take((size_t)r->count[i] * nn_dtype_size(r->type[i]));
-        r->differentiable[i] = r->type[i] == NN_REAL && !c->in[i].no_grad && !c->no_backward;
-        fill(r, i);
-    }
-    device = op_test_device(NULL, 1);
-    if (nn_graph_new(&g, device, NULL, c->mode))
-        FAIL("no graph");
-    (void)record(r, g, &plain, in, out);
-    if (nn_graph_status(g))
-        FAIL("recording failed: %s", nn_graph_error(g));
-    for (int j = 0; j < r->outs; j++) {
-        r->out_shape[j] = nn_shape_get(out[0][j]);
-        r->out_type[j] = nn_type_get(out[0][j]);
-        r->out_count[j] = nn_shape_count(r->out_shape[j]);
-        r->seeded[j] = r->out_type[j] == NN_REAL && !c->no_backward;
-        if (c->expect[j].rank && !nn_shape_equal(c->expect[j], r->out_shape[j])) {
-            nni_text a, b;
-
-            FAIL("out[%d] is %s, not %s", j, nni_shape_text(r->out_shape[j], &a),
-                 nni_shape_text(c->expect[j], &b));
-        }
-        r->out[j] = take_doubles(r->out_count[j]);
-        r->seed[j] = take_doubles(r->out_count[j]);
-        for (int64_t e = 0; e < r->out_count[j] && r->seeded[j]; e++)
-            r->seed[j][e] = (double)(nn_real)op_test_uniform(300 + (uint64_t)j, e, -1, 1);
-    }
-    nn_graph_free(g);
-    nn_close(device);
-    if (c->oracle) {
-        c->oracle(c, (const double *const *)r->in, r->out);
-        for (int i = 0; i < r->ins; i++)
-            if (r->differentiable[i] && r->count[i])
-                probe_input(r, i);
-    }
-    return r;
-}
-
 static void free_reference(struct reference *r)
 {
     for (int i = 0; i < NN_MAX_IN; i++) {
@@ -413,11 +373,108 @@ static void free_reference(struct reference *r)
     free(r);
 }
 
+/* What goes back through a bfloat16 output arrives as it was. */
+static double seed_value(const struct reference *r, int j, int64_t e)
+{
+    nn_real x = (nn_real)op_test_uniform(300 + (uint64_t)j, e, -1, 1);
+
+    return r->narrow ? (double)nni_bf16_to_f32(nni_f32_to_bf16((float)x)) : (double)x;
+}
+
+/* Inputs that are activations which the recorded ops take as bfloat16. */
+static uint32_t narrow_inputs(const nn_graph *g, nn_tensor *const *in, int ins)
+{
+    uint32_t found = 0;
+
+    for (int64_t n = 0; n < g->nodes; n++)
+        for (int k = 0; k < NN_MAX_IN; k++)
+            for (int i = 0; i < ins; i++)
+                if (in[i] && g->node[n]->in[k] == in[i] && g->node[n]->op->narrow & NN_IN(k))
+                    found |= NN_IN(i);
+    return found;
+}
+
+/* narrow: with activations as bfloat16, or NULL when the case has none. */
+static struct reference *make_reference(const op_case *c, int narrow)
+{
+    struct reference *r = take(sizeof *r);
+    nn_tensor *in[NN_MAX_IN] = { NULL }, *out[2][NN_MAX_OUT] = { { NULL } };
+    struct variant plain = { .name = "record" };
+    nn_device *device;
+    nn_graph *g = NULL;
+
+    (void)snprintf(where, sizeof where, "%s", c->name);
+    r->c = c;
+    r->outs = c->outs ? c->outs : 1;
+    r->ins = c->ins;
+    device = op_test_device(NULL, 1);
+    for (int i = 0; !c->ins && i < NN_MAX_IN; i++)
+        if (c->in[i].shape.rank || c->in[i].absent)
+            r->ins = i + 1;
+    for (int i = 0; i < r->ins; i++) {
+        if (c->in[i].absent)
+            continue;
+        r->type[i] = c->in[i].type ? c->in[i].type : NN_REAL;
+        r->count[i] = nn_shape_count(c->in[i].shape);
+        r->in[i] = take_doubles(r->count[i]);
+        r->data[i] = take((size_t)r->count[i] * nn_dtype_size(r->type[i]));
+        r->differentiable[i] = r->type[i] == NN_REAL && !c->in[i].no_grad && !c->no_backward;
+    }
+    if (nn_graph_new(&g, device, NULL, c->mode))
+        FAIL("no graph");
+    (void)record(r, g, &plain, in, out);
+    if (narrow && !nn_graph_status(g)) {
+        r->narrow = narrow_inputs(g, in, r->ins);
+        nn_graph_free(g);
+        if (!r->narrow) {
+            nn_close(device);
+            free_reference(r);
+            return NULL;
+        }
+        if (nn_graph_new(&g, device, NULL, c->mode))
+            FAIL("no graph");
+        memset(out, 0, sizeof out);
+        (void)record(r, g, &plain, in, out);
+    }
+    for (int i = 0; i < r->ins; i++)
+        if (!c->in[i].absent)
+            fill(r, i);
+    if (nn_graph_status(g))
+        FAIL("recording failed: %s", nn_graph_error(g));
+    for (int j = 0; j < r->outs; j++) {
+        r->out_shape[j] = nn_shape_get(out[0][j]);
+        r->out_type[j] = nn_type_get(out[0][j]);
+        r->out_count[j] = nn_shape_count(r->out_shape[j]);
+        r->seeded[j] = r->out_type[j] == NN_REAL && !c->no_backward;
+        if (c->expect[j].rank && !nn_shape_equal(c->expect[j], r->out_shape[j])) {
+            nni_text a, b;
+
+            FAIL("out[%d] is %s, not %s", j, nni_shape_text(r->out_shape[j], &a),
+                 nni_shape_text(c->expect[j], &b));
+        }
+        r->out[j] = take_doubles(r->out_count[j]);
+        r->seed[j] = take_doubles(r->out_count[j]);
+        for (int64_t e = 0; e < r->out_count[j] && r->seeded[j]; e++)
+            r->seed[j][e] = seed_value(r, j, e);
+    }
+    nn_graph_free(g);
+    nn_close(device);
+    if (c->oracle) {
+        c->oracle(c, (const double *const *)r->in, r->out);
+        for (int i = 0; i < r->ins; i++)
+            if (r->differentiable[i] && r->count[i])
+                probe_input(r, i);
+    }
+    return r;
+}
+
 /* --------------------------------------------------------------- comparing */
 
-static void agree(const char *what, const double *got, const double *expected, int64_t n, double l2,
-                  double most, double floor_each)
+/* t: factor on the bounds of what is computed; that of a rounding stands. */
+static void agree(const char *what, const double *got, const double *expected, int64_t n, struct bound b,
+                  double t)
 {
+    double l2 = b.each > 0 ? b.l2 : t * b.l2, most = t * b.most, floor_each = t * b.floor;
     double error = 0, norm = 0, worst = 0, largest = 0;
     int64_t at = 0;
 
@@ -432,8 +489,8 @@ static void agree(const char *what, const double *got, const double *expected, i
         norm += expected[e] * expected[e];
         if (fabs(expected[e]) > largest)
             largest = fabs(expected[e]);
-        if (fabs(d) > worst) {
-            worst = fabs(d);
+        if (fabs(d) - b.each * fabs(expected[e]) > worst) {
+            worst = fabs(d) - b.each * fabs(expected[e]);
             at = e;
         }
     }
@@ -457,9 +514,9 @@ static void check_outputs(const struct reference *r, const struct result *got)
         for (int64_t e = 0; e < n; e++)
             value[e] = load(got->out[j], r->out_type[j], e);
         if (r->out_type[j] == NN_BF16 || r->out_type[j] == NN_F16)
-            agree(what, value, r->out[j], n, 0x1p-8, 0x1p-8, 0);
+            agree(what, value, r->out[j], n, (struct bound){ 0, 0x1p-8, 0x1p-8, 0 }, 1);
         else
-            agree(what, value, r->out[j], n, t * forward_l2, t * forward_most, t * forward_floor);
+            agree(what, value, r->out[j], n, r->narrow ? narrow_bound : forward_bound, t);
         free(value);
     }
 }
@@ -468,6 +525,8 @@ static void check_outputs(const struct reference *r, const struct result *got)
 static void check_slopes(const struct reference *r, const struct result *got, int only, double factor)
 {
     double t = r->c->tolerance > 0 ? r->c->tolerance : 1;
+    struct bound bound = r->narrow ? narrow_bound : slope_bound;
+    double share = r->narrow ? narrow_bound.l2 : 0.3 * grad_bound.l2;
 
     for (int i = 0; i < r->ins; i++) {
         double *value, *expected, along = 0, sum = 0, size = 0;
@@ -484,7 +543,7 @@ static void check_slopes(const struct reference *r, const struct result *got, in
                     expected[k] += factor * r->slope[i][j][k];
         }
         (void)snprintf(what, sizeof what, "gradient of input %d (sampled)", i);
-        agree(what, value, expected, r->probes[i], t * slope_l2, t * slope_most, t * slope_floor);
+        agree(what, value, expected, r->probes[i], bound, t);
         free(value);
         free(expected);
         for (int j = 0; j < r->outs; j++)
@@ -495,7 +554,7 @@ static void check_slopes(const struct reference *r, const struct result *got, in
             size += fabs((double)got->grad[i][e] * r->direction[i][e]);
         }
         if (r->count[i] && !isnan(along) &&
-            !(fabs(sum - along) <= t * (slope_floor * 4 + slope_l2 * fabs(along) + 0.3 * grad_l2 * size)))
+            !(fabs(sum - along) <= t * (bound.floor * 4 + bound.l2 * fabs(along) + share * size)))
             FAIL("gradient of input %d along a random direction is %.9g, expected %.9g", i, sum, along);
     }
 }
@@ -519,7 +578,7 @@ static void check_same(const struct reference *r, const struct result *got, cons
             expected[e] = factor * (double)base->grad[i][e];
         }
         (void)snprintf(what, sizeof what, "gradient of input %d (all elements)", i);
-        agree(what, value, expected, r->count[i], t * grad_l2, t * grad_most, t * grad_floor);
+        agree(what, value, expected, r->count[i], r->narrow ? narrow_bound : grad_bound, t);
         free(value);
         free(expected);
     }
@@ -801,6 +860,50 @@ static void poison(void)
     nni_seam.alloc = poisoned_alloc;
 }
 
+/* With activations as bfloat16, for ops that take them so. */
+static void run_narrow(const op_case *c)
+{
+    struct reference *r = NN_REAL == NN_F32 ? make_reference(c, 1) : NULL;
+    const char *isa;
+
+    for (int n = 0; r && (isa = op_test_isa(n)) != NULL; n++) {
+        nn_device *one = op_test_device(isa, 1), *three = op_test_device(isa, 3);
+        struct result base, got;
+        int params = 0;
+
+        for (int i = 0; i < r->ins; i++)
+            params |= c->in[i].param;
+        base = run(r, isa, one, &(struct variant){ .name = "bfloat16", .flags = NN_PLAN_DEBUG });
+        check_outputs(r, &base);
+        check_slopes(r, &base, 0, 1);
+        got = run(r, isa, one, &(struct variant){ .name = "bfloat16" });
+        check_same(r, &got, &base, 1);
+        free_result(&base);
+        base = got;
+        got = run(r, isa, three, &(struct variant){ .name = "bfloat16" });
+        check_bits(r, &got, &base, "three threads instead of one");
+        free_result(&got);
+        got = run(r, isa, three,
+                  &(struct variant){ .name = "bfloat16, recorded twice", .twice = 1, .copies = 1 });
+        check_outputs(r, &got);
+        check_same(r, &got, &base, 2);
+        free_result(&got);
+        if (params) {
+            got = run(r, isa, three,
+                      &(struct variant){
+                          .name = "bfloat16, parameters", .params = 1, .accumulate = !c->no_backward });
+            check_outputs(r, &got);
+            check_same(r, &got, &base, 1);
+            free_result(&got);
+        }
+        free_result(&base);
+        nn_close(three);
+        nn_close(one);
+    }
+    if (r)
+        free_reference(r);
+}
+
 void op_test_run(const op_case *c)
 {
     struct reference *r;
@@ -811,7 +914,8 @@ void op_test_run(const op_case *c)
         check_failure(c);
         return;
     }
-    r = make_reference(c);
+    run_narrow(c);
+    r = make_reference(c, 0);
     for (int n = 0; (isa = op_test_isa(n)) != NULL; n++) {
         nn_device *one = op_test_device(isa, 1), *three = op_test_device(isa, 3);
         struct result base, one_thread, got;
@@ -887,7 +991,7 @@ void op_test_fused(const op_case *c)
     const char *isa;
 
     poison();
-    r = make_reference(c);
+    r = make_reference(c, 0);
     for (int n = 0; (isa = op_test_isa(n)) != NULL; n++) {
         nn_device *device = op_test_device(isa, 2);
         struct result plain, fused;
@@ -911,8 +1015,7 @@ void op_test_fused(const op_case *c)
                 a[e] = load(fused.out[j], r->out_type[j], e);
                 b[e] = load(plain.out[j], r->out_type[j], e);
             }
-            agree("output, fused against not fused", a, b, r->out_count[j], t * forward_l2, t * forward_most,
-                  t * forward_floor);
+            agree("output, fused against not fused", a, b, r->out_count[j], forward_bound, t);
             free(a);
             free(b);
         }
@@ -941,7 +1044,7 @@ static int bench_case(const op_case *c, const char *op, nn_device *device)
     double begin;
 
     quick.oracle = NULL;
-    r = make_reference(&quick);
+    r = make_reference(&quick, 0);
     for (int i = 0; i < r->ins; i++)
         v.params |= c->in[i].param;
     p = compile(r, &v, device, &m);

@@ -129,7 +129,11 @@ enum {
     NN_OP_RANDOM = 1 << 2,  /* reads the step's random stream */
     NN_OP_NO_GRAD = 1 << 4, /* has no derivative by nature (a mask, a counter): backward is absent */
     NN_OP_RECOMPUTE =
-        1 << 5 /* worth computing again where memory is short (NN_PLAN_RECOMPUTE) and the output large */
+        1 << 5, /* worth computing again where memory is short (NN_PLAN_RECOMPUTE) and the output large */
+    /* What a plan of lower precision does with the activations named in `narrow`. Neither: they stay NN_REAL,
+     * and are converted where a neighbour stores them otherwise. */
+    NN_OP_COMPUTE = 1 << 6, /* stores them in bfloat16 where they are images */
+    NN_OP_FOLLOW = 1 << 7   /* does so where one of them already is */
 };
 
 /* What backward reads, and what may share memory. */
@@ -161,7 +165,9 @@ struct nn_op {
     uint32_t alias, flags;
     uint8_t slot[NN_SLOTS];
     uint8_t
-        activation; /* nn_act when the op is nothing but that activation: lets it move into an affine slot */
+        activation;  /* nn_act when the op is nothing but that activation: lets it move into an affine slot */
+    uint32_t narrow; /* NN_IN(i): activations that may be bfloat16, all of them or none; infer says what then
+                        comes out, and kernels look at the operands' types */
     size_t attrs_bytes; /* size of the attribute struct, copied when a node is recorded */
     int (*infer)(nn_node *node);
     /* May `neighbour` move into `slot`? NULL: yes. */

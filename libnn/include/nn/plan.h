@@ -43,6 +43,9 @@ typedef struct nn_plan_opts {
     nn_plan *share;   /* use the activation arena of this plan: neither may run between a FORWARD of the other
                          and the BACKWARD or nn_read that belongs to it */
     uint64_t seed;    /* of dropout and stochastic depth */
+    nn_dtype precision; /* NN_BF16: images (activations of more than one pixel) and their gradients are stored
+                           as bfloat16, everything else and all arithmetic as ever; see docs/architecture.md.
+                           nn_read converts. Zero: nothing is */
     uint32_t flags;
 } nn_plan_opts;
 

@@ -2,8 +2,9 @@
  *
  * The structures behind the opaque names, shared by the phases of the pipeline:
  *
- *     record (graph.c) -> lower (lower.c: copy what is needed) -> fuse (fuse.c) -> grad (grad.c: schedule
- *     forward, re-emitted and backward steps) -> memory (memory.c) -> plan (plan.c: bind, run)
+ *     record (graph.c) -> lower (lower.c: copy what is needed) -> fuse (fuse.c) -> precision (precision.c:
+ *     insert casts) -> grad (grad.c: schedule forward, re-emitted and backward steps) -> memory (memory.c) ->
+ *     plan (plan.c: bind, run)
  */
 #ifndef NNI_CORE_H
 #define NNI_CORE_H
@@ -260,6 +261,11 @@ struct nni_compile {
 
 int nni_lower(struct nni_compile *c);
 int nni_fuse(struct nni_compile *c);
+/* Something outside the nodes reads the tensor. */
+bool nni_held(const struct nni_compile *c, const nn_tensor *t);
+int nni_precision(struct nni_compile *c);
+/* Attributes of the op cast; they live for ever. */
+const void *nni_cast_attrs(nn_dtype type);
 int nni_schedule(struct nni_compile *c);
 int nni_place(nn_plan *plan, bool reuse);
 /* Number of bytes that non-overlapping placement of `count` stores takes; sets their offsets. */

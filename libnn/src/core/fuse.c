@@ -18,8 +18,7 @@ static struct nni_cnode *producer(const nn_tensor *t)
     return t ? (struct nni_cnode *)(void *)t->node : NULL;
 }
 
-/* Something outside the nodes reads it. */
-static bool held(const struct nni_compile *c, const nn_tensor *t)
+bool nni_held(const struct nni_compile *c, const nn_tensor *t)
 {
     if (t == c->loss)
         return true;
@@ -37,7 +36,7 @@ static bool held(const struct nni_compile *c, const nn_tensor *t)
 
 static int uses(const struct nni_compile *c, const nn_tensor *t)
 {
-    int n = held(c, t);
+    int n = nni_held(c, t);
 
     for (int64_t i = 0; i < c->nodes; i++)
         for (int k = 0; !c->node[i]->dead && k < NN_MAX_IN; k++)
@@ -106,7 +105,7 @@ static void move_affine(struct nni_compile *c, struct nni_cnode *p)
     nn_tensor *y = p->n.out[0];
     int readers = 0;
 
-    if (p->n.op != &nn_op_affine || p->detached || held(c, y))
+    if (p->n.op != &nn_op_affine || p->detached || nni_held(c, y))
         return;
     for (int64_t i = 0; i < c->nodes; i++) {
         const struct nni_cnode *n = c->node[i];

@@ -8,6 +8,7 @@
  * writes a tensor's gradient overwrites it, later ones add.
  */
 #include "core/core.h"
+#include "cpu/cpu.h"
 
 #include <string.h>
 
@@ -17,14 +18,12 @@ enum { CHEAP_LEAST_BYTES = 1 << 14 }; /* below this a kept tensor costs nothing 
  * independently of each other, so each gets its own memory and this sums them. */
 static void add_tile(const nn_step *s, int64_t tile, void *lane)
 {
-    const nn_real *from = s->in[0].at;
-    nn_real *to = s->out[0].at;
     int64_t n = nn_shape_count(s->in[0].shape), per = s->choice[0];
     int64_t end = (tile + 1) * per < n ? (tile + 1) * per : n;
 
     (void)lane;
-    for (int64_t i = tile * per; i < end; i++)
-        to[i] += from[i];
+    nni_pointwise_of(s)->scale(nni_at(&s->out[0], tile * per), nni_at(&s->in[0], tile * per),
+                               end - tile * per, 1, 0, true);
 }
 
 static int add_prepare(nn_step *s)

@@ -301,6 +301,13 @@ static int check_options(struct nni_compile *c)
         if (!o->inputs[i] || o->inputs[i]->graph != c->graph || o->inputs[i]->detached)
             return nni_fail(&c->graph->message, NN_EINVAL,
                             "input %d is not a tensor of this graph, or detached", i);
+    if (o->precision != NN_F32 && o->precision != NN_REAL && o->precision != NN_BF16)
+        return nni_fail(&c->graph->message, NN_EINVAL, "activations can be stored as %s or BF16, not as %s",
+                        nn_dtype_name(NN_REAL), nn_dtype_name(o->precision));
+    if (o->precision == NN_BF16 && NN_REAL != NN_F32)
+        return nni_fail(&c->graph->message, NN_EUNSUPPORTED,
+                        "this build computes in %s, to check gradients: it stores nothing as BF16",
+                        nn_dtype_name(NN_REAL));
     if (o->optim.name && !o->loss && !o->seed_count)
         return nni_fail(&c->graph->message, NN_EINVAL, "an optimizer needs a loss");
     if (o->share && o->share->device != c->graph->device)
@@ -330,6 +337,8 @@ static int build(struct nni_compile *c)
     if ((rc = nni_lower(c)) || (rc = collect_inputs(c)))
         return rc;
     if (!(p->flags & (NN_PLAN_DEBUG | NN_PLAN_NO_FUSE)) && (rc = nni_fuse(c)))
+        return rc;
+    if (c->opts->precision == NN_BF16 && (rc = nni_precision(c)))
         return rc;
     if ((rc = nni_schedule(c)))
         return rc;

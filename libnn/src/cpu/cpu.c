@@ -10,18 +10,31 @@
 #include <pthread.h>
 #include <string.h>
 
-#define KERNELS(isa)                                                                                         \
+/* `isa`: kernels on activations in nn_real; `narrow`: on those in bfloat16. The double variant has only the
+ * former: it exists to check gradients, and 16 bits hold none that could be checked. */
+#ifdef NN_REAL_DOUBLE
+#define STORED(table, isa, narrow)                                                                           \
     {                                                                                                        \
-        .name = #isa, .gemm = &nni_gemm_##isa, .depthwise = &nni_depthwise_##isa,                            \
-        .pointwise = &nni_pointwise_##isa, .pool = &nni_pool_##isa, .function = &nni_function_##isa,         \
-        .ceiling = &nni_ceiling_##isa                                                                        \
+        &nni_##table##_##isa, NULL                                                                           \
+    }
+#else
+#define STORED(table, isa, narrow)                                                                           \
+    {                                                                                                        \
+        &nni_##table##_##isa, &nni_##table##_bf16_##narrow                                                   \
+    }
+#endif
+#define KERNELS(isa, narrow)                                                                                 \
+    {                                                                                                        \
+        .name = #narrow, .gemm = STORED(gemm, isa, narrow), .depthwise = STORED(depthwise, isa, narrow),     \
+        .pointwise = STORED(pointwise, isa, narrow), .pool = &nni_pool_##isa,                            \
+        .function = &nni_function_##isa, .ceiling = &nni_ceiling_##isa                                       \
     }
 
 static const struct nni_cpu TABLE[] = {
-    KERNELS(portable),
+    KERNELS(portable, portable),
 #if !defined(NN_REAL_DOUBLE) && defined(__x86_64__)
-    KERNELS(avx2),
-    KERNELS(avx512),
+    KERNELS(avx2, avx2), KERNELS(avx512, avx512),
+    KERNELS(avx512, avx512_bf16), /* differs where activations are bfloat16 only */
 #endif
 };
 enum { ISAS = sizeof TABLE / sizeof *TABLE };
@@ -31,6 +44,8 @@ static bool runs_here(const char *isa)
 #if defined(__x86_64__)
     if (!strcmp(isa, "avx2"))
         return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    if (!strcmp(isa, "avx512_bf16"))
+        return __builtin_cpu_supports("avx512bf16") && runs_here("avx512");
     if (!strcmp(isa, "avx512"))
         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
@@ -40,6 +55,8 @@ static bool runs_here(const char *isa)
 
 const char *nn_device_isas(void)
 {
+    if (ISAS > 1 && runs_here("avx512_bf16"))
+        return "portable,avx2,avx512,avx512_bf16";
     if (ISAS > 1 && runs_here("avx512"))
         return "portable,avx2,avx512";
     if (ISAS > 1 && runs_here("avx2"))

@@ -15,11 +15,14 @@
 #include "cpu/pointwise.h"
 #include "cpu/pool.h"
 
+/* How activations lie in memory: kernels that touch them are there once for each (see simd/vec.h). */
+enum { NNI_STORED_REAL, NNI_STORED_BF16, NNI_STORED };
+
 struct nni_cpu {
     const char *name;
-    const struct nni_gemm_kernels *gemm;
-    const struct nni_depthwise_kernels *depthwise;
-    const struct nni_pointwise_kernels *pointwise;
+    const struct nni_gemm_kernels *gemm[NNI_STORED];
+    const struct nni_depthwise_kernels *depthwise[NNI_STORED];
+    const struct nni_pointwise_kernels *pointwise[NNI_STORED];
     const struct nni_pool_kernels *pool;
     const struct nni_function_kernels *function;
     const struct nni_ceiling_kernels *ceiling;
@@ -30,6 +33,22 @@ int nni_cpu_open(nn_device *d, const char *name, const nn_device_options *option
 void nni_cpu_close(nn_device *d);
 
 static inline const struct nni_cpu *nni_cpu_of(const nn_step *s) { return s->device->cpu; }
+
+/* An op's activations are all stored like its first input, whose type is known in backward too. */
+static inline int nni_stored(const nn_step *s) { return s->in[0].type == NN_BF16; }
+static inline const struct nni_pointwise_kernels *nni_pointwise_of(const nn_step *s)
+{
+    return nni_cpu_of(s)->pointwise[nni_stored(s)];
+}
+static inline const struct nni_depthwise_kernels *nni_depthwise_of(const nn_step *s)
+{
+    return nni_cpu_of(s)->depthwise[nni_stored(s)];
+}
+/* Where element i of an operand lies; NULL for an absent one. */
+static inline void *nni_at(const nn_operand *o, int64_t i)
+{
+    return nn_has(o) ? (char *)o->at + (size_t)i * nn_dtype_size(o->type) : NULL;
+}
 
 /* Splits `count` things into tiles of at least `least`, at most `most` tiles: a function of the
  * shape alone. Returns the number of tiles; *size is the things of each but the last. */

@@ -25,17 +25,20 @@ struct nni_depthwise {
     int64_t step;               /* units computed between two refills of the rings */
     int64_t x_rows, x_width;    /* ring of input rows: depth, width with padding */
     int64_t y_rows, y_left, y_width; /* ring of output gradient rows; zeros on the left */
-    /* Forward. mean NULL: no affine; beta and bias may be NULL. */
-    const nn_real *x, *weight, *bias, *mean, *scale, *beta; /* weight: packed */
-    nn_real *y;
+    /* Forward. mean NULL: no affine; beta and bias may be NULL. What is void is an activation, in the
+     * kernels' type of storage. */
+    const void *x;
+    const nn_real *weight, *bias, *mean, *scale, *beta; /* weight: packed */
+    void *y;
     nn_real *moments; /* [tile][2][block]: mean and sum of squared distances; NULL: not wanted */
     /* Not 0: the input is made on the way into the ring, as the product of x [N,H,W,inner] with a packed
      * matrix; `dx` is then still the gradient of that product, [N,H,W,C]. */
     int64_t inner;
     const nn_real *expand;
     /* Backward. y_value, y_mean and dvar go together. */
-    const nn_real *dy, *y_value, *y_mean, *dmean, *dvar;
-    nn_real *dx;
+    const void *dy, *y_value;
+    const nn_real *y_mean, *dmean, *dvar;
+    void *dx;
     nn_real *partial; /* [tile][k*k + 3][block]: weight, bias, sum dz, sum dz*(x-mean) */
     bool add_dx, want_dw, want_db, want_affine;
 };
@@ -53,6 +56,8 @@ struct nni_depthwise_kernels {
 };
 
 extern const struct nni_depthwise_kernels nni_depthwise_portable, nni_depthwise_avx2, nni_depthwise_avx512;
+extern const struct nni_depthwise_kernels nni_depthwise_bf16_portable, nni_depthwise_bf16_avx2,
+    nni_depthwise_bf16_avx512, nni_depthwise_bf16_avx512_bf16;
 
 /* Chooses blocks, bands and ring depths: a function of d->g, d->inner, `vec` and `backward`. */
 void nni_depthwise_plan(struct nni_depthwise *d, int vec, bool backward);

@@ -35,11 +35,13 @@ struct nni_prologue_sums {
 /* The statistics' share of a gradient: dy + dmean/rows + 2*dvar/rows*(y-mean). */
 struct nni_moment_grad {
     const nn_real *dmean, *dvar; /* NULL: that one has no gradient */
-    const nn_real *y, *mean;     /* read with dvar only */
-    int64_t rows;                /* that the statistics were taken over */
+    const void *y;               /* y and mean: read with dvar only */
+    const nn_real *mean;
+    int64_t rows; /* that the statistics were taken over */
 };
 
-/* Row strides (ld) are in elements; columns are contiguous. */
+/* Row strides (ld) are in elements; columns are contiguous. What is void is an activation, in the table's
+ * type of storage: only prologues and epilogues see those, between them everything is nn_real. */
 struct nni_gemm_kernels {
     int rows, units; /* register block: rows x units*NNI_GEMM_UNIT */
     int quantum;     /* units of a vector: all panels but one are multiples of it */
@@ -54,18 +56,18 @@ struct nni_gemm_kernels {
     void (*pack)(nn_real *to, int64_t width, const nn_real *from, int64_t k_stride, int64_t n_stride,
                  int64_t k, int64_t cols);
     /* dst = gate*act(scale*(src-mean)+beta); the operand's vectors begin at column 0 of dst. */
-    void (*prologue)(nn_real *dst, int64_t ldd, const nn_real *src, int64_t lds, int64_t rows, int64_t cols,
+    void (*prologue)(nn_real *dst, int64_t ldd, const void *src, int64_t lds, int64_t rows, int64_t cols,
                      const struct nni_prologue *p);
     /* From ds, the gradient of the prologue's result, to dx (NULL: not wanted), the sums, and once more the
      * result itself to a[rows][lda] (NULL: not wanted). */
-    void (*prologue_back)(nn_real *dx, int64_t ldx, const nn_real *ds, int64_t lds, const nn_real *x,
+    void (*prologue_back)(void *dx, int64_t ldx, const nn_real *ds, int64_t lds, const void *x,
                           int64_t ldsx, int64_t rows, int64_t cols, const struct nni_prologue *p,
                           const struct nni_prologue_sums *sums, int add, nn_real *a, int64_t lda);
     /* dst = dy (NULL: zero) plus the statistics' share. */
-    void (*gradient)(nn_real *dst, int64_t ldd, const nn_real *dy, int64_t ldy, int64_t rows, int64_t cols,
+    void (*gradient)(nn_real *dst, int64_t ldd, const void *dy, int64_t ldy, int64_t rows, int64_t cols,
                      const struct nni_moment_grad *m);
     /* dst = tile + bias, or dst += that; bias may be NULL. */
-    void (*store)(nn_real *dst, int64_t ldd, const nn_real *tile, int64_t ldt, int64_t rows, int64_t cols,
+    void (*store)(void *dst, int64_t ldd, const nn_real *tile, int64_t ldt, int64_t rows, int64_t cols,
                   const nn_real *bias, int add);
     /* Merges a block's mean and sum of squared distances from it into those of `before` earlier rows. */
     void (*moments)(const nn_real *tile, int64_t ldt, int64_t rows, int64_t cols, int64_t before,
@@ -78,6 +80,8 @@ struct nni_gemm_kernels {
                         const nn_real *factor, int add);
 };
 extern const struct nni_gemm_kernels nni_gemm_portable, nni_gemm_avx2, nni_gemm_avx512;
+extern const struct nni_gemm_kernels nni_gemm_bf16_portable, nni_gemm_bf16_avx2, nni_gemm_bf16_avx512,
+    nni_gemm_bf16_avx512_bf16;
 
 /* Fills dst[rows][ld] with rows row0.. and columns col0..col0+cols of an operand. */
 typedef void nni_gemm_load(const void *context, int64_t row0, int64_t rows, int64_t col0, int64_t cols,

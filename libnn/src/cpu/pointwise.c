@@ -4,17 +4,26 @@
  */
 #include "cpu/cpu.h"
 
-int nni_infer_real(nn_node *n, int i, int rank)
+static int infer_type(nn_node *n, int i, int rank, nn_dtype type)
 {
     nni_text text;
 
-    if (nn_type_get(n->in[i]) != NN_REAL)
+    if (nn_type_get(n->in[i]) != type)
         return nn_infer_fail(n, "input %d is %s, not %s", i, nn_dtype_name(nn_type_get(n->in[i])),
-                             nn_dtype_name(NN_REAL));
+                             nn_dtype_name(type));
     if (nn_shape_get(n->in[i]).rank < rank)
         return nn_infer_fail(n, "input %d %s must have at least %d dimension%s", i,
                              nni_shape_text(nn_shape_get(n->in[i]), &text), rank, rank == 1 ? "" : "s");
     return NN_OK;
+}
+
+int nni_infer_real(nn_node *n, int i, int rank) { return infer_type(n, i, rank, NN_REAL); }
+
+int nni_infer_activation(nn_node *n, int i, int rank)
+{
+    bool narrow = NN_REAL == NN_F32 && nn_type_get(n->in[0]) == NN_BF16;
+
+    return infer_type(n, i, rank, narrow ? NN_BF16 : NN_REAL);
 }
 
 int nni_infer_vector(nn_node *n, int i, int64_t channels)
@@ -73,8 +82,8 @@ void nni_affine_merge(const nn_step *s, int k, const nn_real *sums, int64_t tile
     struct nni_part p = nni_part_of(tile, NNI_MERGE, channels);
     double dz[NNI_MERGE] = { 0 }, dzx[NNI_MERGE] = { 0 };
 
-    nni_cpu_of(s)->pointwise->merge_sums(dz, sums + p.begin, tiles, 2 * channels, p.count);
-    nni_cpu_of(s)->pointwise->merge_sums(dzx, sums + channels + p.begin, tiles, 2 * channels, p.count);
+    nni_pointwise_of(s)->merge_sums(dz, sums + p.begin, tiles, 2 * channels, p.count);
+    nni_pointwise_of(s)->merge_sums(dzx, sums + channels + p.begin, tiles, 2 * channels, p.count);
     for (int64_t c = 0; c < p.count; c++) {
         give(s, k, p.begin + c, -(double)scale[p.begin + c] * dz[c]);
         give(s, k + 1, p.begin + c, dzx[c]);

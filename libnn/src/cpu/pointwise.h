@@ -26,39 +26,42 @@ struct nni_pointwise_grid {
     int a_col, b_col;
 };
 
+/* What is void here is an activation, in the table's type of storage. */
 struct nni_pointwise_kernels {
+    /* Between the table's type of storage and nn_real: to = from, and to (+)= from. */
+    void (*widen)(nn_real *to, const void *from, int64_t n, bool add);
+    void (*narrow)(void *to, const nn_real *from, int64_t n, bool add);
     void (*exp)(nn_real *y, const nn_real *x, int64_t n);
     /* y = act(x) for an nn_act. */
-    void (*act)(nn_real *y, const nn_real *x, int64_t n, int act);
+    void (*act)(void *y, const void *x, int64_t n, int act);
     /* dx (+)= dy*act'(x). */
-    void (*act_grad)(nn_real *dx, const nn_real *x, const nn_real *dy, int64_t n, int act, bool add);
+    void (*act_grad)(void *dx, const void *x, const void *dy, int64_t n, int act, bool add);
     /* y (+)= factor*x + shift. */
-    void (*scale)(nn_real *y, const nn_real *x, int64_t n, nn_real factor, nn_real shift, bool add);
+    void (*scale)(void *y, const void *x, int64_t n, nn_real factor, nn_real shift, bool add);
     /* y = factor*v(x) + plus; plus [rows, cols] or NULL. */
-    void (*affine)(nn_real *y, const nn_real *x, const nn_real *plus, int64_t rows, int64_t cols,
+    void (*affine)(void *y, const void *x, const void *plus, int64_t rows, int64_t cols,
                    const struct nni_pointwise_affine *v, nn_real factor);
     /* With dz = factor*dy*act'(z): dx (+)= scale*dz unless NULL; sums[c] += sum dz and
      * sums[cols+c] += sum dz*(x-mean) unless NULL. dy_row is cols, or 0 when all rows share one row
-     * of dy. Without an affine x is not read and sums must be NULL. */
-    void (*affine_grad)(nn_real *dx, nn_real *sums, const nn_real *x, const nn_real *dy, int64_t dy_row,
-                        int64_t rows, int64_t cols, const struct nni_pointwise_affine *v, nn_real factor,
-                        bool add);
+     * of dy, which then is nn_real. Without an affine x is not read and sums must be NULL. */
+    void (*affine_grad)(void *dx, nn_real *sums, const void *x, const void *dy, int64_t dy_row, int64_t rows,
+                        int64_t cols, const struct nni_pointwise_affine *v, nn_real factor, bool add);
     /* sum[c] = the sum of v(x) over rows. */
-    void (*affine_sum)(nn_real *sum, const nn_real *x, int64_t rows, int64_t cols,
+    void (*affine_sum)(nn_real *sum, const void *x, int64_t rows, int64_t cols,
                        const struct nni_pointwise_affine *v);
     /* Mean of each column and sum of squared distances from it; work [cols]. The second pass corrects
      * the rounding error of the first. */
-    void (*moments)(nn_real *mean, nn_real *m2, nn_real *work, const nn_real *x, int64_t rows, int64_t cols);
+    void (*moments)(nn_real *mean, nn_real *m2, nn_real *work, const void *x, int64_t rows, int64_t cols);
     /* y = a + b, and y (+)= a*b. */
-    void (*add)(nn_real *y, const nn_real *a, const nn_real *b, const struct nni_pointwise_grid *g);
-    void (*mul)(nn_real *y, const nn_real *a, const nn_real *b, const struct nni_pointwise_grid *g, bool add);
+    void (*add)(void *y, const void *a, const void *b, const struct nni_pointwise_grid *g);
+    void (*mul)(void *y, const void *a, const void *b, const struct nni_pointwise_grid *g, bool add);
     /* da (+)= dy*b, then db (+)= dy*a; either may be NULL. */
-    void (*mul_grad)(nn_real *da, nn_real *db, const nn_real *a, const nn_real *b, const nn_real *dy,
-                     int64_t n, bool add_a, bool add_b);
+    void (*mul_grad)(void *da, void *db, const void *a, const void *b, const void *dy, int64_t n, bool add_a,
+                     bool add_b);
     /* sum[c] += the sum of a*b over rows; b NULL: of a. g->a_col is 1, g->y_row is not used. */
-    void (*sum_rows)(nn_real *sum, const nn_real *a, const nn_real *b, const struct nni_pointwise_grid *g);
+    void (*sum_rows)(nn_real *sum, const void *a, const void *b, const struct nni_pointwise_grid *g);
     /* The sum of a*b over everything; b NULL: of a. */
-    nn_real (*sum_all)(const nn_real *a, const nn_real *b, const struct nni_pointwise_grid *g);
+    nn_real (*sum_all)(const void *a, const void *b, const struct nni_pointwise_grid *g);
     /* acc[c] += partial[t*stride + c] for t = 0, 1, ... */
     void (*merge_sums)(double *acc, const nn_real *partial, int64_t tiles, int64_t stride, int64_t cols);
     /* Chan's formula for tiles of `each` rows of `rows` in all: mean[t*stride + c], m2[t*stride + c] of
@@ -68,6 +71,8 @@ struct nni_pointwise_kernels {
 };
 
 extern const struct nni_pointwise_kernels nni_pointwise_portable, nni_pointwise_avx2, nni_pointwise_avx512;
+extern const struct nni_pointwise_kernels nni_pointwise_bf16_portable, nni_pointwise_bf16_avx2,
+    nni_pointwise_bf16_avx512, nni_pointwise_bf16_avx512_bf16;
 
 /* Columns that one tile of a merging phase takes: its double accumulators live on the stack. */
 enum { NNI_MERGE = 64 };
@@ -100,6 +105,8 @@ static inline int64_t nni_parts(int64_t total, int64_t each) { return (total + e
 /* For infer. in[i] is NN_REAL, of at least this rank; in[i], if there, is [channels]; the affine, if
  * there, is whole and of these channels. */
 int nni_infer_real(nn_node *n, int i, int rank);
+/* in[i] is an activation: NN_REAL or bfloat16, and like in[0]. */
+int nni_infer_activation(nn_node *n, int i, int rank);
 int nni_infer_vector(nn_node *n, int i, int64_t channels);
 int nni_infer_affine(nn_node *n, int k, int64_t channels);
 

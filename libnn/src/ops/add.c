@@ -36,22 +36,20 @@ static void slot_tile(const nn_step *s, int64_t tile, void *lane)
     int64_t channels = nni_channels(s->out[0].shape), rows = nni_rows(s->out[0].shape), count;
     struct nni_part p = nni_part_of(tile, s->choice[0], rows);
     struct nni_pointwise_affine v = nni_affine_operands(s, MEAN);
-    const nn_real *a = s->in[A].at, *b = s->in[B].at;
-    nn_real *y = s->out[0].at;
 
     (void)lane;
     for (int64_t row = p.begin, end = p.begin + p.count; row < end; row += count) {
         nn_real factor = next_part(s, rows, row, end, &count);
         int64_t at = row * channels;
 
-        nni_cpu_of(s)->pointwise->affine(y + at, a + at, b + at, count, channels, &v, factor);
+        nni_pointwise_of(s)->affine(nni_at(&s->out[0], at), nni_at(&s->in[A], at), nni_at(&s->in[B], at),
+                                    count, channels, &v, factor);
     }
 }
 
 static void sum(const nn_step *s, int64_t y, int64_t a, int64_t b, const struct nni_pointwise_grid *g)
 {
-    nni_cpu_of(s)->pointwise->add((nn_real *)s->out[0].at + y, (const nn_real *)s->in[A].at + a,
-                                  (const nn_real *)s->in[B].at + b, g);
+    nni_pointwise_of(s)->add(nni_at(&s->out[0], y), nni_at(&s->in[A], a), nni_at(&s->in[B], b), g);
 }
 
 static void forward_tile(const nn_step *s, int64_t tile, void *lane)
@@ -83,13 +81,13 @@ static int forward(nn_step *s)
 /* din[i] (+)= dy where both are whole; nothing to do where din[i] took over dy's memory. */
 static void pass(const nn_step *s, int i, int64_t begin, int64_t count)
 {
-    const nn_real *dy = (const nn_real *)s->dout[0].at + begin;
-    nn_real *to = (nn_real *)s->din[i].at + begin;
+    const void *dy = nni_at(&s->dout[0], begin);
+    void *to = nni_at(&s->din[i], begin);
 
     if (s->accumulate & NN_IN(i))
-        nni_cpu_of(s)->pointwise->scale(to, dy, count, 1, 0, true);
+        nni_pointwise_of(s)->scale(to, dy, count, 1, 0, true);
     else if (to != dy)
-        memcpy(to, dy, (size_t)count * sizeof *to);
+        memcpy(to, dy, (size_t)count * nn_dtype_size(s->dout[0].type));
 }
 
 static void slot_back_tile(const nn_step *s, int64_t tile, void *lane)
@@ -98,19 +96,19 @@ static void slot_back_tile(const nn_step *s, int64_t tile, void *lane)
     int64_t channels = nni_channels(shape), rows = nni_rows(shape), count;
     struct nni_part p = nni_part_of(tile, s->choice[0], rows);
     struct nni_pointwise_affine v = nni_affine_operands(s, MEAN);
-    const nn_real *a = nn_has(&s->in[A]) ? s->in[A].at : NULL, *dy = s->dout[0].at;
-    nn_real *da = nn_has(&s->din[A]) ? s->din[A].at : NULL;
     nn_real *sums = nni_affine_wanted(s, MEAN) ? (nn_real *)s->scratch + tile * 2 * channels : NULL;
 
     (void)lane;
     if (sums)
         memset(sums, 0, (size_t)(2 * channels) * sizeof *sums);
-    for (int64_t row = p.begin, end = p.begin + p.count; (da || sums) && row < end; row += count) {
+    for (int64_t row = p.begin, end = p.begin + p.count; (nn_has(&s->din[A]) || sums) && row < end;
+         row += count) {
         nn_real factor = next_part(s, rows, row, end, &count);
         int64_t at = row * channels;
 
-        nni_cpu_of(s)->pointwise->affine_grad(da ? da + at : NULL, sums, a ? a + at : NULL, dy + at, channels,
-                                              count, channels, &v, factor, s->accumulate & NN_IN(A));
+        nni_pointwise_of(s)->affine_grad(nni_at(&s->din[A], at), sums, nni_at(&s->in[A], at),
+                                         nni_at(&s->dout[0], at), channels, count, channels, &v, factor,
+                                         s->accumulate & NN_IN(A));
     }
     if (nn_has(&s->din[B]))
         pass(s, B, p.begin * channels, p.count * channels);
@@ -168,7 +166,8 @@ static void merge(const nn_step *s, int i, int64_t tile)
     struct nni_reduction r;
 
     reduction_of(s, i, &r);
-    nni_reduction_merge(s, &r, tile, partial(s, i), s->din[i].at, s->accumulate & NN_IN(i));
+    nni_reduction_merge(s, &r, tile, partial(s, i), s->din[i].at, s->din[i].type,
+                        s->accumulate & NN_IN(i));
 }
 static void merge_a_tile(const nn_step *s, int64_t tile, void *lane)
 {
@@ -235,12 +234,12 @@ static int backward(nn_step *s)
 
 static int infer(nn_node *n)
 {
-    int rc = nni_infer_real(n, A, 0);
+    int rc = nni_infer_activation(n, A, 0);
     nn_shape a = nn_shape_get(n->in[A]), b = nn_shape_get(n->in[B]), y, mask = nn_shape_get(n->in[MASK]);
     nni_text p, q;
 
     if (!rc)
-        rc = nni_infer_real(n, B, 0);
+        rc = nni_infer_activation(n, B, 0);
     if (!rc && !nni_broadcast_shape(a, b, &y))
         rc = nn_infer_fail(n, "shapes %s and %s do not broadcast", nni_shape_text(a, &p),
                            nni_shape_text(b, &q));
@@ -251,7 +250,7 @@ static int infer(nn_node *n)
         rc = nni_infer_affine(n, MEAN, nn_dim(n->in[A], -1));
     if (!rc && n->in[MASK] && !nn_shape_equal(mask, NN_SHAPE4(a.dim[0], 1, 1, 1)))
         rc = nn_infer_fail(n, "mask %s does not fit %s", nni_shape_text(mask, &p), nni_shape_text(a, &q));
-    return rc ? rc : nn_infer_out(n, 0, NN_REAL, y);
+    return rc ? rc : nn_infer_out(n, 0, nn_type_get(n->in[A]), y);
 }
 
 static int accepts(const nn_node *n, int slot, const nn_node *neighbour, const nn_device *device)
@@ -278,7 +277,9 @@ const nn_op nn_op_add = {
     .optional = NN_IN(MEAN) | NN_IN(SCALE) | NN_IN(BETA) | NN_IN(MASK),
     .reads = NN_IN(MEAN) | NN_IN(SCALE) | NN_IN(BETA) | NN_IN(MASK),
     .alias = NN_ALIAS_FORWARD | NN_ALIAS_BACKWARD1,
+    .flags = NN_OP_FOLLOW,
     .slot = { [NN_SLOT_AFFINE] = MEAN, [NN_SLOT_MASK] = MASK },
+    .narrow = NN_IN(A) | NN_IN(B),
     .infer = infer,
     .accepts = accepts,
     .forward = { forward },

@@ -24,12 +24,11 @@ static void forward_tile(const nn_step *s, int64_t tile, void *lane)
     int64_t channels = nni_channels(s->in[X].shape);
     struct nni_part p = nni_part_of(tile, s->choice[0], nni_rows(s->in[X].shape));
     struct nni_pointwise_affine v = nni_affine_operands(s, MEAN);
-    const nn_real *x = s->in[X].at;
-    nn_real *y = s->out[0].at;
+    int64_t at = p.begin * channels;
 
     (void)lane;
-    nni_cpu_of(s)->pointwise->affine(y + p.begin * channels, x + p.begin * channels, NULL, p.count, channels,
-                                     &v, 1);
+    nni_pointwise_of(s)->affine(nni_at(&s->out[0], at), nni_at(&s->in[X], at), NULL, p.count, channels, &v,
+                                1);
 }
 
 static int forward(nn_step *s)
@@ -47,16 +46,15 @@ static void backward_tile(const nn_step *s, int64_t tile, void *lane)
     int64_t channels = nni_channels(s->in[X].shape);
     struct nni_part p = nni_part_of(tile, s->choice[0], nni_rows(s->in[X].shape));
     struct nni_pointwise_affine v = nni_affine_operands(s, MEAN);
-    const nn_real *x = s->in[X].at, *dy = s->dout[0].at;
-    nn_real *dx = nn_has(&s->din[X]) ? s->din[X].at : NULL;
     nn_real *sums = nni_affine_wanted(s, MEAN) ? (nn_real *)s->scratch + tile * 2 * channels : NULL;
     int64_t at = p.begin * channels;
 
     (void)lane;
     if (sums)
         memset(sums, 0, (size_t)(2 * channels) * sizeof *sums);
-    nni_cpu_of(s)->pointwise->affine_grad(dx ? dx + at : NULL, sums, x + at, dy + at, channels, p.count,
-                                          channels, &v, 1, s->accumulate & NN_IN(X));
+    nni_pointwise_of(s)->affine_grad(nni_at(&s->din[X], at), sums, nni_at(&s->in[X], at),
+                                     nni_at(&s->dout[0], at), channels, p.count, channels, &v, 1,
+                                     s->accumulate & NN_IN(X));
 }
 
 static void merge_tile(const nn_step *s, int64_t tile, void *lane)
@@ -82,11 +80,11 @@ static int backward(nn_step *s)
 
 static int infer(nn_node *n)
 {
-    int rc = nni_infer_real(n, X, 1);
+    int rc = nni_infer_activation(n, X, 1);
 
     if (!rc)
         rc = nni_infer_affine(n, MEAN, nn_dim(n->in[X], -1));
-    return rc ? rc : nn_infer_out(n, 0, NN_REAL, nn_shape_get(n->in[X]));
+    return rc ? rc : nn_infer_out(n, 0, nn_type_get(n->in[X]), nn_shape_get(n->in[X]));
 }
 
 const nn_op nn_op_affine = {
@@ -96,7 +94,8 @@ const nn_op nn_op_affine = {
     .optional = NN_IN(BETA),
     .reads = NN_IN(X) | NN_IN(MEAN) | NN_IN(SCALE) | NN_IN(BETA),
     .alias = NN_ALIAS_FORWARD | NN_ALIAS_BACKWARD0,
-    .flags = NN_OP_CHEAP,
+    .flags = NN_OP_CHEAP | NN_OP_FOLLOW,
+    .narrow = NN_IN(X),
     .infer = infer,
     .forward = { forward },
     .backward = { backward },

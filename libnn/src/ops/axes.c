@@ -98,7 +98,7 @@ void nni_axes_sums(const nn_step *s, int64_t tile, nn_real *to, double divisor)
 
     nni_axes_reduction(s, &r);
     p = nni_reduction_merged(&r, tile);
-    nni_reduction_merge(s, &r, tile, s->scratch, to, false);
+    nni_reduction_merge(s, &r, tile, s->scratch, to, NN_REAL, false);
     for (int64_t i = p.begin; i < p.begin + p.count; i++)
         to[i] = (nn_real)((double)to[i] / divisor);
 }

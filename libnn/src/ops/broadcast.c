@@ -6,6 +6,8 @@
  */
 #include "ops/broadcast.h"
 
+#include "ops/element.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -232,9 +234,10 @@ static struct pieces pieces_of(const struct nni_reduction *r, int64_t tile)
 }
 
 void nni_reduction_tile(const nn_step *s, const struct nni_reduction *r, int64_t tile, nn_real *partial,
-                        const nn_real *x, const nn_real *other)
+                        const void *x, const void *other)
 {
-    const struct nni_pointwise_kernels *cpu = nni_cpu_of(s)->pointwise;
+    const struct nni_pointwise_kernels *cpu = nni_pointwise_of(s);
+    const int64_t size = (int64_t)nn_dtype_size(s->dout[0].type);
     const struct nni_broadcast *g = &r->g;
     int last = g->rank - 1,
         inner = last - 1; /* inner: the innermost summed dimension, whose rows go to a kernel together */
@@ -261,9 +264,11 @@ void nni_reduction_tile(const nn_step *s, const struct nni_reduction *r, int64_t
 
             p.rows = length - j % length < end - j ? length - j % length : end - j;
             if (r->cols_kept)
-                cpu->sum_rows(to, x + x_at, other ? other + b_at : NULL, &p);
+                cpu->sum_rows(to, (const char *)x + x_at * size,
+                              other ? (const char *)other + b_at * size : NULL, &p);
             else
-                sum += cpu->sum_all(x + x_at, other ? other + b_at : NULL, &p);
+                sum += cpu->sum_all((const char *)x + x_at * size,
+                                    other ? (const char *)other + b_at * size : NULL, &p);
         }
         if (!r->cols_kept)
             *to = sum;
@@ -281,9 +286,9 @@ static void gather(const nn_step *s, nn_real *to, const nn_real *value, int64_t 
     else if (largest)
         *to = cpu->function->largest_of(*to, value, n);
     else if (each)
-        cpu->pointwise->sum_rows(to, value, NULL, &row);
+        cpu->pointwise[NNI_STORED_REAL]->sum_rows(to, value, NULL, &row);
     else
-        *to += cpu->pointwise->sum_all(value, NULL, &row);
+        *to += cpu->pointwise[NNI_STORED_REAL]->sum_all(value, NULL, &row);
 }
 
 void nni_reduction_fill(const nn_step *s, const struct nni_reduction *r, int64_t tile, nn_real *partial,
@@ -341,7 +346,7 @@ void nni_reduction_merge_largest(const struct nni_reduction *r, int64_t tile, co
 }
 
 void nni_reduction_merge(const nn_step *s, const struct nni_reduction *r, int64_t tile,
-                         const nn_real *partial, nn_real *to, bool add)
+                         const nn_real *partial, void *to, nn_dtype type, bool add)
 {
     struct nni_part all = nni_reduction_merged(r, tile);
 
@@ -349,9 +354,9 @@ void nni_reduction_merge(const nn_step *s, const struct nni_reduction *r, int64_
         struct nni_part p = nni_part_of(i / NNI_MERGE, NNI_MERGE, r->elements);
         double sum[NNI_MERGE] = { 0 };
 
-        nni_cpu_of(s)->pointwise->merge_sums(sum, partial + p.begin, r->chunks, r->elements, p.count);
+        nni_pointwise_of(s)->merge_sums(sum, partial + p.begin, r->chunks, r->elements, p.count);
         for (int64_t c = 0; c < p.count; c++)
-            to[p.begin + c] = (nn_real)(add ? (double)to[p.begin + c] + sum[c] : sum[c]);
+            nni_put(to, type, p.begin + c, add ? nni_get(to, type, p.begin + c) + sum[c] : sum[c]);
     }
 }
 

@@ -50,11 +50,11 @@ struct nni_reduction {
 void nni_reduction_of(nn_shape a, nn_shape b, struct nni_reduction *r);
 /* Of operand `of` among several. */
 void nni_reduction_all(const nn_shape *shape, int count, int of, struct nni_reduction *r);
-/* other: b's values, or NULL for a sum of x alone. */
+/* x and other are activations; other: b's values, or NULL for a sum of x alone. */
 void nni_reduction_tile(const nn_step *s, const struct nni_reduction *r, int64_t tile, nn_real *partial,
-                        const nn_real *x, const nn_real *other);
+                        const void *x, const void *other);
 void nni_reduction_merge(const nn_step *s, const struct nni_reduction *r, int64_t tile,
-                         const nn_real *partial, nn_real *to, bool add);
+                         const nn_real *partial, void *to, nn_dtype type, bool add);
 /* The same of anything: `fill` computes n summands from the operands at y and at[]. With `largest` the
  * maximum is taken instead of the sum, and has its own merge. */
 typedef void nni_fill(void *context, nn_real *to, int64_t y, const int64_t at[NNI_OPERANDS], int64_t n);

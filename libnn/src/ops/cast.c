@@ -17,8 +17,9 @@ struct attrs {
 /* Elements of a tile; a multiple of 32 so that tiles of bytes do not share a cache line. */
 enum { TILE = 8192 };
 
-static void convert(const nn_operand *from, const nn_operand *to, int64_t tile, int add)
+static void convert(const nn_step *s, const nn_operand *from, const nn_operand *to, int64_t tile, int add)
 {
+    const struct nni_pointwise_kernels *narrow = nni_cpu_of(s)->pointwise[NNI_STORED_BF16];
     int64_t count = nn_shape_count(to->shape), at = tile * TILE, end = at + TILE < count ? at + TILE : count;
 
     if (from->type == NN_U8 && to->type == NN_REAL) {
@@ -27,6 +28,14 @@ static void convert(const nn_operand *from, const nn_operand *to, int64_t tile, 
 
         for (int64_t e = at; e < end; e++)
             y[e] = (nn_real)x[e];
+        return;
+    }
+    if (NN_REAL == NN_F32 && from->type == NN_BF16 && to->type == NN_REAL) {
+        narrow->widen(nni_at(to, at), nni_at(from, at), end - at, add);
+        return;
+    }
+    if (NN_REAL == NN_F32 && from->type == NN_REAL && to->type == NN_BF16) {
+        narrow->narrow(nni_at(to, at), nni_at(from, at), end - at, add);
         return;
     }
     for (int64_t e = at; e < end; e++) {
@@ -39,13 +48,13 @@ static void convert(const nn_operand *from, const nn_operand *to, int64_t tile, 
 static void cast_tile(const nn_step *s, int64_t tile, void *lane)
 {
     (void)lane;
-    convert(&s->in[0], &s->out[0], tile, 0);
+    convert(s, &s->in[0], &s->out[0], tile, 0);
 }
 
 static void back_tile(const nn_step *s, int64_t tile, void *lane)
 {
     (void)lane;
-    convert(&s->dout[0], &s->din[0], tile, s->accumulate & 1u);
+    convert(s, &s->dout[0], &s->din[0], tile, s->accumulate & 1u);
 }
 
 static int forward(nn_step *s)
@@ -78,11 +87,19 @@ const nn_op nn_op_cast = {
     .abi = NN_OP_ABI,
     .name = "cast",
     .inputs = 1,
+    .flags = NN_OP_CHEAP,
     .attrs_bytes = sizeof(struct attrs),
     .infer = infer,
     .forward = { forward },
     .backward = { backward },
 };
+
+const void *nni_cast_attrs(nn_dtype type)
+{
+    static const struct attrs to[NN_DTYPES] = { { NN_F32 }, { NN_F64 }, { NN_BF16 }, { NN_F16 } };
+
+    return &to[type];
+}
 
 nn_tensor *nn_cast(nn_graph *g, nn_tensor *x, nn_dtype type)
 {

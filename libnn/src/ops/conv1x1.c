@@ -25,6 +25,8 @@ static int64_t image_rows(const nn_step *s)
     return nn_has(&s->in[GATE]) ? rows_of(s) / s->in[X].shape.dim[0] : rows_of(s);
 }
 static int has_prologue(const nn_step *s) { return nn_has(&s->in[MEAN]) || nn_has(&s->in[GATE]); }
+/* Activations lie in memory as the product takes them, and may be given to it where they are. */
+static int direct(const nn_step *s) { return !nni_stored(s); }
 
 static struct nni_prologue prologue_of(const nn_step *s, int64_t image, int64_t col0)
 {
@@ -47,14 +49,15 @@ static void load_a(const void *context, int64_t row0, int64_t rows, int64_t col0
 {
     const nn_step *s = context;
     int64_t per = image_rows(s), channels = inputs(s), done, some;
-    const nn_real *x = (const nn_real *)s->in[X].at + row0 * channels + col0;
 
     for (done = 0; done < rows; done += some) {
         int64_t image = (row0 + done) / per;
         struct nni_prologue p = prologue_of(s, image, col0);
 
         some = nni_min64(rows - done, (image + 1) * per - row0 - done);
-        nni_gemm_kernels_of(s)->prologue(dst + done * ld, ld, x + done * channels, channels, some, cols, &p);
+        nni_gemm_kernels_of(s)->prologue(dst + done * ld, ld,
+                                         nni_at(&s->in[X], (row0 + done) * channels + col0), channels, some,
+                                         cols, &p);
     }
 }
 
@@ -69,7 +72,9 @@ static void load_gradient(const void *context, int64_t row0, int64_t rows, int64
 static nni_gemm forward_product(const nn_step *s)
 {
     return nni_gemm_of(nni_gemm_kernels_of(s), rows_of(s), outputs(s), inputs(s),
-                       has_prologue(s) ? NNI_LOAD_COSTLY : NNI_LOAD_NONE);
+                       has_prologue(s) ? NNI_LOAD_COSTLY
+                       : direct(s)     ? NNI_LOAD_NONE
+                                       : NNI_LOAD_COPY);
 }
 
 /* Scratch: the staged input, then the tiles' statistics. */
@@ -110,11 +115,11 @@ static void forward_tile(const nn_step *s, int64_t tile, void *lane)
     if (g.staged) {
         io.a = s->scratch;
         io.lda = g.ld;
-    } else if (!has_prologue(s)) {
+    } else if (!has_prologue(s) && direct(s)) {
         io.a = s->in[X].at;
         io.lda = inputs(s);
     }
-    if (!nn_has(&s->in[BIAS])) {
+    if (!nn_has(&s->in[BIAS]) && direct(s)) {
         io.c = s->out[0].at;
         io.ldc = outputs(s);
         io.store_c = o.mean ? nni_output_look : NULL;
@@ -191,7 +196,7 @@ static struct work work_of(const nn_step *s)
     w.per = image_rows(s);
     if (w.wants_ds || nn_has(&s->din[WEIGHT])) {
         w.g = nni_gemm_pair_of(nni_gemm_kernels_of(s), rows_of(s), outputs(s), i,
-                               nni_plain_gradient(s) ? NNI_LOAD_NONE : NNI_LOAD_COPY, w.wants_ds,
+                               nni_plain_gradient(s) && direct(s) ? NNI_LOAD_NONE : NNI_LOAD_COPY, w.wants_ds,
                                nn_has(&s->din[WEIGHT]), s->choice[ROW_TILES], s->choice[I_TILES]);
         w.pair_tiles = nni_gemm_pair_tiles(&w.g);
         w.span = nni_min64(s->in[X].shape.dim[0], (w.g.tile_rows + w.per - 2) / w.per + 1);
@@ -232,8 +237,6 @@ static void through_prologue(const struct work *w, int64_t row_tile, int64_t row
 {
     const nn_step *s = w->s;
     int64_t i = inputs(s), done, some;
-    nn_real *dx = nn_has(&s->din[X]) ? (nn_real *)s->din[X].at + row0 * i + col0 : NULL;
-    const nn_real *x = (const nn_real *)s->in[X].at + row0 * i + col0;
     struct nni_prologue_sums sums = { 0 };
 
     if (w->wants_affine) {
@@ -249,14 +252,14 @@ static void through_prologue(const struct work *w, int64_t row_tile, int64_t row
             zero(w->gate_sums + (row_tile * w->span + k) * i + col0, cols);
     }
     for (done = 0; done < rows; done += some) {
-        int64_t image = (row0 + done) / w->per;
+        int64_t image = (row0 + done) / w->per, at = (row0 + done) * i + col0;
         struct nni_prologue p = prologue_of(s, image, col0);
 
         some = nni_min64(rows - done, (image + 1) * w->per - row0 - done);
         if (w->wants_gate)
             sums.gate = gate_sums_of(w, row_tile, image) + col0;
-        nni_gemm_kernels_of(s)->prologue_back(dx ? dx + done * i : NULL, i, ds + done * lds, lds,
-                                              x + done * i, i, some, cols, &p, &sums, nni_adds(s, X),
+        nni_gemm_kernels_of(s)->prologue_back(nni_at(&s->din[X], at), i, ds + done * lds, lds,
+                                              nni_at(&s->in[X], at), i, some, cols, &p, &sums, nni_adds(s, X),
                                               a ? a + done * lda : NULL, lda);
     }
 }
@@ -273,7 +276,7 @@ static void exchange(const void *context, int64_t row_tile, int64_t row0, int64_
         return;
     }
     if (ds)
-        nni_gemm_kernels_of(s)->store((nn_real *)s->din[X].at + row0 * i + col0, i, ds, lds, rows, cols, NULL,
+        nni_gemm_kernels_of(s)->store(nni_at(&s->din[X], row0 * i + col0), i, ds, lds, rows, cols, NULL,
                                       nni_adds(s, X));
     if (a)
         load_a(s, row0, rows, col0, cols, a, lda);
@@ -283,14 +286,13 @@ static void exchange(const void *context, int64_t row_tile, int64_t row0, int64_
 static void soon(const void *context, int64_t row0, int64_t rows, int64_t col0, int64_t cols)
 {
     const struct work *w = context;
-    int64_t i = inputs(w->s), line = 64 / (int64_t)sizeof(nn_real);
-    const nn_real *x = (const nn_real *)w->s->in[X].at + row0 * i + col0;
-    const nn_real *dx = nn_has(&w->s->din[X]) ? (const nn_real *)w->s->din[X].at + row0 * i + col0 : x;
+    int64_t i = inputs(w->s), size = (int64_t)nn_dtype_size(w->s->in[X].type);
+    const char *x = nni_at(&w->s->in[X], row0 * i + col0), *dx = nni_at(&w->s->din[X], row0 * i + col0);
 
     for (int64_t r = 0; r < rows; r++)
-        for (int64_t j = 0; j < cols; j += line) {
-            __builtin_prefetch(x + r * i + j);
-            __builtin_prefetch(dx + r * i + j, 1);
+        for (int64_t j = 0; j < cols * size; j += 64) {
+            __builtin_prefetch(x + r * i * size + j);
+            __builtin_prefetch((dx ? dx : x) + r * i * size + j, 1);
         }
 }
 
@@ -320,7 +322,7 @@ static void backward_tile(const nn_step *s, int64_t tile, void *lane)
     if (w.g.staged) {
         io.g = w.stage;
         io.ldg = w.g.ld;
-    } else if (nni_plain_gradient(s)) {
+    } else if (nni_plain_gradient(s) && direct(s)) {
         io.g = s->dout[0].at;
         io.ldg = outputs(s);
     }
@@ -330,7 +332,7 @@ static void backward_tile(const nn_step *s, int64_t tile, void *lane)
 static void merge_channels(const struct work *w, int64_t tile)
 {
     const nn_step *s = w->s;
-    const struct nni_gemm_kernels *k = nni_gemm_kernels_of(s);
+    const struct nni_gemm_kernels *k = nni_gemm_real(s);
     int64_t i = inputs(s), c = tile * MERGE_COLS, cols = nni_min64(MERGE_COLS, i - c);
     nn_real beta[MERGE_COLS];
 
@@ -415,13 +417,15 @@ int nni_product_infer(nn_node *node)
 {
     nn_shape x = nn_shape_get(node->in[X]), w = nn_shape_get(node->in[WEIGHT]), y = x;
     nni_text a, b;
+    int status;
 
     nni_shape_text(x, &a);
     nni_shape_text(w, &b);
-    for (int i = X; i <= BIAS; i++)
-        if (node->in[i] && nn_type_get(node->in[i]) != NN_REAL)
-            return nn_infer_fail(node, "operand %d is %s; it must be %s", i,
-                                 nn_dtype_name(nn_type_get(node->in[i])), nn_dtype_name(NN_REAL));
+    if ((status = nni_infer_activation(node, X, 0)))
+        return status;
+    for (int i = WEIGHT; i <= BIAS; i++)
+        if (node->in[i] && (status = nni_infer_real(node, i, 0)))
+            return status;
     if (x.rank < 1)
         return nn_infer_fail(node, "the input must have a channel dimension, not the shape %s", a.s);
     if (!(w.rank == 2 || (w.rank == 4 && w.dim[2] == 1 && w.dim[3] == 1)) || w.dim[1] != x.dim[x.rank - 1])
@@ -431,7 +435,7 @@ int nni_product_infer(nn_node *node)
         return nn_infer_fail(node, "the bias must be [%lld], not %s", (long long)w.dim[0],
                              nni_shape_text(nn_shape_get(node->in[BIAS]), &a));
     y.dim[y.rank - 1] = w.dim[0];
-    return nn_infer_out(node, 0, NN_REAL, y);
+    return nn_infer_out(node, 0, nn_type_get(node->in[X]), y);
 }
 
 const nn_op nn_op_conv1x1 = {
@@ -440,7 +444,8 @@ const nn_op nn_op_conv1x1 = {
     .inputs = 2,
     .optional = NN_IN(BIAS) | NN_IN(MEAN) | NN_IN(SCALE) | NN_IN(BETA) | NN_IN(GATE) | NN_OUT(1) | NN_OUT(2),
     .reads = NN_IN(X) | NN_IN(WEIGHT) | NN_IN(MEAN) | NN_IN(SCALE) | NN_IN(BETA) | NN_IN(GATE) | NN_OUT(1),
-    .flags = NN_OP_RECOMPUTE,
+    .flags = NN_OP_RECOMPUTE | NN_OP_COMPUTE,
+    .narrow = NN_IN(X),
     .slot = { [NN_SLOT_AFFINE] = MEAN, [NN_SLOT_GATE] = GATE, [NN_SLOT_MOMENTS] = 1 },
     .infer = nni_product_infer,
     .forward = { nni_conv1x1_forward },

@@ -37,9 +37,14 @@ static struct group group_of(const nn_step *s, int64_t index)
     return v;
 }
 
-static void copy(nn_real *to, const nn_real *from, int64_t count)
+/* Elements of an operand, from `at` on. */
+static void copy(const struct group *v, nn_real *to, const nn_operand *o, int64_t at, int64_t count)
 {
-    if (count >= 16)
+    const nn_real *from = nni_at(o, at);
+
+    if (nni_stored(v->s) != NNI_STORED_REAL)
+        nni_pointwise_of(v->s)->widen(to, from, count, false);
+    else if (count >= 16)
         memcpy(to, from, (size_t)count * sizeof *to);
     else
         for (int64_t i = 0; i < count; i++)
@@ -58,7 +63,8 @@ static void load_patches(const void *context, int64_t row0, int64_t rows, int64_
 {
     const struct group *v = context;
     const nni_conv_geometry *g = &v->g;
-    const nn_real *x = (const nn_real *)v->s->in[X].at + v->index * v->ci;
+    const nn_operand *x = &v->s->in[X];
+    int64_t first = v->index * v->ci;
     int64_t q = row0 % g->ow, p = row0 / g->ow % g->oh, n = row0 / g->ow / g->oh;
     int64_t tap0 = col0 / v->ci, tap1 = (col0 + cols - 1) / v->ci + 1;
     int dense = col0 == 0 && cols == v->taps * v->ci && g->dilation == 1 && g->groups == 1;
@@ -68,7 +74,7 @@ static void load_patches(const void *context, int64_t row0, int64_t rows, int64_
 
         if (dense && top >= 0 && left >= 0 && top + g->kh <= g->h && left + g->kw <= g->w) {
             for (int64_t i = 0; i < g->kh; i++)
-                copy(dst + i * g->kw * g->c, x + ((n * g->h + top + i) * g->w + left) * g->c, g->kw * g->c);
+                copy(v, dst + i * g->kw * g->c, x, ((n * g->h + top + i) * g->w + left) * g->c, g->kw * g->c);
         } else {
             for (int64_t tap = tap0; tap < tap1; tap++) {
                 int64_t y = top + tap / g->kw * g->dilation, z = left + tap % g->kw * g->dilation;
@@ -77,7 +83,7 @@ static void load_patches(const void *context, int64_t row0, int64_t rows, int64_
                 nn_real *at = dst + tap * v->ci + from - col0;
 
                 if (y >= 0 && y < g->h && z >= 0 && z < g->w)
-                    copy(at, x + ((n * g->h + y) * g->w + z) * g->c + from, to - from);
+                    copy(v, at, x, ((n * g->h + y) * g->w + z) * g->c + first + from, to - from);
                 else
                     zero(at, to - from);
             }
@@ -100,7 +106,6 @@ static void load_readers(const void *context, int64_t row0, int64_t rows, int64_
     const struct group *v = context;
     const nni_conv_geometry *g = &v->g;
     int plain = nni_plain_gradient(v->s);
-    const nn_real *dy = plain ? (const nn_real *)v->s->dout[0].at + v->index * v->co : NULL;
     int64_t q = row0 % g->w, p = row0 / g->w % g->h, n = row0 / g->w / g->h;
 
     (void)col0;
@@ -118,7 +123,7 @@ static void load_readers(const void *context, int64_t row0, int64_t rows, int64_
                 int64_t row = (n * g->oh + y / g->stride) * g->ow + z / g->stride;
 
                 if (plain)
-                    copy(at, dy + row * g->o, v->co);
+                    copy(v, at, &v->s->dout[0], row * g->o + v->index * v->co, v->co);
                 else
                     nni_total_gradient(v->s, row, 1, v->index * v->co, v->co, at, v->co);
             }
@@ -263,7 +268,7 @@ static void store_dx(const void *context, int64_t row0, int64_t rows, int64_t co
                      const nn_real *block, int64_t ld)
 {
     const struct group *v = context;
-    nn_real *dx = (nn_real *)v->s->din[X].at + row0 * v->g.c + v->index * v->ci + col0;
+    void *dx = nni_at(&v->s->din[X], row0 * v->g.c + v->index * v->ci + col0);
 
     nni_gemm_kernels_of(v->s)->store(dx, v->g.c, block, ld, rows, cols, NULL, nni_adds(v->s, X));
 }
@@ -373,17 +378,18 @@ static int infer(nn_node *node)
     nni_text text;
     int status;
 
-    for (int i = X; i <= BIAS; i++)
-        if (node->in[i] && nn_type_get(node->in[i]) != NN_REAL)
-            return nn_infer_fail(node, "operand %d is %s; it must be %s", i,
-                                 nn_dtype_name(nn_type_get(node->in[i])), nn_dtype_name(NN_REAL));
+    if ((status = nni_infer_activation(node, X, 0)))
+        return status;
+    for (int i = WEIGHT; i <= BIAS; i++)
+        if (node->in[i] && (status = nni_infer_real(node, i, 0)))
+            return status;
     if ((status = nni_conv_infer(node, node->attrs, nn_shape_get(node->in[X]), nn_shape_get(node->in[WEIGHT]),
                                  &g)))
         return status;
     if (node->in[BIAS] && !nn_shape_equal(nn_shape_get(node->in[BIAS]), NN_SHAPE1(g.o)))
         return nn_infer_fail(node, "the bias must be [%lld], not %s", (long long)g.o,
                              nni_shape_text(nn_shape_get(node->in[BIAS]), &text));
-    return nn_infer_out(node, 0, NN_REAL, NN_SHAPE4(g.n, g.oh, g.ow, g.o));
+    return nn_infer_out(node, 0, nn_type_get(node->in[X]), NN_SHAPE4(g.n, g.oh, g.ow, g.o));
 }
 
 const nn_op nn_op_conv2d = {
@@ -392,6 +398,8 @@ const nn_op nn_op_conv2d = {
     .inputs = 2,
     .optional = NN_IN(BIAS) | NN_OUT(1) | NN_OUT(2),
     .reads = NN_IN(X) | NN_IN(WEIGHT) | NN_OUT(1),
+    .flags = NN_OP_COMPUTE,
+    .narrow = NN_IN(X),
     .slot = { [NN_SLOT_MOMENTS] = 1 },
     .attrs_bytes = sizeof(nn_conv_opts),
     .infer = infer,

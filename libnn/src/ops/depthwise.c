@@ -73,7 +73,7 @@ size_t nni_depthwise_lane(const struct nni_depthwise *d, bool backward)
 static void describe(struct nni_depthwise *d, const nn_step *s, bool backward)
 {
     *d = (struct nni_depthwise){ .g = nni_conv_of(s->attrs, s->in[0].shape, s->in[1].shape), .act = s->act };
-    nni_depthwise_plan(d, nni_cpu_of(s)->depthwise->vec, backward);
+    nni_depthwise_plan(d, nni_depthwise_of(s)->vec, backward);
     d->x = s->in[0].at;
     d->weight = s->derived.at;
     d->mean = s->in[3].at;
@@ -86,7 +86,7 @@ static void pack(const nn_step *s, bool backward, int64_t tile)
     struct nni_depthwise d;
 
     describe(&d, s, backward);
-    nni_cpu_of(s)->depthwise->pack(&d, s->in[1].at, s->derived.at, backward, tile);
+    nni_depthwise_of(s)->pack(&d, s->in[1].at, s->derived.at, backward, tile);
 }
 
 static void derive(nn_step *s, const struct nni_depthwise *d, nn_tile *run)
@@ -113,7 +113,7 @@ static void forward_tile(const nn_step *s, int64_t tile, void *lane)
     d.bias = s->in[2].at;
     d.y = s->out[0].at;
     d.moments = nn_has(&s->out[1]) || nn_has(&s->out[2]) ? s->scratch : NULL;
-    nni_cpu_of(s)->depthwise->forward(&d, tile, lane);
+    nni_depthwise_of(s)->forward(&d, tile, lane);
 }
 
 /* Mean and variance of one block of channels (Chan, Golub, LeVeque 1979). */
@@ -200,7 +200,7 @@ static void backward_tile(const nn_step *s, int64_t tile, void *lane)
     d.want_db = nn_has(&s->din[2]);
     d.want_affine = wants_affine(s);
     d.partial = wants_sums(s) ? s->scratch : NULL;
-    nni_cpu_of(s)->depthwise->backward(&d, tile, lane);
+    nni_depthwise_of(s)->backward(&d, tile, lane);
 }
 
 /* Writes or adds `count` values, `step` apart, to one of the sums from `at` on, times -factor unless NULL. */
@@ -225,8 +225,8 @@ void nni_depthwise_merge(const struct nni_depthwise *d, const struct nni_cpu *cp
     for (int64_t i = 0; i < all; i++) {
         double sum[BLOCK] = { 0 };
 
-        cpu->pointwise->merge_sums(sum, d->partial + (block * all + i) * d->block, d->g.n * d->bands,
-                                   d->blocks * all * d->block, channels);
+        cpu->pointwise[NNI_STORED_REAL]->merge_sums(sum, d->partial + (block * all + i) * d->block,
+                                                    d->g.n * d->bands, d->blocks * all * d->block, channels);
         if (i < kk) {
             put(sums, NNI_DEPTHWISE_WEIGHT, first * kk + i, kk, sum, NULL, channels);
         } else if (i == kk) {
@@ -293,11 +293,12 @@ static int infer(nn_node *node)
     if (node->in[2] && !nn_shape_equal(nn_shape_get(node->in[2]), NN_SHAPE1(g.c)))
         return nn_infer_fail(node, "the bias must be [%lld], not %s", (long long)g.c,
                              nni_shape_text(nn_shape_get(node->in[2]), &text));
-    for (int i = 0; i < 3; i++)
-        if (node->in[i] && nn_type_get(node->in[i]) != NN_REAL)
-            return nn_infer_fail(node, "operand %d is %s; it must be %s", i,
-                                 nn_dtype_name(nn_type_get(node->in[i])), nn_dtype_name(NN_REAL));
-    return nn_infer_out(node, 0, NN_REAL, NN_SHAPE4(g.n, g.oh, g.ow, g.o));
+    if ((status = nni_infer_activation(node, 0, 4)))
+        return status;
+    for (int i = 1; i < 3; i++)
+        if (node->in[i] && (status = nni_infer_real(node, i, 1)))
+            return status;
+    return nn_infer_out(node, 0, nn_type_get(node->in[0]), NN_SHAPE4(g.n, g.oh, g.ow, g.o));
 }
 
 const nn_op nn_op_depthwise = {
@@ -306,6 +307,8 @@ const nn_op nn_op_depthwise = {
     .inputs = 2,
     .optional = NN_IN(2) | NN_IN(3) | NN_IN(4) | NN_IN(5) | NN_OUT(1) | NN_OUT(2),
     .reads = NN_IN(0) | NN_IN(1) | NN_IN(3) | NN_IN(4) | NN_IN(5) | NN_OUT(1),
+    .flags = NN_OP_COMPUTE,
+    .narrow = NN_IN(0),
     .slot = { [NN_SLOT_AFFINE] = 3, [NN_SLOT_MOMENTS] = 1 },
     .attrs_bytes = sizeof(nn_conv_opts),
     .infer = infer,

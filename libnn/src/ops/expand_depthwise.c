@@ -34,7 +34,7 @@ static void describe(struct nni_depthwise *d, const nn_step *s, bool backward)
 
     *d = (struct nni_depthwise){ .act = (int)opts->act, .inner = inner_of(s) };
     d->g = nni_conv_of(&opts->conv, expanded(s->in[X].shape, s->in[EXPAND].shape), s->in[WEIGHT].shape);
-    nni_depthwise_plan(d, nni_cpu_of(s)->depthwise->vec, backward);
+    nni_depthwise_plan(d, nni_depthwise_of(s)->vec, backward);
     d->x = s->in[X].at;
     d->weight = s->derived.at;
     d->expand = d->weight ? d->weight + nni_depthwise_packed(d) : NULL;
@@ -54,9 +54,9 @@ static void pack(const nn_step *s, bool backward, int64_t block)
     struct nni_depthwise d;
 
     describe(&d, s, backward);
-    nni_cpu_of(s)->depthwise->pack(&d, s->in[WEIGHT].at, s->derived.at, backward, block);
-    nni_cpu_of(s)->depthwise->pack_expand(&d, s->in[EXPAND].at,
-                                          (nn_real *)s->derived.at + nni_depthwise_packed(&d), block);
+    nni_depthwise_of(s)->pack(&d, s->in[WEIGHT].at, s->derived.at, backward, block);
+    nni_depthwise_of(s)->pack_expand(&d, s->in[EXPAND].at,
+                                     (nn_real *)s->derived.at + nni_depthwise_packed(&d), block);
 }
 
 static double flops(const nn_step *s, const struct nni_depthwise *d, double products, double convolutions)
@@ -79,7 +79,7 @@ static void forward_tile(const nn_step *s, int64_t tile, void *lane)
 
     describe(&d, s, false);
     d.y = s->out[0].at;
-    nni_cpu_of(s)->depthwise->forward(&d, tile, lane);
+    nni_depthwise_of(s)->forward(&d, tile, lane);
 }
 
 static int forward(nn_step *s)
@@ -166,7 +166,7 @@ static void backward_tile(const nn_step *s, int64_t tile, void *lane)
 {
     struct work w = work_of(s);
 
-    nni_cpu_of(s)->depthwise->backward(&w.d, tile, lane);
+    nni_depthwise_of(s)->backward(&w.d, tile, lane);
 }
 
 /* Rows of a dense matrix, as they are. */

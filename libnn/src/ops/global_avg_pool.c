@@ -5,8 +5,9 @@
  *
  *     y[n,c] = 1/(H*W) * sum a[n,h,w,c]        da = dy/(H*W)
  *
- * and from da on as in affine.c. A sample is split into chunks of rows, so that few samples of a large
- * image keep many threads busy; chunks are added up in order, in double.
+ * and from da on as in affine.c. y is nn_real whatever x is stored as: it is small. A sample is split into
+ * chunks of rows, so that few samples of a large image keep many threads busy; chunks are added up in order,
+ * in double.
  */
 #include "cpu/cpu.h"
 
@@ -35,12 +36,11 @@ static void sum_tile(const nn_step *s, int64_t tile, void *lane)
     struct split p = split_of(s->in[X].shape);
     struct nni_part rows = nni_part_of(tile % p.chunks, p.each, p.area);
     struct nni_pointwise_affine v = nni_affine_operands(s, MEAN);
-    const nn_real *x = s->in[X].at;
+    int64_t at = (tile / p.chunks * p.area + rows.begin) * p.channels;
 
     (void)lane;
-    x += (tile / p.chunks * p.area + rows.begin) * p.channels;
-    nni_cpu_of(s)->pointwise->affine_sum((nn_real *)s->scratch + tile * p.channels, x, rows.count, p.channels,
-                                         &v);
+    nni_pointwise_of(s)->affine_sum((nn_real *)s->scratch + tile * p.channels, nni_at(&s->in[X], at),
+                                    rows.count, p.channels, &v);
 }
 
 static void mean_tile(const nn_step *s, int64_t tile, void *lane)
@@ -53,7 +53,7 @@ static void mean_tile(const nn_step *s, int64_t tile, void *lane)
     double sum[NNI_MERGE] = { 0 };
 
     (void)lane;
-    nni_cpu_of(s)->pointwise->merge_sums(sum, from, p.chunks, p.channels, c.count);
+    nni_pointwise_of(s)->merge_sums(sum, from, p.chunks, p.channels, c.count);
     for (int64_t i = 0; i < c.count; i++)
         y[i] = (nn_real)(sum[i] / (double)p.area);
 }
@@ -78,16 +78,15 @@ static void backward_tile(const nn_step *s, int64_t tile, void *lane)
     struct nni_part rows = nni_part_of(tile % p.chunks, p.each, p.area);
     struct nni_pointwise_affine v = nni_affine_operands(s, MEAN);
     int64_t sample = tile / p.chunks, at = (sample * p.area + rows.begin) * p.channels;
-    const nn_real *x = nn_has(&s->in[X]) ? s->in[X].at : NULL, *dy = s->dout[0].at;
-    nn_real *dx = nn_has(&s->din[X]) ? s->din[X].at : NULL;
+    const nn_real *dy = s->dout[0].at;
     nn_real *sums = nni_affine_wanted(s, MEAN) ? (nn_real *)s->scratch + tile * 2 * p.channels : NULL;
 
     (void)lane;
     if (sums)
         memset(sums, 0, (size_t)(2 * p.channels) * sizeof *sums);
-    nni_cpu_of(s)->pointwise->affine_grad(dx ? dx + at : NULL, sums, x ? x + at : NULL,
-                                          dy + sample * p.channels, 0, rows.count, p.channels, &v,
-                                          (nn_real)(1 / (double)p.area), s->accumulate & NN_IN(X));
+    nni_pointwise_of(s)->affine_grad(nni_at(&s->din[X], at), sums, nni_at(&s->in[X], at),
+                                     dy + sample * p.channels, 0, rows.count, p.channels, &v,
+                                     (nn_real)(1 / (double)p.area), s->accumulate & NN_IN(X));
 }
 
 static void merge_tile(const nn_step *s, int64_t tile, void *lane)
@@ -111,7 +110,7 @@ static int backward(nn_step *s)
 
 static int infer(nn_node *n)
 {
-    int rc = nni_infer_real(n, X, 1);
+    int rc = nni_infer_activation(n, X, 1);
     nn_shape x = nn_shape_get(n->in[X]);
     nni_text text;
 
@@ -128,7 +127,9 @@ const nn_op nn_op_global_avg_pool = {
     .inputs = 1,
     .optional = NN_IN(MEAN) | NN_IN(SCALE) | NN_IN(BETA),
     .reads = NN_IN(MEAN) | NN_IN(SCALE) | NN_IN(BETA),
+    .flags = NN_OP_FOLLOW,
     .slot = { [NN_SLOT_AFFINE] = MEAN },
+    .narrow = NN_IN(X),
     .infer = infer,
     .forward = { forward },
     .backward = { backward },

@@ -23,9 +23,9 @@ static void forward_tile(const nn_step *s, int64_t tile, void *lane)
     int64_t channels = nni_channels(s->in[0].shape);
     struct nni_part p = nni_part_of(tile, s->choice[0], nni_rows(s->in[0].shape));
     nn_real *mean = (nn_real *)s->scratch + tile * 2 * channels;
-    const nn_real *x = s->in[0].at;
 
-    nni_cpu_of(s)->pointwise->moments(mean, mean + channels, lane, x + p.begin * channels, p.count, channels);
+    nni_pointwise_of(s)->moments(mean, mean + channels, lane, nni_at(&s->in[0], p.begin * channels), p.count,
+                                 channels);
 }
 
 static void merge_tile(const nn_step *s, int64_t tile, void *lane)
@@ -37,8 +37,8 @@ static void merge_tile(const nn_step *s, int64_t tile, void *lane)
     double m[NNI_MERGE], m2[NNI_MERGE];
 
     (void)lane;
-    nni_cpu_of(s)->pointwise->merge_moments(m, m2, from, from + channels, s->phase[0].tiles, 2 * channels,
-                                            p.count, s->choice[0], rows);
+    nni_pointwise_of(s)->merge_moments(m, m2, from, from + channels, s->phase[0].tiles, 2 * channels, p.count,
+                                       s->choice[0], rows);
     for (int64_t c = 0; c < p.count; c++) {
         mean[p.begin + c] = (nn_real)m[c];
         variance[p.begin + c] = (nn_real)(m2[c] / (double)rows);
@@ -79,14 +79,14 @@ static void backward_tile(const nn_step *s, int64_t tile, void *lane)
 {
     int64_t channels = nni_channels(s->in[0].shape);
     struct nni_part p = nni_part_of(tile, s->choice[0], nni_rows(s->in[0].shape));
-    const nn_real *scale = s->scratch, *x = s->in[0].at;
+    const nn_real *scale = s->scratch;
     struct nni_pointwise_affine v = { s->out[0].at, scale, scale + channels, NN_ACT_NONE };
-    nn_real *dx = s->din[0].at;
     int64_t at = p.begin * channels;
+    void *dx = nni_at(&s->din[0], at);
 
     (void)lane;
-    nni_cpu_of(s)->pointwise->affine(dx + at, x + at, s->accumulate & NN_IN(0) ? dx + at : NULL, p.count,
-                                     channels, &v, 1);
+    nni_pointwise_of(s)->affine(dx, nni_at(&s->in[0], at), s->accumulate & NN_IN(0) ? dx : NULL, p.count,
+                                channels, &v, 1);
 }
 
 static int backward(nn_step *s)
@@ -103,7 +103,7 @@ static int backward(nn_step *s)
 
 static int infer(nn_node *n)
 {
-    int rc = nni_infer_real(n, 0, 1);
+    int rc = nni_infer_activation(n, 0, 1);
     nni_text text;
 
     if (rc)
@@ -121,6 +121,8 @@ const nn_op nn_op_moments = {
     .name = "moments",
     .inputs = 1,
     .reads = NN_IN(0) | NN_OUT(0),
+    .flags = NN_OP_FOLLOW,
+    .narrow = NN_IN(0),
     .infer = infer,
     .forward = { forward },
     .backward = { backward },

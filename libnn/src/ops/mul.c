@@ -13,8 +13,7 @@ enum { A, B };
 
 static void product(const nn_step *s, int64_t y, int64_t a, int64_t b, const struct nni_pointwise_grid *g)
 {
-    nni_cpu_of(s)->pointwise->mul((nn_real *)s->out[0].at + y, (const nn_real *)s->in[A].at + a,
-                                  (const nn_real *)s->in[B].at + b, g, false);
+    nni_pointwise_of(s)->mul(nni_at(&s->out[0], y), nni_at(&s->in[A], a), nni_at(&s->in[B], b), g, false);
 }
 
 static void forward_tile(const nn_step *s, int64_t tile, void *lane)
@@ -40,21 +39,19 @@ static int forward(nn_step *s)
 static void both_tile(const nn_step *s, int64_t tile, void *lane)
 {
     struct nni_part p = nni_part_of(tile, s->choice[0], nn_shape_count(s->dout[0].shape));
-    const nn_real *a = s->in[A].at, *b = s->in[B].at, *dy = s->dout[0].at;
-    nn_real *da = nn_has(&s->din[A]) ? (nn_real *)s->din[A].at + p.begin : NULL;
-    nn_real *db = nn_has(&s->din[B]) ? (nn_real *)s->din[B].at + p.begin : NULL;
 
     (void)lane;
-    nni_cpu_of(s)->pointwise->mul_grad(da, db, a + p.begin, b + p.begin, dy + p.begin, p.count,
-                                       s->accumulate & NN_IN(A), s->accumulate & NN_IN(B));
+    nni_pointwise_of(s)->mul_grad(nni_at(&s->din[A], p.begin), nni_at(&s->din[B], p.begin),
+                                  nni_at(&s->in[A], p.begin), nni_at(&s->in[B], p.begin),
+                                  nni_at(&s->dout[0], p.begin), p.count, s->accumulate & NN_IN(A),
+                                  s->accumulate & NN_IN(B));
 }
 
 /* The gradient of an operand that has the result's shape: dy times the other one. */
 static void full(const nn_step *s, int which, int64_t y, int64_t other, const struct nni_pointwise_grid *g)
 {
-    nni_cpu_of(s)->pointwise->mul((nn_real *)s->din[which].at + y, (const nn_real *)s->dout[0].at + y,
-                                  (const nn_real *)s->in[1 - which].at + other, g,
-                                  s->accumulate & NN_IN(which));
+    nni_pointwise_of(s)->mul(nni_at(&s->din[which], y), nni_at(&s->dout[0], y),
+                             nni_at(&s->in[1 - which], other), g, s->accumulate & NN_IN(which));
 }
 static void full_a(const nn_step *s, int64_t y, int64_t dy, int64_t b, const struct nni_pointwise_grid *g)
 {
@@ -113,7 +110,8 @@ static void merge(const nn_step *s, int which, int64_t tile)
     struct nni_reduction r;
 
     nni_reduction_of(s->in[which].shape, s->in[1 - which].shape, &r);
-    nni_reduction_merge(s, &r, tile, partial(s, which), s->din[which].at, s->accumulate & NN_IN(which));
+    nni_reduction_merge(s, &r, tile, partial(s, which), s->din[which].at, s->din[which].type,
+                        s->accumulate & NN_IN(which));
 }
 static void merge_a_tile(const nn_step *s, int64_t tile, void *lane)
 {
@@ -167,16 +165,16 @@ static int backward(nn_step *s)
 
 static int infer(nn_node *n)
 {
-    int rc = nni_infer_real(n, A, 0);
+    int rc = nni_infer_activation(n, A, 0);
     nn_shape y;
     nni_text a, b;
 
     if (!rc)
-        rc = nni_infer_real(n, B, 0);
+        rc = nni_infer_activation(n, B, 0);
     if (!rc && !nni_broadcast_shape(nn_shape_get(n->in[A]), nn_shape_get(n->in[B]), &y))
         rc = nn_infer_fail(n, "shapes %s and %s do not broadcast", nni_shape_text(nn_shape_get(n->in[A]), &a),
                            nni_shape_text(nn_shape_get(n->in[B]), &b));
-    return rc ? rc : nn_infer_out(n, 0, NN_REAL, y);
+    return rc ? rc : nn_infer_out(n, 0, nn_type_get(n->in[A]), y);
 }
 
 const nn_op nn_op_mul = {
@@ -185,7 +183,8 @@ const nn_op nn_op_mul = {
     .inputs = 2,
     .reads = NN_IN(A) | NN_IN(B),
     .alias = NN_ALIAS_FORWARD | NN_ALIAS_BACKWARD0,
-    .flags = NN_OP_CHEAP,
+    .flags = NN_OP_CHEAP | NN_OP_FOLLOW,
+    .narrow = NN_IN(A) | NN_IN(B),
     .infer = infer,
     .forward = { forward },
     .backward = { backward },

@@ -35,7 +35,7 @@ void nni_output_store(const void *context, int64_t row0, int64_t rows, int64_t c
     const nn_real *bias = nni_real_at(&o->s->in[2]);
     int64_t c = o->first + col0;
 
-    nni_gemm_kernels_of(o->s)->store((nn_real *)o->s->out[0].at + row0 * o->channels + c, o->channels, block,
+    nni_gemm_kernels_of(o->s)->store(nni_at(&o->s->out[0], row0 * o->channels + c), o->channels, block,
                                      ld, rows, cols, bias ? bias + c : NULL, 0);
     if (o->mean)
         nni_output_look(context, row0, rows, col0, cols, block, ld);
@@ -48,7 +48,7 @@ int64_t nni_output_merge_tiles(const nn_step *s)
 
 void nni_output_merge(const struct nni_output *o, int64_t tile)
 {
-    const struct nni_gemm_kernels *k = nni_gemm_kernels_of(o->s);
+    const struct nni_gemm_kernels *k = nni_gemm_real(o->s);
     const nn_real *bias = nni_real_at(&o->s->in[2]);
     nn_real *mean = nni_real_at(&o->s->out[1]), *var = nni_real_at(&o->s->out[2]);
     int64_t c = tile * MERGE_COLS, cols = nni_min64(MERGE_COLS, o->channels - c);
@@ -63,18 +63,17 @@ void nni_total_gradient(const nn_step *s, int64_t row0, int64_t rows, int64_t co
                         nn_real *dst, int64_t ld)
 {
     int64_t channels = nni_channels(nni_output_shape(s)), at = row0 * channels + col0;
-    const nn_real *dy = nni_real_at(&s->dout[0]), *dmean = nni_real_at(&s->dout[1]),
-                  *dvar = nni_real_at(&s->dout[2]);
+    const nn_real *dmean = nni_real_at(&s->dout[1]), *dvar = nni_real_at(&s->dout[2]);
     struct nni_moment_grad m = { .rows = nni_rows(nni_output_shape(s)) };
 
     if (dmean)
         m.dmean = dmean + col0;
     if (dvar) {
         m.dvar = dvar + col0;
-        m.y = (const nn_real *)s->out[0].at + at;
+        m.y = nni_at(&s->out[0], at);
         m.mean = (const nn_real *)s->out[1].at + col0;
     }
-    nni_gemm_kernels_of(s)->gradient(dst, ld, dy ? dy + at : NULL, channels, rows, cols, &m);
+    nni_gemm_kernels_of(s)->gradient(dst, ld, nni_at(&s->dout[0], at), channels, rows, cols, &m);
 }
 
 int64_t nni_bias_tiles(const nn_step *s)

@@ -9,9 +9,14 @@
 
 #include "cpu/cpu.h"
 
+/* Kernels for the step's activations; those for what never is one (sums, statistics). */
 static inline const struct nni_gemm_kernels *nni_gemm_kernels_of(const nn_step *s)
 {
-    return nni_cpu_of(s)->gemm;
+    return nni_cpu_of(s)->gemm[nni_stored(s)];
+}
+static inline const struct nni_gemm_kernels *nni_gemm_real(const nn_step *s)
+{
+    return nni_cpu_of(s)->gemm[NNI_STORED_REAL];
 }
 static inline nn_real *nni_real_at(const nn_operand *o) { return nn_has(o) ? (nn_real *)o->at : NULL; }
 static inline int64_t nni_min64(int64_t a, int64_t b) { return a < b ? a : b; }

@@ -13,12 +13,10 @@ static void forward_tile(const nn_step *s, int64_t tile, void *lane)
 {
     const struct scale *a = s->attrs;
     struct nni_part p = nni_part_of(tile, s->choice[0], nn_shape_count(s->in[0].shape));
-    const nn_real *x = s->in[0].at;
-    nn_real *y = s->out[0].at;
 
     (void)lane;
-    nni_cpu_of(s)->pointwise->scale(y + p.begin, x + p.begin, p.count, (nn_real)a->factor, (nn_real)a->shift,
-                                    false);
+    nni_pointwise_of(s)->scale(nni_at(&s->out[0], p.begin), nni_at(&s->in[0], p.begin), p.count,
+                               (nn_real)a->factor, (nn_real)a->shift, false);
 }
 
 static int forward(nn_step *s)
@@ -34,12 +32,10 @@ static void backward_tile(const nn_step *s, int64_t tile, void *lane)
 {
     const struct scale *a = s->attrs;
     struct nni_part p = nni_part_of(tile, s->choice[0], nn_shape_count(s->din[0].shape));
-    const nn_real *dy = s->dout[0].at;
-    nn_real *dx = s->din[0].at;
 
     (void)lane;
-    nni_cpu_of(s)->pointwise->scale(dx + p.begin, dy + p.begin, p.count, (nn_real)a->factor, 0,
-                                    s->accumulate & NN_IN(0));
+    nni_pointwise_of(s)->scale(nni_at(&s->din[0], p.begin), nni_at(&s->dout[0], p.begin), p.count,
+                               (nn_real)a->factor, 0, s->accumulate & NN_IN(0));
 }
 
 static int backward(nn_step *s)
@@ -53,9 +49,9 @@ static int backward(nn_step *s)
 
 static int infer(nn_node *n)
 {
-    int rc = nni_infer_real(n, 0, 0);
+    int rc = nni_infer_activation(n, 0, 0);
 
-    return rc ? rc : nn_infer_out(n, 0, NN_REAL, nn_shape_get(n->in[0]));
+    return rc ? rc : nn_infer_out(n, 0, nn_type_get(n->in[0]), nn_shape_get(n->in[0]));
 }
 
 const nn_op nn_op_scale = {
@@ -63,7 +59,8 @@ const nn_op nn_op_scale = {
     .name = "scale",
     .inputs = 1,
     .alias = NN_ALIAS_FORWARD | NN_ALIAS_BACKWARD0,
-    .flags = NN_OP_CHEAP,
+    .flags = NN_OP_CHEAP | NN_OP_FOLLOW,
+    .narrow = NN_IN(0),
     .attrs_bytes = sizeof(struct scale),
     .infer = infer,
     .forward = { forward },

@@ -15,11 +15,10 @@
 static void forward_tile(const nn_step *s, int64_t tile, void *lane)
 {
     struct nni_part p = nni_part_of(tile, s->choice[0], nn_shape_count(s->in[0].shape));
-    const nn_real *x = s->in[0].at;
-    nn_real *y = s->out[0].at;
 
     (void)lane;
-    nni_cpu_of(s)->pointwise->act(y + p.begin, x + p.begin, p.count, s->op->activation);
+    nni_pointwise_of(s)->act(nni_at(&s->out[0], p.begin), nni_at(&s->in[0], p.begin), p.count,
+                             s->op->activation);
 }
 
 int nni_activation_forward(nn_step *s)
@@ -33,12 +32,11 @@ int nni_activation_forward(nn_step *s)
 static void backward_tile(const nn_step *s, int64_t tile, void *lane)
 {
     struct nni_part p = nni_part_of(tile, s->choice[0], nn_shape_count(s->in[0].shape));
-    const nn_real *x = s->in[0].at, *dy = s->dout[0].at;
-    nn_real *dx = s->din[0].at;
 
     (void)lane;
-    nni_cpu_of(s)->pointwise->act_grad(dx + p.begin, x + p.begin, dy + p.begin, p.count, s->op->activation,
-                                       s->accumulate & NN_IN(0));
+    nni_pointwise_of(s)->act_grad(nni_at(&s->din[0], p.begin), nni_at(&s->in[0], p.begin),
+                                  nni_at(&s->dout[0], p.begin), p.count, s->op->activation,
+                                  s->accumulate & NN_IN(0));
 }
 
 int nni_activation_backward(nn_step *s)
@@ -51,9 +49,9 @@ int nni_activation_backward(nn_step *s)
 
 int nni_activation_infer(nn_node *n)
 {
-    int rc = nni_infer_real(n, 0, 0);
+    int rc = nni_infer_activation(n, 0, 0);
 
-    return rc ? rc : nn_infer_out(n, 0, NN_REAL, nn_shape_get(n->in[0]));
+    return rc ? rc : nn_infer_out(n, 0, nn_type_get(n->in[0]), nn_shape_get(n->in[0]));
 }
 
 const nn_op nn_op_silu = {
@@ -62,7 +60,8 @@ const nn_op nn_op_silu = {
     .inputs = 1,
     .reads = NN_IN(0),
     .alias = NN_ALIAS_FORWARD | NN_ALIAS_BACKWARD0,
-    .flags = NN_OP_CHEAP,
+    .flags = NN_OP_CHEAP | NN_OP_FOLLOW,
+    .narrow = NN_IN(0),
     .activation = NN_ACT_SILU,
     .infer = nni_activation_infer,
     .forward = { nni_activation_forward },

@@ -33,12 +33,18 @@ static inline vec load_lanes(const nn_real *p, int lanes)
     return lanes == VEC ? vload(p) : vload_part(p, lanes);
 }
 
-static inline void store_lanes(nn_real *p, vec x, int lanes)
+/* Of activations. */
+static inline vec eload_lanes(const elem *p, int lanes)
+{
+    return lanes == VEC ? eload(p) : eload_part(p, lanes);
+}
+
+static inline void estore_lanes(elem *p, vec x, int lanes)
 {
     if (lanes == VEC)
-        vstore(p, x);
+        estore(p, x);
     else
-        vstore_part(p, x, lanes);
+        estore_part(p, x, lanes);
 }
 
 /* --------------------------------------------------- rows of a convolution */
@@ -256,7 +262,7 @@ static grad_fn *grad_of(const nni_conv_geometry *g)
  * read (`load`) and write (`store`). Filling the rings is the only part that waits for memory, and the
  * activations leave room for it; with channels far apart the hardware's own prefetching is no help. */
 struct soon {
-    const nn_real *next, *load[2], *store;
+    const elem *next, *load[2], *store;
     int64_t step;
 };
 
@@ -268,13 +274,14 @@ static inline void fetch(const struct soon *s, int64_t at)
     __builtin_prefetch(s->store + at, 1);
 }
 
-/* n pixels of `step` elements to pixels of VEC, through the affine and the activation: values to
- * `a`, derivatives of the activation to `slope`. */
-INLINE void activate(int act, int grad, const nn_real *x, int64_t step, int64_t n, vec mean, vec scale,
+/* n pixels of `step` elements (of VEC, if they are `made` and not activations in memory) to pixels of VEC,
+ * through the affine and the activation: values to `a`, derivatives of the activation to `slope`. */
+INLINE void activate(int act, int grad, int made, const void *x, int64_t step, int64_t n, vec mean, vec scale,
                      vec beta, nn_real *a, nn_real *slope, const struct soon *soon)
 {
     for (int64_t i = 0; i < n; i++) {
-        vec z = scale * (vload(x + i * step) - mean) + beta, v, g, s;
+        vec in = made ? vload((const nn_real *)x + i * VEC) : eload((const elem *)x + i * step);
+        vec z = scale * (in - mean) + beta, v, g, s;
 
         fetch(soon, i * soon->step);
         switch (act) {
@@ -298,15 +305,19 @@ INLINE void activate(int act, int grad, const nn_real *x, int64_t step, int64_t 
     }
 }
 
-static void activate_row(int act, const nn_real *x, int64_t step, int64_t n, vec mean, vec scale, vec beta,
-                         nn_real *a, nn_real *slope, const struct soon *soon)
+static void activate_row(int act, int made, const void *x, int64_t step, int64_t n, vec mean, vec scale,
+                         vec beta, nn_real *a, nn_real *slope, const struct soon *soon)
 {
 #define CASE(name)                                                                                           \
     case name:                                                                                               \
-        if (slope)                                                                                           \
-            activate(name, 1, x, step, n, mean, scale, beta, a, slope, soon);                                \
+        if (made && slope)                                                                                   \
+            activate(name, 1, 1, x, step, n, mean, scale, beta, a, slope, soon);                             \
+        else if (made)                                                                                       \
+            activate(name, 0, 1, x, step, n, mean, scale, beta, a, NULL, soon);                              \
+        else if (slope)                                                                                      \
+            activate(name, 1, 0, x, step, n, mean, scale, beta, a, slope, soon);                             \
         else                                                                                                 \
-            activate(name, 0, x, step, n, mean, scale, beta, a, NULL, soon);                                 \
+            activate(name, 0, 0, x, step, n, mean, scale, beta, a, NULL, soon);                              \
         break;
     switch (act) {
         CASE(NN_ACT_RELU)
@@ -319,17 +330,16 @@ static void activate_row(int act, const nn_real *x, int64_t step, int64_t n, vec
 }
 
 /* The first `lanes` elements of n pixels into pixels of VEC. */
-static void gather(const nn_real *x, int64_t step, int64_t n, int lanes, nn_real *out,
-                   const struct soon *soon)
+static void gather(const elem *x, int64_t step, int64_t n, int lanes, nn_real *out, const struct soon *soon)
 {
     if (lanes == VEC)
         for (int64_t i = 0; i < n; i++) {
-            vstore(out + i * VEC, vload(x + i * step));
+            vstore(out + i * VEC, eload(x + i * step));
             fetch(soon, i * soon->step);
         }
     else
         for (int64_t i = 0; i < n; i++)
-            vstore(out + i * VEC, vload_part(x + i * step, lanes));
+            vstore(out + i * VEC, eload_part(x + i * step, lanes));
 }
 
 /* --------------------------------------------------------------- the tile */
@@ -457,7 +467,7 @@ static void pad_ring(nn_real *ring, int64_t rows, int64_t width, int64_t left, i
     }
 }
 
-static struct soon soon_after(const struct tile *t, int64_t v, int64_t row, const nn_real *x)
+static struct soon soon_after(const struct tile *t, int64_t v, int64_t row, const elem *x)
 {
     const struct nni_depthwise *d = t->d;
     const nni_conv_geometry *g = &d->g;
@@ -465,22 +475,22 @@ static struct soon soon_after(const struct tile *t, int64_t v, int64_t row, cons
     struct soon s = { .next = x + next, .load = { x + next, x + next }, .store = x + next, .step = g->c };
 
     if (d->dx)
-        s.store = d->dx + (x - d->x);
+        s.store = (const elem *)d->dx + (x - (const elem *)d->x);
     if (row % g->stride == 0 && row / g->stride < g->oh) {
         int64_t same = y_offset(t, v, row / g->stride);
 
         if (d->y)
-            s.store = d->y + same;
+            s.store = (const elem *)d->y + same;
         if (d->dy)
-            s.load[0] = d->dy + same;
+            s.load[0] = (const elem *)d->dy + same;
         if (d->dvar)
-            s.load[1] = d->y_value + same;
+            s.load[1] = (const elem *)d->y_value + same;
     }
     return s;
 }
 
 /* a[i] = sum over the inner channels of x[i] times one or two vectors of the matrix, for p pixels. */
-INLINE void expand_block(int p, int vectors, const nn_real *x, const nn_real *w, int64_t inner,
+INLINE void expand_block(int p, int vectors, const elem *x, const nn_real *w, int64_t inner,
                          nn_real *const *out, int64_t at)
 {
     vec a[2][PIXELS];
@@ -493,7 +503,7 @@ INLINE void expand_block(int p, int vectors, const nn_real *x, const nn_real *w,
 
         UNROLL
         for (int i = 0; i < p; i++) {
-            vec e = vset(x[i * inner + j]);
+            vec e = eset(x + i * inner + j);
 
             a[0][i] += e * w0;
             if (vectors > 1)
@@ -508,7 +518,7 @@ INLINE void expand_block(int p, int vectors, const nn_real *x, const nn_real *w,
     }
 }
 
-INLINE void expand_any(int vectors, const nn_real *x, const nn_real *w, int64_t inner, int64_t n,
+INLINE void expand_any(int vectors, const elem *x, const nn_real *w, int64_t inner, int64_t n,
                        nn_real *const *out)
 {
     int64_t i = 0;
@@ -519,12 +529,12 @@ INLINE void expand_any(int vectors, const nn_real *x, const nn_real *w, int64_t 
         expand_block(1, vectors, x + i * inner, w, inner, out, i);
 }
 
-static void expand_1(const nn_real *x, const nn_real *w, int64_t inner, int64_t n, nn_real *const *out)
+static void expand_1(const elem *x, const nn_real *w, int64_t inner, int64_t n, nn_real *const *out)
 {
     expand_any(1, x, w, inner, n, out);
 }
 
-static void expand_2(const nn_real *x, const nn_real *w, int64_t inner, int64_t n, nn_real *const *out)
+static void expand_2(const elem *x, const nn_real *w, int64_t inner, int64_t n, nn_real *const *out)
 {
     expand_any(2, x, w, inner, n, out);
 }
@@ -534,7 +544,7 @@ static void make_row(struct tile *t, int64_t row, bool slopes)
 {
     const struct nni_depthwise *d = t->d;
     int64_t w = d->g.w;
-    const nn_real *x = d->x + (t->image * d->g.h + row) * w * d->inner;
+    const elem *x = (const elem *)d->x + (t->image * d->g.h + row) * w * d->inner;
     const struct soon nothing = { .next = x, .load = { x, x }, .store = x };
     int64_t some;
 
@@ -549,7 +559,7 @@ static void make_row(struct tile *t, int64_t row, bool slopes)
             int64_t at = t->channel + (v + i) * VEC;
             int lanes = lanes_of(t, v + i);
 
-            activate_row(d->act, out[i], VEC, w, load_lanes(d->mean + at, lanes),
+            activate_row(d->act, 1, out[i], VEC, w, load_lanes(d->mean + at, lanes),
                          load_lanes(d->scale + at, lanes),
                          d->beta ? load_lanes(d->beta + at, lanes) : vzero(),
                          x_row(t, v + i, row) + d->g.pad_left * VEC, slopes ? slope_row(t, v + i, row) : NULL,
@@ -570,10 +580,10 @@ static void fill_x(struct tile *t, int64_t begin, int64_t end, bool slopes)
             continue;
         }
         for (int64_t v = 0; v < t->vectors; v++) {
-            const nn_real *x = d->x + x_offset(t, v, row);
+            const elem *x = (const elem *)d->x + x_offset(t, v, row);
             nn_real *a = x_row(t, v, row) + d->g.pad_left * VEC;
             int lanes = lanes_of(t, v);
-            int64_t step = c, at = t->channel + v * VEC;
+            int64_t at = t->channel + v * VEC;
             struct soon soon = soon_after(t, v, row, x);
 
             if (!d->mean) {
@@ -583,11 +593,9 @@ static void fill_x(struct tile *t, int64_t begin, int64_t end, bool slopes)
             if (lanes < VEC) {
                 gather(x, c, w, lanes, t->spare, &soon);
                 soon = (struct soon){ .next = x, .load = { x, x }, .store = x };
-                x = t->spare;
-                step = VEC;
             }
-            activate_row(d->act, x, step, w, load_lanes(d->mean + at, lanes),
-                         load_lanes(d->scale + at, lanes),
+            activate_row(d->act, lanes < VEC, lanes < VEC ? (const void *)t->spare : x, c, w,
+                         load_lanes(d->mean + at, lanes), load_lanes(d->scale + at, lanes),
                          d->beta ? load_lanes(d->beta + at, lanes) : vzero(), a,
                          slopes ? slope_row(t, v, row) : NULL, &soon);
         }
@@ -607,13 +615,13 @@ static void count_rows(struct tile *t, int64_t v, int64_t begin, int64_t end, co
     int lanes = lanes_of(t, v);
 
     for (int64_t row = begin; row < end; row++) {
-        const nn_real *y = t->d->y + y_offset(t, v, row);
+        const elem *y = (const elem *)t->d->y + y_offset(t, v, row);
         vec a = vzero(), b = vzero(), p = vzero(), q = vzero();
         int64_t i = 0;
 
         if (lanes == VEC)
             for (; i + 2 <= g->ow; i += 2) {
-                vec e = vload(y + i * g->c) - mean, f = vload(y + (i + 1) * g->c) - mean;
+                vec e = eload(y + i * g->c) - mean, f = eload(y + (i + 1) * g->c) - mean;
 
                 a += e * e;
                 b += f * f;
@@ -621,7 +629,7 @@ static void count_rows(struct tile *t, int64_t v, int64_t begin, int64_t end, co
                 q += f;
             }
         for (; i < g->ow; i++) {
-            vec e = load_lanes(y + i * g->c, lanes) - mean;
+            vec e = eload_lanes(y + i * g->c, lanes) - mean;
 
             a += e * e;
             p += e;
@@ -663,8 +671,12 @@ static void forward(const struct nni_depthwise *d, int64_t number, void *lane)
             vstore(init, d->bias ? load_lanes(d->bias + t.channel + v * VEC, lanes) : vzero());
             vstore(sum, vzero());
             for (int64_t row = begin; row < end; row++) {
-                nn_real *y = d->y + y_offset(&t, v, row), *out = lanes == VEC ? y : t.spare;
-                int64_t step = lanes == VEC ? g->c : VEC, rows = 0;
+                elem *y = (elem *)d->y + y_offset(&t, v, row);
+                /* Rows are computed in nn_real: where they lie in memory as something else they are put there
+                 * afterwards. */
+                bool direct = lanes == VEC && sizeof *y == sizeof(nn_real);
+                nn_real *out = direct ? (nn_real *)(void *)y : t.spare;
+                int64_t step = direct ? g->c : VEC, rows = 0;
 
                 for (int64_t i = 0; i < g->kh; i++) {
                     int64_t r = row * g->stride - g->pad_top + i * g->dilation;
@@ -678,9 +690,9 @@ static void forward(const struct nni_depthwise *d, int64_t number, void *lane)
                     fast(t.in, t.wt, rows, g->ow, init, out, step, sum);
                 else
                     row_plain(g, t.in, t.wt, rows, g->ow, init, out, step, sum);
-                if (lanes < VEC)
+                if (!direct)
                     for (int64_t i = 0; i < g->ow; i++)
-                        vstore_part(y + i * g->c, vload(t.spare + i * VEC), lanes);
+                        estore_lanes(y + i * g->c, vload(t.spare + i * VEC), lanes);
             }
             if (d->moments)
                 count_rows(&t, v, begin, end, sum);
@@ -696,20 +708,20 @@ static void forward(const struct nni_depthwise *d, int64_t number, void *lane)
 /* --------------------------------------------------------------- backward */
 
 /* One row of the total gradient of y: what came from behind, and the gradients of its statistics. */
-INLINE void total(const nn_real *dy, const nn_real *y, int64_t step, int64_t n, int64_t ahead, int lanes,
-                  vec plus, vec factor, vec mean, nn_real *out)
+INLINE void total(const elem *dy, const elem *y, int64_t step, int64_t n, int64_t ahead, int lanes, vec plus,
+                  vec factor, vec mean, nn_real *out)
 {
     for (int64_t i = 0; i < n; i++) {
         vec g = plus;
 
         if (dy)
-            g += load_lanes(dy + i * step, lanes);
+            g += eload_lanes(dy + i * step, lanes);
         if (dy && lanes == VEC)
             __builtin_prefetch(dy + i * step + ahead);
         if (y && lanes == VEC)
             __builtin_prefetch(y + i * step + ahead);
         if (y)
-            g += factor * (load_lanes(y + i * step, lanes) - mean);
+            g += factor * (eload_lanes(y + i * step, lanes) - mean);
         vstore(out + i * VEC, g);
     }
 }
@@ -720,14 +732,14 @@ static void fill_y(struct tile *t, int64_t begin, int64_t end, int64_t own, int6
     const struct nni_depthwise *d = t->d;
     const nni_conv_geometry *g = &d->g;
     const nn_real rows = (nn_real)(g->n * g->oh * g->ow);
-    const nn_real *value = d->dvar ? d->y_value : NULL;
+    const elem *value = d->dvar ? d->y_value : NULL;
     int64_t row = most(most(begin, 0), t->next_y);
 
     for (end = least(end, g->oh); row < end; row++)
         for (int64_t v = 0; v < t->vectors; v++) {
             int64_t from = y_offset(t, v, row), at = t->channel + v * VEC,
                     ahead = row + 1 < g->oh ? g->ow * g->c : 0;
-            const nn_real *dy = d->dy ? d->dy + from : NULL, *y = value ? value + from : NULL;
+            const elem *dy = d->dy ? (const elem *)d->dy + from : NULL, *y = value ? value + from : NULL;
             nn_real *out = y_row(t, v, row) + d->y_left * VEC;
             int lanes = lanes_of(t, v);
             vec plus = d->dmean ? load_lanes(d->dmean + at, lanes) / vset(rows) : vzero();
@@ -837,13 +849,14 @@ static void data_row_plain(struct tile *t, int64_t v, int64_t row)
 }
 
 /* From the gradient of the activated row to that of the row itself and of the affine map. */
-INLINE void finish(const struct tile *t, int64_t v, int64_t row, int lanes, bool affine, bool sums,
-                   nn_real *dx, bool add)
+INLINE void finish(const struct tile *t, int64_t v, int64_t row, int lanes, bool affine, bool sums, elem *dx,
+                   bool add)
 {
     const struct nni_depthwise *d = t->d;
-    int64_t c = d->g.c, w = d->g.w, at = t->channel + v * VEC, step = t->made ? VEC : c;
+    int64_t c = d->g.c, w = d->g.w, at = t->channel + v * VEC;
     const nn_real *da = t->row + d->g.pad_left * VEC, *slope = affine ? slope_row(t, v, row) : NULL;
-    const nn_real *x = t->made ? made_row(t, v, row) : sums ? d->x + x_offset(t, v, row) : NULL;
+    const nn_real *made = t->made ? made_row(t, v, row) : NULL;
+    const elem *x = sums && !made ? (const elem *)d->x + x_offset(t, v, row) : NULL;
     nn_real *sum = t->sum + (v * t->sums + d->g.kh * d->g.kw + 1) * VEC;
     vec mean = affine ? load_lanes(d->mean + at, lanes) : vzero();
     vec scale = affine ? load_lanes(d->scale + at, lanes) : vzero();
@@ -856,14 +869,14 @@ INLINE void finish(const struct tile *t, int64_t v, int64_t row, int lanes, bool
             g *= vload(slope + i * VEC);
         if (sums) {
             dbeta += g;
-            dscale += g * (load_lanes(x + i * step, lanes) - mean);
+            dscale += g * ((made ? vload(made + i * VEC) : eload_lanes(x + i * c, lanes)) - mean);
         }
         if (affine)
             g *= scale;
         if (dx && add)
-            g += load_lanes(dx + i * c, lanes);
+            g += eload_lanes(dx + i * c, lanes);
         if (dx)
-            store_lanes(dx + i * c, g, lanes);
+            estore_lanes(dx + i * c, g, lanes);
     }
     if (sums) {
         vstore(sum, vload(sum) + dbeta);
@@ -874,7 +887,7 @@ INLINE void finish(const struct tile *t, int64_t v, int64_t row, int lanes, bool
 static void finish_row(const struct tile *t, int64_t v, int64_t row)
 {
     const struct nni_depthwise *d = t->d;
-    nn_real *dx = d->dx ? d->dx + x_offset(t, v, row) : NULL;
+    elem *dx = d->dx ? (elem *)d->dx + x_offset(t, v, row) : NULL;
     int lanes = lanes_of(t, v);
 
     if (lanes < VEC)

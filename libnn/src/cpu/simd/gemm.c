@@ -292,11 +292,20 @@ static ALWAYS void store_some(nn_real *p, vec x, int part)
     else
         vstore(p, x);
 }
+/* The same of activations. */
+static ALWAYS vec eload_some(const elem *p, int part) { return part ? eload_part(p, part) : eload(p); }
+static ALWAYS void estore_some(elem *p, vec x, int part)
+{
+    if (part)
+        estore_part(p, x, part);
+    else
+        estore(p, x);
+}
 /* Elements of the vector at column j of `cols`: 0 when it is whole. */
 static ALWAYS int part_at(int64_t j, int64_t cols) { return cols - j < VEC ? (int)(cols - j) : 0; }
 
 /* act is a constant at every call. */
-static ALWAYS void prologue_act(nn_real *dst, int64_t ldd, const nn_real *src, int64_t lds, int64_t rows,
+static ALWAYS void prologue_act(nn_real *dst, int64_t ldd, const elem *src, int64_t lds, int64_t rows,
                                 int64_t cols, const struct nni_prologue *p, const int act)
 {
     for (int64_t r0 = 0; r0 < rows; r0 += GROUP) {
@@ -309,7 +318,7 @@ static ALWAYS void prologue_act(nn_real *dst, int64_t ldd, const nn_real *src, i
             vec gate = p->gate ? load_some(p->gate + j, part) : vset(1);
 
             for (int64_t r = r0; r < r1; r++) {
-                vec z = (load_some(src + r * lds + j, part) - mean) * scale + beta;
+                vec z = (eload_some(src + r * lds + j, part) - mean) * scale + beta;
 
                 __builtin_prefetch(src + (r + GROUP) * lds + j);
                 store_some(dst + r * ldd + j, vact(act, z) * gate, part);
@@ -318,9 +327,11 @@ static ALWAYS void prologue_act(nn_real *dst, int64_t ldd, const nn_real *src, i
     }
 }
 
-static void prologue(nn_real *dst, int64_t ldd, const nn_real *src, int64_t lds, int64_t rows, int64_t cols,
+static void prologue(nn_real *dst, int64_t ldd, const void *from, int64_t lds, int64_t rows, int64_t cols,
                      const struct nni_prologue *p)
 {
+    const elem *src = from;
+
     if (p->mean) {
         switch (p->act) {
         case NN_ACT_NONE: prologue_act(dst, ldd, src, lds, rows, cols, p, NN_ACT_NONE); break;
@@ -332,15 +343,15 @@ static void prologue(nn_real *dst, int64_t ldd, const nn_real *src, int64_t lds,
     for (int64_t r = 0; r < rows; r++)
         for (int64_t j = 0; j < cols; j += VEC) {
             int part = part_at(j, cols);
-            vec x = load_some(src + r * lds + j, part);
+            vec x = eload_some(src + r * lds + j, part);
 
             __builtin_prefetch(src + (r + GROUP) * lds + j);
             store_some(dst + r * ldd + j, p->gate ? x * load_some(p->gate + j, part) : x, part);
         }
 }
 
-static ALWAYS void prologue_back_act(nn_real *dx, int64_t ldx, const nn_real *ds, int64_t lds,
-                                     const nn_real *x, int64_t ldsx, int64_t rows, int64_t cols,
+static ALWAYS void prologue_back_act(elem *dx, int64_t ldx, const nn_real *ds, int64_t lds,
+                                     const elem *x, int64_t ldsx, int64_t rows, int64_t cols,
                                      const struct nni_prologue *p, const struct nni_prologue_sums *sums,
                                      int add, nn_real *again, int64_t lda, const int act)
 {
@@ -352,7 +363,7 @@ static ALWAYS void prologue_back_act(nn_real *dx, int64_t ldx, const nn_real *ds
         vec sum_scale = vzero(), sum_beta = vzero(), sum_gate = vzero();
 
         for (int64_t r = 0; r < rows; r++) {
-            vec d = load_some(x + r * ldsx + j, part) - mean, z = d * scale + beta;
+            vec d = eload_some(x + r * ldsx + j, part) - mean, z = d * scale + beta;
             vec g = load_some(ds + r * lds + j, part), a, slope, s;
 
             if (act == NN_ACT_SILU) {
@@ -371,7 +382,7 @@ static ALWAYS void prologue_back_act(nn_real *dx, int64_t ldx, const nn_real *ds
             sum_scale += g * d;
             if (dx) {
                 g = g * scale;
-                store_some(dx + r * ldx + j, add ? load_some(dx + r * ldx + j, part) + g : g, part);
+                estore_some(dx + r * ldx + j, add ? eload_some(dx + r * ldx + j, part) + g : g, part);
             }
         }
         if (sums->scale) {
@@ -383,10 +394,13 @@ static ALWAYS void prologue_back_act(nn_real *dx, int64_t ldx, const nn_real *ds
     }
 }
 
-static void prologue_back(nn_real *dx, int64_t ldx, const nn_real *ds, int64_t lds, const nn_real *x,
+static void prologue_back(void *to, int64_t ldx, const nn_real *ds, int64_t lds, const void *of,
                           int64_t ldsx, int64_t rows, int64_t cols, const struct nni_prologue *p,
                           const struct nni_prologue_sums *sums, int add, nn_real *a, int64_t lda)
 {
+    elem *dx = to;
+    const elem *x = of;
+
     if (p->mean) {
         switch (p->act) {
         case NN_ACT_NONE:
@@ -406,14 +420,14 @@ static void prologue_back(nn_real *dx, int64_t ldx, const nn_real *ds, int64_t l
         vec gate = p->gate ? load_some(p->gate + j, part) : vset(1), sum = vzero();
 
         for (int64_t r = 0; r < rows; r++) {
-            vec g = load_some(ds + r * lds + j, part), v = load_some(x + r * ldsx + j, part);
+            vec g = load_some(ds + r * lds + j, part), v = eload_some(x + r * ldsx + j, part);
 
             sum += v * g;
             if (a)
                 store_some(a + r * lda + j, v * gate, part);
             if (dx) {
                 g = g * gate;
-                store_some(dx + r * ldx + j, add ? load_some(dx + r * ldx + j, part) + g : g, part);
+                estore_some(dx + r * ldx + j, add ? eload_some(dx + r * ldx + j, part) + g : g, part);
             }
         }
         if (sums->gate)
@@ -423,7 +437,7 @@ static void prologue_back(nn_real *dx, int64_t ldx, const nn_real *ds, int64_t l
 
 /* Two rows at a time from end to end, as they lie in memory: it is the speed of that which counts here. dy
  * and dvar (whether there is one) are constants at every call. */
-static ALWAYS void gradient_rows(nn_real *dst, int64_t ldd, const nn_real *dy, const nn_real *y, int64_t ldy,
+static ALWAYS void gradient_rows(nn_real *dst, int64_t ldd, const elem *dy, const elem *y, int64_t ldy,
                                  const int rows, int64_t cols, const struct nni_moment_grad *m)
 {
     enum { AHEAD = 1024 };
@@ -444,11 +458,11 @@ static ALWAYS void gradient_rows(nn_real *dst, int64_t ldd, const nn_real *dy, c
             vec g = shift;
 
             if (dy) {
-                g += load_some(dy + r * ldy + j, part);
+                g += eload_some(dy + r * ldy + j, part);
                 __builtin_prefetch(dy + r * ldy + j + AHEAD);
             }
             if (y) {
-                g += slope * (load_some(y + r * ldy + j, part) - mean);
+                g += slope * (eload_some(y + r * ldy + j, part) - mean);
                 __builtin_prefetch(y + r * ldy + j + AHEAD);
             }
             store_some(dst + r * ldd + j, g, part);
@@ -456,10 +470,10 @@ static ALWAYS void gradient_rows(nn_real *dst, int64_t ldd, const nn_real *dy, c
     }
 }
 
-static void gradient(nn_real *dst, int64_t ldd, const nn_real *dy, int64_t ldy, int64_t rows, int64_t cols,
+static void gradient(nn_real *dst, int64_t ldd, const void *from, int64_t ldy, int64_t rows, int64_t cols,
                      const struct nni_moment_grad *m)
 {
-    const nn_real *y = m->dvar ? m->y : NULL;
+    const elem *dy = from, *y = m->dvar ? m->y : NULL;
     int64_t r = 0;
 
     if (dy && y)
@@ -469,9 +483,11 @@ static void gradient(nn_real *dst, int64_t ldd, const nn_real *dy, int64_t ldy, 
         gradient_rows(dst + r * ldd, ldd, dy ? dy + r * ldy : NULL, y ? y + r * ldy : NULL, ldy, 1, cols, m);
 }
 
-static void store(nn_real *dst, int64_t ldd, const nn_real *tile, int64_t ldt, int64_t rows, int64_t cols,
+static void store(void *to, int64_t ldd, const nn_real *tile, int64_t ldt, int64_t rows, int64_t cols,
                   const nn_real *bias, int add)
 {
+    elem *dst = to;
+
     for (int64_t r = 0; r < rows; r++)
         for (int64_t j = 0; j < cols; j += VEC) {
             int part = part_at(j, cols);
@@ -480,8 +496,8 @@ static void store(nn_real *dst, int64_t ldd, const nn_real *tile, int64_t ldt, i
             if (bias)
                 x += load_some(bias + j, part);
             if (add)
-                x += load_some(dst + r * ldd + j, part);
-            store_some(dst + r * ldd + j, x, part);
+                x += eload_some(dst + r * ldd + j, part);
+            estore_some(dst + r * ldd + j, x, part);
         }
 }
 

@@ -24,6 +24,16 @@ INLINE void put(nn_real *p, vec x, int n)
         vstore_part(p, x, n);
 }
 
+/* The same for activations. */
+INLINE vec eget(const elem *p, int n) { return n == VEC ? eload(p) : eload_part(p, n); }
+INLINE void eput(elem *p, vec x, int n)
+{
+    if (n == VEC)
+        estore(p, x);
+    else
+        estore_part(p, x, n);
+}
+
 /* Runs `body(c, n)` over the columns, the last ones with n < VEC. */
 #define FOR_COLUMNS(cols, body)                                                                              \
     do {                                                                                                     \
@@ -59,6 +69,24 @@ INLINE void put(nn_real *p, vec x, int n)
 
 /* ---- elementwise ---- */
 
+static void k_widen(nn_real *to, const void *from, int64_t n, bool add)
+{
+    const elem *x = from;
+
+#define BODY(c, w) put(to + (c), add ? get(to + (c), w) + eget(x + (c), w) : eget(x + (c), w), w)
+    FOR_COLUMNS(n, BODY);
+#undef BODY
+}
+
+static void k_narrow(void *to, const nn_real *from, int64_t n, bool add)
+{
+    elem *y = to;
+
+#define BODY(c, w) eput(y + (c), add ? eget(y + (c), w) + get(from + (c), w) : get(from + (c), w), w)
+    FOR_COLUMNS(n, BODY);
+#undef BODY
+}
+
 static void k_exp(nn_real *y, const nn_real *x, int64_t n)
 {
 #define BODY(c, w) put(y + (c), vexp(get(x + (c), w)), w)
@@ -66,50 +94,52 @@ static void k_exp(nn_real *y, const nn_real *x, int64_t n)
 #undef BODY
 }
 
-INLINE void act_loop(nn_real *y, const nn_real *x, int64_t n, int act)
+INLINE void act_loop(elem *y, const elem *x, int64_t n, int act)
 {
-#define BODY(c, w) put(y + (c), vact(act, get(x + (c), w)), w)
+#define BODY(c, w) eput(y + (c), vact(act, eget(x + (c), w)), w)
     FOR_COLUMNS(n, BODY);
 #undef BODY
 }
 
-static void k_act(nn_real *y, const nn_real *x, int64_t n, int act)
+static void k_act(void *y, const void *x, int64_t n, int act)
 {
 #define CALL(a) act_loop(y, x, n, a)
     FOR_ACT(act, CALL);
 #undef CALL
 }
 
-INLINE void act_grad_loop(nn_real *dx, const nn_real *x, const nn_real *dy, int64_t n, int act, bool add)
+INLINE void act_grad_loop(elem *dx, const elem *x, const elem *dy, int64_t n, int act, bool add)
 {
     if (add) {
-#define BODY(c, w) put(dx + (c), get(dx + (c), w) + get(dy + (c), w) * vact_grad(act, get(x + (c), w)), w)
+#define BODY(c, w) eput(dx + (c), eget(dx + (c), w) + eget(dy + (c), w) * vact_grad(act, eget(x + (c), w)), w)
         FOR_COLUMNS(n, BODY);
 #undef BODY
     } else {
-#define BODY(c, w) put(dx + (c), get(dy + (c), w) * vact_grad(act, get(x + (c), w)), w)
+#define BODY(c, w) eput(dx + (c), eget(dy + (c), w) * vact_grad(act, eget(x + (c), w)), w)
         FOR_COLUMNS(n, BODY);
 #undef BODY
     }
 }
 
-static void k_act_grad(nn_real *dx, const nn_real *x, const nn_real *dy, int64_t n, int act, bool add)
+static void k_act_grad(void *dx, const void *x, const void *dy, int64_t n, int act, bool add)
 {
 #define CALL(a) act_grad_loop(dx, x, dy, n, a, add)
     FOR_ACT(act, CALL);
 #undef CALL
 }
 
-static void k_scale(nn_real *y, const nn_real *x, int64_t n, nn_real factor, nn_real shift, bool add)
+static void k_scale(void *to, const void *from, int64_t n, nn_real factor, nn_real shift, bool add)
 {
+    elem *y = to;
+    const elem *x = from;
     vec f = vset(factor), s = vset(shift);
 
     if (add) {
-#define BODY(c, w) put(y + (c), get(y + (c), w) + (f * get(x + (c), w) + s), w)
+#define BODY(c, w) eput(y + (c), eget(y + (c), w) + (f * eget(x + (c), w) + s), w)
         FOR_COLUMNS(n, BODY);
 #undef BODY
     } else {
-#define BODY(c, w) put(y + (c), f * get(x + (c), w) + s, w)
+#define BODY(c, w) eput(y + (c), f * eget(x + (c), w) + s, w)
         FOR_COLUMNS(n, BODY);
 #undef BODY
     }
@@ -141,22 +171,22 @@ INLINE vec apply(const struct channel *k, vec x, int act)
 
 INLINE int act_of(const struct nni_pointwise_affine *v) { return v && v->mean ? v->act : IDENTITY; }
 
-INLINE void affine_step(nn_real *y, const nn_real *x, const nn_real *plus, int64_t cols, vec factor,
+INLINE void affine_step(elem *y, const elem *x, const elem *plus, int64_t cols, vec factor,
                         const struct nni_pointwise_affine *v, int64_t c, int w, int rows, int act, bool more)
 {
     struct channel k = channel_of(v, c, w, act);
     vec z[ROWS];
 
     for (int r = 0; r < rows; r++) {
-        z[r] = factor * apply(&k, get(x + r * cols + c, w), act);
+        z[r] = factor * apply(&k, eget(x + r * cols + c, w), act);
         if (more)
-            z[r] += get(plus + r * cols + c, w);
+            z[r] += eget(plus + r * cols + c, w);
     }
     for (int r = 0; r < rows; r++)
-        put(y + r * cols + c, z[r], w);
+        eput(y + r * cols + c, z[r], w);
 }
 
-INLINE void affine_loop(nn_real *y, const nn_real *x, const nn_real *plus, int64_t rows, int64_t cols,
+INLINE void affine_loop(elem *y, const elem *x, const elem *plus, int64_t rows, int64_t cols,
                         const struct nni_pointwise_affine *v, nn_real factor, int act, bool more)
 {
     vec f = vset(factor);
@@ -177,7 +207,7 @@ INLINE void affine_loop(nn_real *y, const nn_real *x, const nn_real *plus, int64
 #undef STEP4
 }
 
-static void k_affine(nn_real *y, const nn_real *x, const nn_real *plus, int64_t rows, int64_t cols,
+static void k_affine(void *y, const void *x, const void *plus, int64_t rows, int64_t cols,
                      const struct nni_pointwise_affine *v, nn_real factor)
 {
     if (plus) {
@@ -194,22 +224,27 @@ static void k_affine(nn_real *y, const nn_real *x, const nn_real *plus, int64_t 
 /* What a call of affine_grad does not change between steps. */
 struct affine_grad {
     const struct nni_pointwise_affine *v;
-    nn_real *dx, *sums;
-    const nn_real *x, *dy;
+    elem *dx;
+    nn_real *sums;
+    const elem *x;
+    const void *dy;
     int64_t cols, dy_row;
     vec factor;
     bool add;
 };
 
-INLINE void affine_grad_step(const struct affine_grad *a, int64_t row, int64_t c, int w, int rows, int act)
+/* shared: there is one row of dy for all. */
+INLINE void affine_grad_step(const struct affine_grad *a, int64_t row, int64_t c, int w, int rows, int act,
+                             bool shared)
 {
     struct channel k = channel_of(a->v, c, w, act);
     vec s0 = vzero(), s1 = vzero(), dz[ROWS];
 
     for (int r = 0; r < rows; r++) {
-        dz[r] = a->factor * get(a->dy + (row + r) * a->dy_row + c, w);
+        dz[r] = a->factor * (shared ? get((const nn_real *)a->dy + c, w)
+                                    : eget((const elem *)a->dy + (row + r) * a->dy_row + c, w));
         if (act != IDENTITY) {
-            vec d = get(a->x + (row + r) * a->cols + c, w) - k.mean;
+            vec d = eget(a->x + (row + r) * a->cols + c, w) - k.mean;
 
             if (act != NN_ACT_NONE)
                 dz[r] *= vact_grad(act, k.scale * d + k.beta);
@@ -220,9 +255,9 @@ INLINE void affine_grad_step(const struct affine_grad *a, int64_t row, int64_t c
     }
     if (a->dx) {
         for (int r = 0; r < rows; r++) {
-            nn_real *to = a->dx + (row + r) * a->cols + c;
+            elem *to = a->dx + (row + r) * a->cols + c;
 
-            put(to, a->add ? get(to, w) + dz[r] : dz[r], w);
+            eput(to, a->add ? eget(to, w) + dz[r] : dz[r], w);
         }
     }
     if (act != IDENTITY && a->sums) {
@@ -231,10 +266,10 @@ INLINE void affine_grad_step(const struct affine_grad *a, int64_t row, int64_t c
     }
 }
 
-INLINE void affine_grad_loop(const struct affine_grad *a, int64_t rows, int act)
+INLINE void affine_grad_loop(const struct affine_grad *a, int64_t rows, int act, bool shared)
 {
-#define STEP4(c, w) affine_grad_step(a, row, c, w, ROWS, act)
-#define STEP1(c, w) affine_grad_step(a, row, c, w, 1, act)
+#define STEP4(c, w) affine_grad_step(a, row, c, w, ROWS, act, shared)
+#define STEP1(c, w) affine_grad_step(a, row, c, w, 1, act, shared)
 #define BODY(r, n)                                                                                           \
     do {                                                                                                     \
         if ((n) == ROWS)                                                                                     \
@@ -248,29 +283,35 @@ INLINE void affine_grad_loop(const struct affine_grad *a, int64_t rows, int act)
 #undef STEP4
 }
 
-static void k_affine_grad(nn_real *dx, nn_real *sums, const nn_real *x, const nn_real *dy, int64_t dy_row,
+static void k_affine_grad(void *dx, nn_real *sums, const void *x, const void *dy, int64_t dy_row,
                           int64_t rows, int64_t cols, const struct nni_pointwise_affine *v, nn_real factor,
                           bool add)
 {
     struct affine_grad a = { v, dx, sums, x, dy, cols, dy_row, vset(factor), add };
 
-#define CALL(c) affine_grad_loop(&a, rows, c)
-    FOR_ACT(act_of(v), CALL);
+    if (dy_row) {
+#define CALL(c) affine_grad_loop(&a, rows, c, false)
+        FOR_ACT(act_of(v), CALL);
 #undef CALL
+    } else {
+#define CALL(c) affine_grad_loop(&a, rows, c, true)
+        FOR_ACT(act_of(v), CALL);
+#undef CALL
+    }
 }
 
-INLINE void affine_sum_step(nn_real *sum, const nn_real *x, int64_t cols,
-                            const struct nni_pointwise_affine *v, int64_t c, int w, int rows, int act)
+INLINE void affine_sum_step(nn_real *sum, const elem *x, int64_t cols, const struct nni_pointwise_affine *v,
+                            int64_t c, int w, int rows, int act)
 {
     struct channel k = channel_of(v, c, w, act);
     vec s = get(sum + c, w);
 
     for (int r = 0; r < rows; r++)
-        s += apply(&k, get(x + r * cols + c, w), act);
+        s += apply(&k, eget(x + r * cols + c, w), act);
     put(sum + c, s, w);
 }
 
-INLINE void affine_sum_loop(nn_real *sum, const nn_real *x, int64_t rows, int64_t cols,
+INLINE void affine_sum_loop(nn_real *sum, const elem *x, int64_t rows, int64_t cols,
                             const struct nni_pointwise_affine *v, int act)
 {
 #define STEP4(c, w) affine_sum_step(sum, x + row * cols, cols, v, c, w, ROWS, act)
@@ -288,7 +329,7 @@ INLINE void affine_sum_loop(nn_real *sum, const nn_real *x, int64_t rows, int64_
 #undef STEP4
 }
 
-static void k_affine_sum(nn_real *sum, const nn_real *x, int64_t rows, int64_t cols,
+static void k_affine_sum(nn_real *sum, const void *x, int64_t rows, int64_t cols,
                          const struct nni_pointwise_affine *v)
 {
     memset(sum, 0, (size_t)cols * sizeof *sum);
@@ -299,13 +340,13 @@ static void k_affine_sum(nn_real *sum, const nn_real *x, int64_t rows, int64_t c
 
 /* ---- statistics ---- */
 
-INLINE void spread_step(nn_real *m2, nn_real *rest, const nn_real *mean, const nn_real *x, int64_t cols,
+INLINE void spread_step(nn_real *m2, nn_real *rest, const nn_real *mean, const elem *x, int64_t cols,
                         int64_t c, int w, int rows)
 {
     vec m = get(mean + c, w), s = get(m2 + c, w), e = get(rest + c, w);
 
     for (int r = 0; r < rows; r++) {
-        vec d = get(x + r * cols + c, w) - m;
+        vec d = eget(x + r * cols + c, w) - m;
 
         s += d * d;
         e += d;
@@ -314,11 +355,12 @@ INLINE void spread_step(nn_real *m2, nn_real *rest, const nn_real *mean, const n
     put(rest + c, e, w);
 }
 
-static void k_moments(nn_real *mean, nn_real *m2, nn_real *work, const nn_real *x, int64_t rows, int64_t cols)
+static void k_moments(nn_real *mean, nn_real *m2, nn_real *work, const void *from, int64_t rows, int64_t cols)
 {
+    const elem *x = from;
     vec inverse = vset((nn_real)1 / (nn_real)rows);
 
-    k_affine_sum(mean, x, rows, cols, NULL);
+    k_affine_sum(mean, from, rows, cols, NULL);
 #define BODY(c, w) put(mean + (c), get(mean + (c), w) * inverse, w)
     FOR_COLUMNS(cols, BODY);
 #undef BODY
@@ -377,19 +419,19 @@ static void k_merge_moments(double *mean, double *m2, const nn_real *tile_mean, 
 
 /* ---- two operands ---- */
 
-INLINE vec operand(const nn_real *p, int64_t c, int w, int step) { return step ? get(p + c, w) : vset(*p); }
+INLINE vec operand(const elem *p, int64_t c, int w, int step) { return step ? eget(p + c, w) : eset(p); }
 
-INLINE void add_loop(nn_real *y, const nn_real *a, const nn_real *b, const struct nni_pointwise_grid *g,
-                     int a_col, int b_col)
+INLINE void add_loop(elem *y, const elem *a, const elem *b, const struct nni_pointwise_grid *g, int a_col,
+                     int b_col)
 {
     for (int64_t r = 0; r < g->rows; r++, y += g->y_row, a += g->a_row, b += g->b_row) {
-#define BODY(c, w) put(y + (c), operand(a, c, w, a_col) + operand(b, c, w, b_col), w)
+#define BODY(c, w) eput(y + (c), operand(a, c, w, a_col) + operand(b, c, w, b_col), w)
         FOR_COLUMNS(g->cols, BODY);
 #undef BODY
     }
 }
 
-static void k_add(nn_real *y, const nn_real *a, const nn_real *b, const struct nni_pointwise_grid *g)
+static void k_add(void *y, const void *a, const void *b, const struct nni_pointwise_grid *g)
 {
     if (g->a_col && g->b_col)
         add_loop(y, a, b, g, 1, 1);
@@ -401,22 +443,21 @@ static void k_add(nn_real *y, const nn_real *a, const nn_real *b, const struct n
         add_loop(y, a, b, g, 0, 0);
 }
 
-INLINE void mul_loop(nn_real *y, const nn_real *a, const nn_real *b, const struct nni_pointwise_grid *g,
-                     int a_col, int b_col, bool add)
+INLINE void mul_loop(elem *y, const elem *a, const elem *b, const struct nni_pointwise_grid *g, int a_col,
+                     int b_col, bool add)
 {
     for (int64_t r = 0; r < g->rows; r++, y += g->y_row, a += g->a_row, b += g->b_row) {
 #define BODY(c, w)                                                                                           \
     do {                                                                                                     \
         vec p = operand(a, c, w, a_col) * operand(b, c, w, b_col);                                           \
-        put(y + (c), add ? get(y + (c), w) + p : p, w);                                                      \
+        eput(y + (c), add ? eget(y + (c), w) + p : p, w);                                                    \
     } while (0)
         FOR_COLUMNS(g->cols, BODY);
 #undef BODY
     }
 }
 
-static void k_mul(nn_real *y, const nn_real *a, const nn_real *b, const struct nni_pointwise_grid *g,
-                  bool add)
+static void k_mul(void *y, const void *a, const void *b, const struct nni_pointwise_grid *g, bool add)
 {
     if (g->a_col && g->b_col)
         mul_loop(y, a, b, g, 1, 1, add);
@@ -428,25 +469,28 @@ static void k_mul(nn_real *y, const nn_real *a, const nn_real *b, const struct n
         mul_loop(y, a, b, g, 0, 0, add);
 }
 
-static void k_mul_grad(nn_real *da, nn_real *db, const nn_real *a, const nn_real *b, const nn_real *dy,
+static void k_mul_grad(void *to_a, void *to_b, const void *of_a, const void *of_b, const void *of_y,
                        int64_t n, bool add_a, bool add_b)
 {
+    elem *da = to_a, *db = to_b;
+    const elem *a = of_a, *b = of_b, *dy = of_y;
+
     /* da may be dy, and da may be db when a is b: everything is read before the first store, and
      * what is added to after it. */
 #define BODY(c, w)                                                                                           \
     do {                                                                                                     \
-        vec d = get(dy + (c), w), u = get(a + (c), w), v = get(b + (c), w);                                  \
+        vec d = eget(dy + (c), w), u = eget(a + (c), w), v = eget(b + (c), w);                               \
         if (da)                                                                                              \
-            put(da + (c), add_a ? get(da + (c), w) + d * v : d * v, w);                                      \
+            eput(da + (c), add_a ? eget(da + (c), w) + d * v : d * v, w);                                    \
         if (db)                                                                                              \
-            put(db + (c), add_b ? get(db + (c), w) + d * u : d * u, w);                                      \
+            eput(db + (c), add_b ? eget(db + (c), w) + d * u : d * u, w);                                    \
     } while (0)
     FOR_COLUMNS(n, BODY);
 #undef BODY
 }
 
-INLINE void sum_rows_loop(nn_real *sum, const nn_real *a, const nn_real *b,
-                          const struct nni_pointwise_grid *g, bool two, int b_col)
+INLINE void sum_rows_loop(nn_real *sum, const elem *a, const elem *b, const struct nni_pointwise_grid *g,
+                          bool two, int b_col)
 {
     int64_t row = 0;
 
@@ -454,7 +498,7 @@ INLINE void sum_rows_loop(nn_real *sum, const nn_real *a, const nn_real *b,
     do {                                                                                                     \
         vec s = get(sum + (c), w);                                                                           \
         for (int i = 0; i < (n); i++) {                                                                      \
-            vec x = get(a + (row + i) * g->a_row + (c), w);                                                  \
+            vec x = eget(a + (row + i) * g->a_row + (c), w);                                                 \
             s += two ? x * operand(b + (row + i) * g->b_row, c, w, b_col) : x;                               \
         }                                                                                                    \
         put(sum + (c), s, w);                                                                                \
@@ -470,7 +514,7 @@ INLINE void sum_rows_loop(nn_real *sum, const nn_real *a, const nn_real *b,
 #undef STEP
 }
 
-static void k_sum_rows(nn_real *sum, const nn_real *a, const nn_real *b, const struct nni_pointwise_grid *g)
+static void k_sum_rows(nn_real *sum, const void *a, const void *b, const struct nni_pointwise_grid *g)
 {
     if (!b)
         sum_rows_loop(sum, a, NULL, g, false, 0);
@@ -481,28 +525,29 @@ static void k_sum_rows(nn_real *sum, const nn_real *a, const nn_real *b, const s
 }
 
 /* The sum of one row, in four chains so that additions overlap. */
-INLINE vec sum_row(const nn_real *a, const nn_real *b, int64_t n, bool two, int b_col)
+INLINE vec sum_row(const elem *a, const elem *b, int64_t n, bool two, int b_col)
 {
     vec s[ROWS] = { vzero(), vzero(), vzero(), vzero() };
     int64_t c = 0;
 
     for (; c + ROWS * VEC <= n; c += ROWS * VEC)
         for (int i = 0; i < ROWS; i++) {
-            vec x = vload(a + c + i * VEC);
+            vec x = eload(a + c + i * VEC);
 
             s[i] += two ? x * operand(b, c + i * VEC, VEC, b_col) : x;
         }
     for (; c < n; c += VEC) {
         int w = n - c < VEC ? (int)(n - c) : VEC;
-        vec x = get(a + c, w);
+        vec x = eget(a + c, w);
 
         s[0] += two ? x * operand(b, c, w, b_col) : x;
     }
     return (s[0] + s[1]) + (s[2] + s[3]);
 }
 
-static nn_real k_sum_all(const nn_real *a, const nn_real *b, const struct nni_pointwise_grid *g)
+static nn_real k_sum_all(const void *of_a, const void *of_b, const struct nni_pointwise_grid *g)
 {
+    const elem *a = of_a, *b = of_b;
     vec s = vzero();
 
     for (int64_t r = 0; r < g->rows; r++, a += g->a_row) {
@@ -519,6 +564,8 @@ static nn_real k_sum_all(const nn_real *a, const nn_real *b, const struct nni_po
 }
 
 const struct nni_pointwise_kernels NNI_NAME(nni_pointwise) = {
+    .widen = k_widen,
+    .narrow = k_narrow,
     .exp = k_exp,
     .act = k_act,
     .act_grad = k_act_grad,

@@ -5,6 +5,10 @@
  * elements of nn_real, with the compilers' vector arithmetic: a*b+c contracts to a fused multiply-add
  * where the instruction set has one. Only what the compilers cannot express well uses intrinsics.
  *
+ * Activations have a type of their own, `elem`. The files are compiled a second time with NNI_BF16 set, and
+ * then it is bfloat16: loads widen and stores round (to nearest even, a NaN stays one), arithmetic and
+ * everything that is no activation remain nn_real. So there is one source for both kinds of storage.
+ *
  * A lane's result never depends on the other lanes, so a tail done with vload_part gives the same
  * bits as the full vector would.
  */
@@ -49,6 +53,9 @@ static inline void vstore(nn_real *p, vec x) { *(vec_unaligned *)p = x; }
 static inline vec vset(nn_real a) { return a - (vec){ 0 }; }
 static inline vec vzero(void) { return (vec){ 0 }; }
 
+/* n is below VEC, which the compiler cannot see and warns about. */
+static inline size_t part_bytes(int n, size_t size) { return (size_t)(n < VEC ? n : VEC) * size; }
+
 /* The first n (0 < n < VEC) elements; the others are zero, or left alone. */
 static inline vec vload_part(const nn_real *p, int n)
 {
@@ -57,7 +64,7 @@ static inline vec vload_part(const nn_real *p, int n)
 #else
     vec x = { 0 };
 
-    memcpy(&x, p, (size_t)n * sizeof *p);
+    memcpy(&x, p, part_bytes(n, sizeof *p));
     return x;
 #endif
 }
@@ -67,9 +74,65 @@ static inline void vstore_part(nn_real *p, vec x, int n)
 #if defined(__AVX512F__) && !defined(NN_REAL_DOUBLE)
     _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1u), (__m512)x);
 #else
-    memcpy(p, &x, (size_t)n * sizeof *p);
+    memcpy(p, &x, part_bytes(n, sizeof *p));
 #endif
 }
+
+/* ---- activations ---- */
+
+#ifdef NNI_BF16
+typedef uint16_t elem;
+typedef uint32_t uvec __attribute__((vector_size(VEC_SIZE)));
+typedef uint16_t evec __attribute__((vector_size(VEC_SIZE / 2)));
+typedef uint16_t evec_unaligned __attribute__((vector_size(VEC_SIZE / 2), aligned(2), may_alias));
+
+static inline vec vwiden(evec x) { return (vec)(__builtin_convertvector(x, uvec) << 16); }
+static inline evec vnarrow(vec x)
+{
+#ifdef __AVX512BF16__
+    return (evec)_mm512_cvtneps_pbh((__m512)x);
+#else
+    uvec u = (uvec)x, nan = (uvec)(x != x);
+    uvec rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16, quiet = (u >> 16) | 0x40u;
+
+    return __builtin_convertvector((rounded & ~nan) | (quiet & nan), evec);
+#endif
+}
+
+static inline vec eload(const elem *p) { return vwiden(*(const evec_unaligned *)p); }
+static inline void estore(elem *p, vec x) { *(evec_unaligned *)p = vnarrow(x); }
+static inline vec eload_part(const elem *p, int n)
+{
+#ifdef __AVX512F__
+    return vwiden((evec)_mm256_maskz_loadu_epi16((__mmask16)((1u << n) - 1u), p));
+#else
+    evec x = { 0 };
+
+    memcpy(&x, p, part_bytes(n, sizeof *p));
+    return vwiden(x);
+#endif
+}
+static inline void estore_part(elem *p, vec x, int n)
+{
+    evec y = vnarrow(x);
+
+#ifdef __AVX512F__
+    _mm256_mask_storeu_epi16(p, (__mmask16)((1u << n) - 1u), (__m256i)y);
+#else
+    memcpy(p, &y, part_bytes(n, sizeof *p));
+#endif
+}
+/* One element in all lanes. */
+static inline vec eset(const elem *p) { return (vec)((uint32_t)*p << 16 | (uvec){ 0 }); }
+#else
+typedef nn_real elem;
+
+static inline vec eload(const elem *p) { return vload(p); }
+static inline void estore(elem *p, vec x) { vstore(p, x); }
+static inline vec eload_part(const elem *p, int n) { return vload_part(p, n); }
+static inline void estore_part(elem *p, vec x, int n) { vstore_part(p, x, n); }
+static inline vec eset(const elem *p) { return vset(*p); }
+#endif
 
 /* a > b ? a : b; b when they are unordered, so a NaN in b comes through. */
 static inline vec vmax(vec a, vec b)
