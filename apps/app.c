@@ -431,6 +431,13 @@ double app_peak_bytes(void)
 
 /* ------------------------------------------------------------------- device */
 
+nn_dtype app_precision(const struct argp_state *state, const char *text)
+{
+    return strcmp(app_choice(state, "precision", text), "bf16") ? NN_F32 : NN_BF16;
+}
+
+const char *app_precision_name(nn_dtype precision) { return precision == NN_BF16 ? "bf16" : "fp32"; }
+
 int app_open(nn_device **out, const struct app_device *o)
 {
     nn_device_options options = { .threads = o->threads, .isa = o->isa };
@@ -438,9 +445,6 @@ int app_open(nn_device **out, const struct app_device *o)
     nn_message why;
     int rc;
 
-    if (o->precision && strcmp(o->precision, "fp32"))
-        return app_fail(strcmp(o->precision, "bf16") ? APP_USAGE : APP_DEVICE,
-                        "--precision %s: this build computes in fp32 only", o->precision);
     rc = nn_open(out, device, &options, &why);
     return rc ? app_fail(APP_DEVICE, "--device %s: %s", device, why.text) : APP_OK;
 }

@@ -71,10 +71,15 @@ double app_peak_bytes(void);
 double app_seconds(void);
 
 /* The devices' options, the same in every program. */
+#define APP_ISAS "portable|avx2|avx512|avx512_bf16"
+#define APP_PRECISIONS "fp32|bf16" /* argument of the option "precision" */
 struct app_device {
-    const char *device, *isa, *precision;
+    const char *device, *isa;
+    nn_dtype precision; /* of activations, see nn_plan_opts */
     int threads;
 };
+nn_dtype app_precision(const struct argp_state *state, const char *text);
+const char *app_precision_name(nn_dtype precision);
 struct nn_device;
 /* Opens it or returns the exit code with the reason printed. */
 int app_open(struct nn_device **out, const struct app_device *o);

@@ -395,7 +395,7 @@ static json_t *configuration(const struct training *t)
     if (!strcmp(o->schedule, "cosine"))
         (void)json_object_set_new(j, "planned_steps", json_integer((json_int_t)t->planned));
     (void)json_object_set_new(j, "isa", json_string(nn_device_isa(t->net.device)));
-    (void)json_object_set_new(j, "precision", json_string("fp32"));
+    (void)json_object_set_new(j, "precision", json_string(app_precision_name(o->device.precision)));
     for (int32_t i = 0; i < t->data->sources; i++) {
         char hex[65];
 
@@ -520,6 +520,7 @@ static int prepare_plans(struct training *t)
     int rc;
 
     t->net.smoothing = t->o->smoothing;
+    t->net.precision = t->o->device.precision;
     rc = network_plan(&t->net, NN_TRAIN, t->o->batch, &opts, &t->full);
     if (rc == APP_DATA)
         return app_fail(APP_USAGE, "choose a larger --batch-size or --image-size");

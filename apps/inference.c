@@ -19,8 +19,8 @@ static const struct argp_option LIST[] = {
     { "batch-size", 'b', "N", 0, "images the network sees at once (16)", 8 },
     { "threads", 't', "N", 0, "threads (one for each processor)", 8 },
     { "device", OPT_DEVICE, "NAME", 0, "cpu (default)", 8 },
-    { "isa", OPT_ISA, "portable|avx2|avx512", 0, "instruction set (the best there is)", 8 },
-    { "precision", OPT_PRECISION, "P", 0, "fp32", 8 },
+    { "isa", OPT_ISA, APP_ISAS, 0, "instruction set (the best there is)", 8 },
+    { "precision", OPT_PRECISION, APP_PRECISIONS, 0, "how activations are stored (fp32)", 8 },
     { 0 }
 };
 
@@ -33,7 +33,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case 't': o->device.threads = (int)app_int(state, "threads", arg, 1, 1024); return 0;
     case OPT_DEVICE: o->device.device = arg; return 0;
     case OPT_ISA: o->device.isa = arg; return 0;
-    case OPT_PRECISION: o->device.precision = arg; return 0;
+    case OPT_PRECISION: o->device.precision = app_precision(state, arg); return 0;
     default: return ARGP_ERR_UNKNOWN;
     }
 }
@@ -44,7 +44,9 @@ int inference_open(nn_classifier **out, nn_device *device, const char *checkpoin
                    int64_t images)
 {
     static const char *const names[2] = { "real", "fake" };
-    nn_classifier_opts opts = { .device = device, .batch = images < o->batch ? images : o->batch };
+    nn_classifier_opts opts = { .device = device,
+                                .batch = images < o->batch ? images : o->batch,
+                                .precision = o->device.precision };
     const nn_preprocess *p;
     nn_message why;
     int rc = nn_classifier_open(out, checkpoint, &opts, &why);

@@ -99,6 +99,7 @@ int network_plan(struct network *n, nn_mode mode, int64_t batch, const nn_plan_o
     if (opts && mode == NN_TRAIN)
         o = *opts;
     (void)record(n, g, batch, &o.loss);
+    o.precision = n->precision;
     o.share = n->plans ? n->plan[0].plan : NULL;
     rc = nn_compile(out, g, o);
     if (rc)

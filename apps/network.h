@@ -20,6 +20,7 @@ struct network {
     nn_efficientnet_config config;
     nn_preprocess preprocess;
     double smoothing;
+    nn_dtype precision; /* of its plans */
     struct {
         nn_plan *plan;
         nn_mode mode;

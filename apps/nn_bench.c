@@ -42,8 +42,8 @@ static const struct argp_option LIST[] = {
     { NULL, 0, NULL, 0, "Device:", 2 },
     { "device", OPT_DEVICE, "NAME", 0, "cpu (default)", 2 },
     { "threads", 't', "N", 0, "threads (one for each processor)", 2 },
-    { "isa", OPT_ISA, "portable|avx2|avx512", 0, "instruction set (the best there is)", 2 },
-    { "precision", OPT_PRECISION, "P", 0, "fp32", 2 },
+    { "isa", OPT_ISA, APP_ISAS, 0, "instruction set (the best there is)", 2 },
+    { "precision", OPT_PRECISION, APP_PRECISIONS, 0, "how activations are stored (fp32)", 2 },
     { 0 }
 };
 
@@ -63,7 +63,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case OPT_JSON: o->json = arg; return 0;
     case OPT_ISA: o->device.isa = arg; return 0;
     case OPT_DEVICE: o->device.device = arg; return 0;
-    case OPT_PRECISION: o->device.precision = arg; return 0;
+    case OPT_PRECISION: o->device.precision = app_precision(state, arg); return 0;
     case ARGP_KEY_ARG:
         if (o->what)
             argp_error(state, "one of train, infer and ops, not \"%s\" too", arg);
@@ -205,7 +205,8 @@ static int print_ops(const struct options *o, const nn_plan *plan, nn_device *de
     }
     if (o->json) {
         json_t *j =
-            json_pack("{s:s, s:s, s:I, s:I, s:s, s:i, s:f, s:f, s:O}", "what", "ops", "model", o->model,
+            json_pack("{s:s, s:s, s:s, s:I, s:I, s:s, s:i, s:f, s:f, s:O}", "what", "ops", "model", o->model,
+                      "precision", app_precision_name(o->device.precision),
                       "batch_size", (json_int_t)o->batch, "image_size", (json_int_t)o->image_size, "isa",
                       nn_device_isa(device), "threads", nn_device_threads(device), "ceiling_flops_per_second",
                       top.flops, "ceiling_bytes_per_second", top.bandwidth, "ops", list);
@@ -271,17 +272,17 @@ static int measure(struct options *o, struct network *n, nn_plan *plan)
         print_profile(plan);
     qsort(t, (size_t)o->runs, sizeof *t, ascending);
     median = o->runs % 2 ? t[o->runs / 2] : (t[o->runs / 2 - 1] + t[o->runs / 2]) / 2;
-    printf("%s %s batch %lld at %lld px, %s, %d threads: median %.1f ms, min %.1f ms, %.2f images/s, first "
+    printf("%s %s batch %lld at %lld px, %s, %s, %d threads: median %.1f ms, min %.1f ms, %.2f images/s, first "
            "step after %.2f s, "
            "peak memory %.0f MB\n",
-           o->what, n->config.name, (long long)o->batch, (long long)o->image_size, nn_device_isa(n->device),
-           nn_device_threads(n->device), median * 1e3, t[0] * 1e3, (double)o->batch / median, first,
+           o->what, n->config.name, (long long)o->batch, (long long)o->image_size,
+           app_precision_name(o->device.precision), nn_device_isa(n->device), nn_device_threads(n->device), median * 1e3, t[0] * 1e3, (double)o->batch / median, first,
            app_peak_bytes() / 1e6);
     if (o->json) {
         json_t *j = json_pack("{s:s, s:s, s:I, s:I, s:s, s:i, s:s, s:f, s:f, s:f, s:f, s:f}", "what", o->what,
                               "model", n->config.name, "batch_size", (json_int_t)o->batch, "image_size",
                               (json_int_t)o->image_size, "isa", nn_device_isa(n->device), "threads",
-                              nn_device_threads(n->device), "precision", "fp32", "median_s", median, "min_s",
+                              nn_device_threads(n->device), "precision", app_precision_name(o->device.precision), "median_s", median, "min_s",
                               t[0], "images_per_second", (double)o->batch / median, "first_step_s", first,
                               "peak_rss_bytes", app_peak_bytes());
         char *text = j ? json_dumps(j, JSON_INDENT(2)) : NULL;
@@ -329,6 +330,7 @@ int main(int argc, char **argv)
     rc = app_open(&device, &o.device);
     if (!rc)
         rc = network_new(&n, device, o.model, &p, 1);
+    n.precision = o.device.precision;
     if (!rc)
         rc = network_plan(&n, strcmp(o.what, "infer") ? NN_TRAIN : NN_EVAL, o.batch, &opts, &plan);
     if (!rc) {

@@ -95,8 +95,8 @@ static const struct argp_option LIST[] = {
     { "threads", 't', "N", 0, "threads (one for each processor)", 5 },
     { "loader-threads", O_LOADERS, "N", 0, "threads that decode images (1)", 5 },
     { "recompute", O_RECOMPUTE, NULL, 0, "less memory for more time; the same result", 5 },
-    { "isa", O_ISA, "portable|avx2|avx512", 0, "instruction set (the best there is)", 5 },
-    { "precision", O_PRECISION, "P", 0, "fp32", 5 },
+    { "isa", O_ISA, APP_ISAS, 0, "instruction set (the best there is)", 5 },
+    { "precision", O_PRECISION, APP_PRECISIONS, 0, "how activations are stored (fp32)", 5 },
     { 0 }
 };
 
@@ -144,7 +144,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case O_SMOOTHING: o->smoothing = app_real(state, "label-smoothing", arg, 0, 0.999); return 0;
     case O_DEVICE: o->device.device = arg; return 0;
     case O_ISA: o->device.isa = arg; return 0;
-    case O_PRECISION: o->device.precision = arg; return 0;
+    case O_PRECISION: o->device.precision = app_precision(state, arg); return 0;
     case 't': o->device.threads = (int)app_int(state, "threads", arg, 1, 1024); return 0;
     case O_LOADERS: o->loader_threads = (int)app_int(state, "loader-threads", arg, 1, 64); return 0;
     case O_SEED: o->seed = (uint64_t)app_int(state, "seed", arg, 0, INT64_MAX); return 0;

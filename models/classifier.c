@@ -111,7 +111,7 @@ static int build(nn_classifier *c, nn_device *device, const char *path, const nn
     (void)nn_observe(g, "logits", logits);
     rc = nn_graph_status(g);
     if (!rc)
-        rc = nn_compile(&c->plan, g, (nn_plan_opts){ 0 });
+        rc = nn_compile(&c->plan, g, (nn_plan_opts){ .precision = o->precision });
     if (rc)
         (void)fail(&c->message, rc, "%s: %.400s", path, nn_graph_error(g));
     nn_graph_free(g);

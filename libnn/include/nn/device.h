@@ -15,7 +15,7 @@ typedef struct nn_device nn_device;
 
 typedef struct nn_device_options {
     int threads;      /* 0: one for each processor this process may use */
-    const char *isa;  /* NULL: the best this processor has; else "portable", "avx2" or "avx512" */
+    const char *isa;  /* NULL: the best this processor has; else one of nn_device_isas() */
     nn_log_sink *log; /* told what was opened and compiled and which updates were skipped; may be NULL */
     void *payload;    /* first argument of `log` */
 } nn_device_options;

@@ -22,6 +22,7 @@ struct nni_cpu;
  * Everything happens in the order of the calls; `copy` and `settle` also wait for it. */
 struct nni_backend {
     int kernels; /* NN_DEVICE_CPU ..., the column of an op's prepare functions */
+    bool bf16;   /* which take activations in bfloat16, too */
     void *(*alloc)(nn_device *d, size_t bytes);
     void (*free)(nn_device *d, void *at);
     void *(*mirror)(nn_device *d, void *at, size_t bytes);

@@ -304,10 +304,10 @@ static int check_options(struct nni_compile *c)
     if (o->precision != NN_F32 && o->precision != NN_REAL && o->precision != NN_BF16)
         return nni_fail(&c->graph->message, NN_EINVAL, "activations can be stored as %s or BF16, not as %s",
                         nn_dtype_name(NN_REAL), nn_dtype_name(o->precision));
-    if (o->precision == NN_BF16 && NN_REAL != NN_F32)
+    if (o->precision == NN_BF16 && !c->graph->device->backend->bf16)
         return nni_fail(&c->graph->message, NN_EUNSUPPORTED,
-                        "this build computes in %s, to check gradients: it stores nothing as BF16",
-                        nn_dtype_name(NN_REAL));
+                        "this build has no kernels for activations in BF16 on %s; compile without precision",
+                        nn_device_name(c->graph->device));
     if (o->optim.name && !o->loss && !o->seed_count)
         return nni_fail(&c->graph->message, NN_EINVAL, "an optimizer needs a loss");
     if (o->share && o->share->device != c->graph->device)

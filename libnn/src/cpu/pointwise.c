@@ -21,7 +21,7 @@ int nni_infer_real(nn_node *n, int i, int rank) { return infer_type(n, i, rank, 
 
 int nni_infer_activation(nn_node *n, int i, int rank)
 {
-    bool narrow = NN_REAL == NN_F32 && nn_type_get(n->in[0]) == NN_BF16;
+    bool narrow = n->graph->device->backend->bf16 && nn_type_get(n->in[0]) == NN_BF16;
 
     return infer_type(n, i, rank, narrow ? NN_BF16 : NN_REAL);
 }
