@@ -195,7 +195,7 @@ END_TEST
 
 enum { KINDS = 4, EXTRA = 14 };
 static const char *const kinds[KINDS][EXTRA] = {
-    { "--augment", "flip" },
+    { "--augment", "flip", "--precision", "bf16" },
     { "--ema-decay", "0.9", "--schedule", "cosine", "--optimizer", "radam", "--warmup-steps", "5",
       "--monitor", "valid_accuracy", "--clip-norm", "1" },
     { "--schedule", "plateau", "--optimizer", "sgd", "--lr", "0.01", "--patience", "0", "--label-smoothing",

@@ -7,10 +7,9 @@
  *
  * Which is which follows from two declarations of an op and one look at a shape:
  *
- *     COMPUTE   stores the activations it names in `narrow` as bfloat16 if the first is an image, [N,H,W,C] of
- *               more than one pixel
- *     FOLLOW    does so if one of them is bfloat16 already
- *     neither   works on what was recorded
+ *     COMPUTE   stores the activations it names in `narrow` as bfloat16 if the first is an image, [N,H,W,C]
+ * of more than one pixel FOLLOW    does so if one of them is bfloat16 already neither   works on what was
+ * recorded
  *
  * Where neighbours differ a cast goes between them, one for each tensor and type, and a cast that undoes
  * another takes its operand instead. Gradients have the types of their tensors. All of this comes after
@@ -75,9 +74,12 @@ static nn_tensor *as(struct pass *p, nn_tensor *t, nn_dtype type, const struct n
     y = nni_arena_take(&c->arena, sizeof *y);
     if (!n || !y)
         return NULL;
-    *y = (nn_tensor){
-        .graph = t->graph, .node = &n->n, .shape = t->shape, .type = type, .base = NN_BASE_ACT, .id = c->tensors
-    };
+    *y = (nn_tensor){ .graph = t->graph,
+                      .node = &n->n,
+                      .shape = t->shape,
+                      .type = type,
+                      .base = NN_BASE_ACT,
+                      .id = c->tensors };
     n->n = (nn_node){ .op = &nn_op_cast,
                       .attrs = nni_cast_attrs(type),
                       .graph = t->graph,
@@ -116,6 +118,29 @@ static int convert(struct pass *p, struct nni_cnode *n)
     return narrow ? n->n.op->infer(&n->n) : NN_OK;
 }
 
+/* Casts whose readers have all gone to what was cast. */
+static int drop_unread(struct pass *p)
+{
+    bool *read = nni_arena_take(&p->c->arena, (size_t)p->c->tensors + 1);
+    int64_t kept = p->nodes;
+
+    if (!read)
+        return NN_ENOMEM;
+    for (int64_t i = p->nodes - 1; i >= 0; i--) {
+        struct nni_cnode *n = p->node[i];
+
+        if (n->n.op == &nn_op_cast && !read[n->n.out[0]->id] && !nni_held(p->c, n->n.out[0]))
+            continue;
+        for (int k = 0; k < NN_MAX_IN; k++)
+            if (n->n.in[k])
+                read[n->n.in[k]->id] = true;
+        p->node[--kept] = n;
+    }
+    p->c->node = p->node + kept;
+    p->c->nodes = p->nodes - kept;
+    return NN_OK;
+}
+
 int nni_precision(struct nni_compile *c)
 {
     size_t tensors = (size_t)c->tensors + 1, nodes = (size_t)c->nodes + 1;
@@ -139,7 +164,5 @@ int nni_precision(struct nni_compile *c)
         if (rc)
             return rc;
     }
-    c->node = p.node;
-    c->nodes = p.nodes;
-    return NN_OK;
+    return drop_unread(&p);
 }
