@@ -30,6 +30,15 @@ static void teardown(void)
     nn_close(device);
 }
 
+static nn_tensor *image(int64_t size) { return nn_input(g, "image", NN_REAL, NN_SHAPE4(2, size, size, 8)); }
+
+static nn_tensor *conv(const char *name, nn_tensor *x)
+{
+    return nn_layer_conv2d(g, name, x, (nn_conv2d_opts){ .out = 8, .k = 1 });
+}
+
+#ifndef NN_REAL_DOUBLE
+
 /* An op that knows nothing of types: y = 2*x. */
 static void double_tile(const nn_step *s, int64_t tile, void *lane)
 {
@@ -81,27 +90,15 @@ static const nn_op op_double = { .abi = NN_OP_ABI,
 
 static nn_tensor *own(nn_tensor *x) { return nn_apply(g, &op_double, NULL, &x, 1); }
 
-static nn_tensor *image(int64_t size)
-{
-    return nn_input(g, "image", NN_REAL, NN_SHAPE4(2, size, size, 8));
-}
-
-static nn_tensor *conv(const char *name, nn_tensor *x)
-{
-    return nn_layer_conv2d(g, name, x, (nn_conv2d_opts){ .out = 8, .k = 1 });
-}
-
 /* Compiles for `seed` (unless NULL) and what is observed, and returns the forward steps' ops in a row. */
 static const char *compiled(nn_plan **out, nn_tensor *seed, nn_dtype precision, uint32_t flags)
 {
     static char text[4096];
     nn_profile_row rows[256];
     nn_plan *p;
-    int rc = nn_compile(&p, g,
-                        (nn_plan_opts){ .seeds = &seed,
-                                        .seed_count = seed != NULL,
-                                        .precision = precision,
-                                        .flags = flags });
+    int rc = nn_compile(
+        &p, g,
+        (nn_plan_opts){ .seeds = &seed, .seed_count = seed != NULL, .precision = precision, .flags = flags });
     int64_t n;
 
     ck_assert_msg(!rc, "%s", nn_graph_error(g));
@@ -122,8 +119,6 @@ static void expect_steps(nn_tensor *y, const char *steps)
     nn_observe(g, "y", y);
     ck_assert_str_eq(compiled(NULL, NULL, NN_BF16, 0), steps);
 }
-
-#ifndef NN_REAL_DOUBLE
 
 START_TEST(one_cast_before_a_chain)
 {
@@ -153,8 +148,7 @@ START_TEST(followers)
 {
     nn_tensor *x = image(4), *a = own(x), *b = conv("a", x);
 
-    expect_steps(nn_global_avg_pool(g, nn_add(g, a, b)),
-                 "double cast conv1x1 cast add global_avg_pool");
+    expect_steps(nn_global_avg_pool(g, nn_add(g, a, b)), "double cast conv1x1 cast add global_avg_pool");
 }
 END_TEST
 
@@ -196,7 +190,8 @@ START_TEST(fusion_is_what_it_was)
 }
 END_TEST
 
-/* What is seeded is handed out as NN_REAL: its op works on what was recorded. What is observed need not be. */
+/* What is seeded is handed out as NN_REAL: its op works on what was recorded. What is observed need not be.
+ */
 START_TEST(seeds_and_observed)
 {
     nn_tensor *x = image(4), *a = nn_observe(g, "a", conv("a", x)), *y = nn_observe(g, "y", conv("b", a));

@@ -31,9 +31,9 @@ NN_C_BEGIN
 typedef struct nn_classifier nn_classifier;
 
 typedef struct nn_classifier_opts {
-    nn_device *device; /* to run on, open for longer than the classifier; NULL: a CPU device of its own, */
-    int threads;       /* with so many threads; 0: one for each processor */
-    int64_t batch;     /* images that the network sees at once (nn_classifier_logits); 0: 1 */
+    nn_device *device;  /* to run on, open for longer than the classifier; NULL: a CPU device of its own, */
+    int threads;        /* with so many threads; 0: one for each processor */
+    int64_t batch;      /* images that the network sees at once (nn_classifier_logits); 0: 1 */
     nn_dtype precision; /* of activations, see nn_plan_opts */
     /* A network of your own instead of the one that the file names: normalised image [N,size,size,3] ->
      * logits [N,classes]. */

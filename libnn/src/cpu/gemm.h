@@ -60,8 +60,8 @@ struct nni_gemm_kernels {
                      const struct nni_prologue *p);
     /* From ds, the gradient of the prologue's result, to dx (NULL: not wanted), the sums, and once more the
      * result itself to a[rows][lda] (NULL: not wanted). */
-    void (*prologue_back)(void *dx, int64_t ldx, const nn_real *ds, int64_t lds, const void *x,
-                          int64_t ldsx, int64_t rows, int64_t cols, const struct nni_prologue *p,
+    void (*prologue_back)(void *dx, int64_t ldx, const nn_real *ds, int64_t lds, const void *x, int64_t ldsx,
+                          int64_t rows, int64_t cols, const struct nni_prologue *p,
                           const struct nni_prologue_sums *sums, int add, nn_real *a, int64_t lda);
     /* dst = dy (NULL: zero) plus the statistics' share. */
     void (*gradient)(nn_real *dst, int64_t ldd, const void *dy, int64_t ldy, int64_t rows, int64_t cols,

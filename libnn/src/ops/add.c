@@ -166,8 +166,7 @@ static void merge(const nn_step *s, int i, int64_t tile)
     struct nni_reduction r;
 
     reduction_of(s, i, &r);
-    nni_reduction_merge(s, &r, tile, partial(s, i), s->din[i].at, s->din[i].type,
-                        s->accumulate & NN_IN(i));
+    nni_reduction_merge(s, &r, tile, partial(s, i), s->din[i].at, s->din[i].type, s->accumulate & NN_IN(i));
 }
 static void merge_a_tile(const nn_step *s, int64_t tile, void *lane)
 {

@@ -35,8 +35,8 @@ void nni_output_store(const void *context, int64_t row0, int64_t rows, int64_t c
     const nn_real *bias = nni_real_at(&o->s->in[2]);
     int64_t c = o->first + col0;
 
-    nni_gemm_kernels_of(o->s)->store(nni_at(&o->s->out[0], row0 * o->channels + c), o->channels, block,
-                                     ld, rows, cols, bias ? bias + c : NULL, 0);
+    nni_gemm_kernels_of(o->s)->store(nni_at(&o->s->out[0], row0 * o->channels + c), o->channels, block, ld,
+                                     rows, cols, bias ? bias + c : NULL, 0);
     if (o->mean)
         nni_output_look(context, row0, rows, col0, cols, block, ld);
 }

@@ -350,10 +350,10 @@ static void prologue(nn_real *dst, int64_t ldd, const void *from, int64_t lds, i
         }
 }
 
-static ALWAYS void prologue_back_act(elem *dx, int64_t ldx, const nn_real *ds, int64_t lds,
-                                     const elem *x, int64_t ldsx, int64_t rows, int64_t cols,
-                                     const struct nni_prologue *p, const struct nni_prologue_sums *sums,
-                                     int add, nn_real *again, int64_t lda, const int act)
+static ALWAYS void prologue_back_act(elem *dx, int64_t ldx, const nn_real *ds, int64_t lds, const elem *x,
+                                     int64_t ldsx, int64_t rows, int64_t cols, const struct nni_prologue *p,
+                                     const struct nni_prologue_sums *sums, int add, nn_real *again,
+                                     int64_t lda, const int act)
 {
     for (int64_t j = 0; j < cols; j += VEC) {
         int part = part_at(j, cols);
@@ -394,8 +394,8 @@ static ALWAYS void prologue_back_act(elem *dx, int64_t ldx, const nn_real *ds, i
     }
 }
 
-static void prologue_back(void *to, int64_t ldx, const nn_real *ds, int64_t lds, const void *of,
-                          int64_t ldsx, int64_t rows, int64_t cols, const struct nni_prologue *p,
+static void prologue_back(void *to, int64_t ldx, const nn_real *ds, int64_t lds, const void *of, int64_t ldsx,
+                          int64_t rows, int64_t cols, const struct nni_prologue *p,
                           const struct nni_prologue_sums *sums, int add, nn_real *a, int64_t lda)
 {
     elem *dx = to;
