@@ -5,85 +5,37 @@
  *
  * Derivative: dx = dy - exp(y) * sum(dy).
  */
-#include "cpu/cpu.h"
+#include "ops/broadcast.h"
+#include "ops/rows.h"
 
 #include <nn/ops.h>
 
 #include <math.h>
 
-/* A tile is choice[0] rows. Input and output may be one buffer. */
-static void log_softmax_tile(const nn_step *s, int64_t tile, void *lane)
+static void forward_row(const nn_step *s, nn_real *y, const nn_real *x, int64_t n)
 {
-    int64_t n = nni_channels(s->in[0].shape), rows = nni_rows(s->in[0].shape);
-    int64_t end = (tile + 1) * s->choice[0] < rows ? (tile + 1) * s->choice[0] : rows;
+    double sum = nni_rows_shift(s, y, x, n);
 
-    (void)lane;
-    for (int64_t r = tile * s->choice[0]; r < end; r++) {
-        const nn_real *x = (const nn_real *)s->in[0].at + r * n;
-        nn_real *y = (nn_real *)s->out[0].at + r * n, most = x[0];
-        double sum = 0, offset;
-
-        for (int64_t e = 1; e < n; e++)
-            most = x[e] > most ? x[e] : most;
-        for (int64_t e = 0; e < n; e++)
-            sum += exp((double)x[e] - (double)most);
-        offset = (double)most + log(sum);
-        for (int64_t e = 0; e < n; e++)
-            y[e] = (nn_real)((double)x[e] - offset);
-    }
+    nni_cpu_of(s)->pointwise->scale(y, y, n, 1, (nn_real)-log(sum), false);
 }
 
-static void back_tile(const nn_step *s, int64_t tile, void *lane)
+static void backward_row(const nn_step *s, nn_real *dx, const nn_real *y, const nn_real *dy, int64_t n,
+                         bool add)
 {
-    int64_t n = nni_channels(s->din[0].shape), rows = nni_rows(s->din[0].shape);
-    int64_t end = (tile + 1) * s->choice[0] < rows ? (tile + 1) * s->choice[0] : rows;
-    int add = s->accumulate & 1u;
+    enum { BLOCK = 512 };
+    double sum = nni_sum(dy, n);
+    nn_real p[BLOCK];
 
-    (void)lane;
-    for (int64_t r = tile * s->choice[0]; r < end; r++) {
-        const nn_real *y = (const nn_real *)s->out[0].at + r * n,
-                      *dy = (const nn_real *)s->dout[0].at + r * n;
-        nn_real *dx = (nn_real *)s->din[0].at + r * n;
-        double sum = 0;
+    for (int64_t at = 0; at < n; at += BLOCK) {
+        int64_t count = n - at < BLOCK ? n - at : BLOCK;
 
-        for (int64_t e = 0; e < n; e++)
-            sum += (double)dy[e];
-        for (int64_t e = 0; e < n; e++) {
-            nn_real d = (nn_real)((double)dy[e] - exp((double)y[e]) * sum);
+        nni_rows_exp(s, p, y + at, count);
+        for (int64_t i = 0; i < count; i++) {
+            nn_real d = (nn_real)((double)dy[at + i] - (double)p[i] * sum);
 
-            dx[e] = add ? dx[e] + d : d;
+            dx[at + i] = add ? dx[at + i] + d : d;
         }
     }
-}
-
-static int forward(nn_step *s)
-{
-    int64_t n = nni_channels(s->in[0].shape);
-
-    s->flops = 4.0 * (double)nn_shape_count(s->in[0].shape);
-    nn_phase(s, nni_tiles(nni_rows(s->in[0].shape), 1 + 512 / (n + 1), 256, &s->choice[0]), log_softmax_tile);
-    return NN_OK;
-}
-
-static int backward(nn_step *s)
-{
-    int64_t n = nni_channels(s->din[0].shape);
-
-    s->flops = 4.0 * (double)nn_shape_count(s->din[0].shape);
-    nn_phase(s, nni_tiles(nni_rows(s->din[0].shape), 1 + 512 / (n + 1), 256, &s->choice[0]), back_tile);
-    return NN_OK;
-}
-
-static int infer(nn_node *node)
-{
-    nn_shape shape = nn_shape_get(node->in[0]);
-    nni_text text;
-
-    if (nn_type_get(node->in[0]) != NN_REAL || shape.rank < 1 || shape.dim[shape.rank - 1] < 1)
-        return nn_infer_fail(node, "the input is %s %s; %s with a last dimension wanted",
-                             nni_shape_text(shape, &text), nn_dtype_name(nn_type_get(node->in[0])),
-                             nn_dtype_name(NN_REAL));
-    return nn_infer_out(node, 0, NN_REAL, shape);
 }
 
 const nn_op nn_op_log_softmax = {
@@ -92,9 +44,13 @@ const nn_op nn_op_log_softmax = {
     .inputs = 1,
     .reads = NN_OUT(0),
     .alias = NN_ALIAS_FORWARD | NN_ALIAS_BACKWARD0,
-    .infer = infer,
-    .forward = { forward },
-    .backward = { backward },
+    .attrs_bytes = sizeof(struct nni_row_op),
+    .infer = nni_rows_infer,
+    .forward = { nni_rows_forward },
+    .backward = { nni_rows_backward },
 };
 
-nn_tensor *nn_log_softmax(nn_graph *g, nn_tensor *x) { return nn_apply(g, &nn_op_log_softmax, NULL, &x, 1); }
+nn_tensor *nn_log_softmax(nn_graph *g, nn_tensor *x)
+{
+    return nn_apply(g, &nn_op_log_softmax, &(struct nni_row_op){ forward_row, backward_row }, &x, 1);
+}
