@@ -16,7 +16,7 @@ static void forward_row(const nn_step *s, nn_real *y, const nn_real *x, int64_t 
 {
     double sum = nni_rows_shift(s, y, x, n);
 
-    nni_cpu_of(s)->pointwise->scale(y, y, n, 1, (nn_real)-log(sum), false);
+    nni_rows_linear(s, y, y, n, 1, -log(sum));
 }
 
 static void backward_row(const nn_step *s, nn_real *dx, const nn_real *y, const nn_real *dy, int64_t n,

@@ -56,22 +56,30 @@ int nni_rows_infer(nn_node *n)
     return nn_infer_out(n, 0, NN_REAL, shape);
 }
 
-void nni_rows_exp(const nn_step *s, nn_real *to, const nn_real *y, int64_t n)
+static void map(const nn_step *s, nn_real *to, const nn_real *y, int64_t n, struct nni_formula f)
 {
     const struct nni_row row = { .at = { y }, .step = { 1 } };
 
-    nni_cpu_of(s)->function->value(&(struct nni_formula){ .f = NNI_EXP }, to, &row, n);
+    nni_cpu_of(s)->function->value(&f, to, &row, n);
+}
+
+void nni_rows_exp(const nn_step *s, nn_real *to, const nn_real *y, int64_t n)
+{
+    map(s, to, y, n, (struct nni_formula){ .f = NNI_EXP });
+}
+
+void nni_rows_linear(const nn_step *s, nn_real *to, const nn_real *y, int64_t n, double factor, double shift)
+{
+    map(s, to, y, n, (struct nni_formula){ .f = NNI_LINEAR, .k = { (nn_real)factor, (nn_real)shift } });
 }
 
 double nni_rows_shift(const nn_step *s, nn_real *y, const nn_real *x, int64_t n)
 {
     enum { BLOCK = 512 };
-    const struct nni_function_kernels *cpu = nni_cpu_of(s)->function;
-    const struct nni_row row = { .at = { x }, .step = { 1 } };
-    nn_real most = cpu->largest_of(-(nn_real)INFINITY, x, n), e[BLOCK];
+    nn_real most = nni_cpu_of(s)->function->largest_of(-(nn_real)INFINITY, x, n), e[BLOCK];
     double sum = 0;
 
-    cpu->value(&(struct nni_formula){ .f = NNI_LINEAR, .k = { 1, -most } }, y, &row, n);
+    nni_rows_linear(s, y, x, n, 1, -(double)most);
     for (int64_t i = 0; i < n; i += BLOCK) {
         int64_t count = n - i < BLOCK ? n - i : BLOCK;
 

@@ -19,7 +19,8 @@ int nni_rows_backward(nn_step *step);
 
 /* y = x - max(x), and the sum of exp(y). */
 double nni_rows_shift(const nn_step *s, nn_real *y, const nn_real *x, int64_t n);
-/* to = exp(y). */
+/* to = exp(y), and to = factor*y + shift. */
 void nni_rows_exp(const nn_step *s, nn_real *to, const nn_real *y, int64_t n);
+void nni_rows_linear(const nn_step *s, nn_real *to, const nn_real *y, int64_t n, double factor, double shift);
 
 #endif

@@ -11,10 +11,10 @@
 
 static void forward_row(const nn_step *s, nn_real *y, const nn_real *x, int64_t n)
 {
-    nn_real factor = (nn_real)(1 / nni_rows_shift(s, y, x, n));
+    double sum = nni_rows_shift(s, y, x, n);
 
     nni_rows_exp(s, y, y, n);
-    nni_cpu_of(s)->pointwise->scale(y, y, n, factor, 0, false);
+    nni_rows_linear(s, y, y, n, 1 / sum, 0);
 }
 
 static void backward_row(const nn_step *s, nn_real *dx, const nn_real *y, const nn_real *dy, int64_t n,
