@@ -31,7 +31,6 @@ struct nni_pointwise_kernels {
     /* Between the table's type of storage and nn_real: to = from, and to (+)= from. */
     void (*widen)(nn_real *to, const void *from, int64_t n, bool add);
     void (*narrow)(void *to, const nn_real *from, int64_t n, bool add);
-    void (*exp)(nn_real *y, const nn_real *x, int64_t n);
     /* y = act(x) for an nn_act. */
     void (*act)(void *y, const void *x, int64_t n, int act);
     /* dx (+)= dy*act'(x). */

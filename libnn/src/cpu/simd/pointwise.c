@@ -87,13 +87,6 @@ static void k_narrow(void *to, const nn_real *from, int64_t n, bool add)
 #undef BODY
 }
 
-static void k_exp(nn_real *y, const nn_real *x, int64_t n)
-{
-#define BODY(c, w) put(y + (c), vexp(get(x + (c), w)), w)
-    FOR_COLUMNS(n, BODY);
-#undef BODY
-}
-
 INLINE void act_loop(elem *y, const elem *x, int64_t n, int act)
 {
 #define BODY(c, w) eput(y + (c), vact(act, eget(x + (c), w)), w)
@@ -566,7 +559,6 @@ static nn_real k_sum_all(const void *of_a, const void *of_b, const struct nni_po
 const struct nni_pointwise_kernels NNI_NAME(nni_pointwise) = {
     .widen = k_widen,
     .narrow = k_narrow,
-    .exp = k_exp,
     .act = k_act,
     .act_grad = k_act_grad,
     .scale = k_scale,
