@@ -223,7 +223,7 @@ static void one_graph(nn_device *device, uint64_t seed)
         for (int64_t k = 0; k < largest; k++)
             in[k] = (nn_real)(0.25 + (double)(k % 7) * 0.125);
         grad[i] = malloc((size_t)(3 * largest) * sizeof(nn_real));
-        ck_assert_int_eq(nn_model_need(m, NN_BASE_GRAD), NN_OK);
+        ck_assert_int_eq(nni_model_need(m, NN_BASE_GRAD), NN_OK);
         memset(nn_model_buffer(m, NN_BASE_GRAD, &bytes), 0, bytes);
         if (plan[i]->steps > plan[i]->forward_steps) {
             ck_assert_int_eq(nn_run(plan[i], NN_GRADIENTS), NN_OK);

@@ -99,7 +99,6 @@ static nn_loader *make(int threads, int ahead, int shuffle, int flip)
 
     ck_assert_msg(!nn_loader_new(&l, &o, &why), "%s", why.text);
     ck_assert_int_eq(nn_loader_samples(l), N);
-    ck_assert_int_eq(nn_loader_batches(l), 8);
     return l;
 }
 
@@ -158,7 +157,7 @@ START_TEST(what_an_epoch_holds)
         bool there[N] = { false };
 
         read_epoch(l, epoch, 0, &now);
-        ck_assert_int_eq(nn_epoch_order(42, (uint64_t)epoch, N, order), NN_OK);
+        ck_assert_int_eq(nni_epoch_order(42, (uint64_t)epoch, N, order), NN_OK);
         for (int64_t i = 0; i < N; i++) {
             int64_t at = now.sample[i];
             const nn_sample *s = &data->sample[at];
@@ -274,7 +273,6 @@ START_TEST(drop_last)
     nn_batch b;
 
     ck_assert_int_eq(nn_loader_new(&l, &o, &why), NN_OK);
-    ck_assert_int_eq(nn_loader_batches(l), 4);
     ck_assert_int_eq(nn_loader_start(l, 0, 0), NN_OK);
     for (int i = 0; i < 4; i++) {
         ck_assert_int_eq(nn_loader_next(l, &b), NN_OK);
@@ -353,7 +351,7 @@ START_TEST(verify)
 
     ck_assert(!unlink(in_tree("d/train/fake/003.png")));
     put("d/valid/real/b.png", "no image any more");
-    ck_assert_int_eq(nn_dataset_exclude(data, 5, "not wanted"), NN_OK);
+    ck_assert_int_eq(nni_dataset_exclude(data, 5, "not wanted"), NN_OK);
     put("d/train/fake/005.png", "not looked at");
     for (int i = 0; i < 5; i++) {
         nn_dataset *d = data;

@@ -3,7 +3,7 @@
  * Metrics against values worked out by hand and against their definitions on random cases (the comparison
  * with scikit-learn itself is tests/parity/metrics.py), early stopping, and the order of an epoch.
  */
-#include "base/base.h"
+#include "data/data.h"
 
 #include <check.h>
 #include <math.h>
@@ -245,15 +245,15 @@ START_TEST(order_is_a_permutation)
 
     for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
         memset(seen, 0, sizeof seen);
-        ck_assert_int_eq(nn_epoch_order(7, k, sizes[k], order), NN_OK);
+        ck_assert_int_eq(nni_epoch_order(7, k, sizes[k], order), NN_OK);
         for (int64_t i = 0; i < sizes[k]; i++) {
             ck_assert(order[i] >= 0 && order[i] < sizes[k] && !seen[order[i]]);
             seen[order[i]] = 1;
         }
     }
-    ck_assert_int_eq(nn_epoch_order(7, 0, -1, order), NN_EINVAL);
-    ck_assert_int_eq(nn_epoch_order(7, 0, INT64_C(1) << 32, order), NN_EINVAL);
-    ck_assert_int_eq(nn_epoch_order(7, 0, 0, NULL), NN_OK);
+    ck_assert_int_eq(nni_epoch_order(7, 0, -1, order), NN_EINVAL);
+    ck_assert_int_eq(nni_epoch_order(7, 0, INT64_C(1) << 32, order), NN_EINVAL);
+    ck_assert_int_eq(nni_epoch_order(7, 0, 0, NULL), NN_OK);
 }
 END_TEST
 
@@ -264,11 +264,11 @@ START_TEST(order_depends_on_seed_and_epoch_only)
         uint64_t seed, epoch;
     } others[] = { { 42, 1 }, { 43, 0 }, { 42, UINT64_C(1) << 32 }, { UINT64_C(1) << 32 | 42, 0 } };
 
-    ck_assert_int_eq(nn_epoch_order(42, 0, 100, a), NN_OK);
-    ck_assert_int_eq(nn_epoch_order(42, 0, 100, b), NN_OK);
+    ck_assert_int_eq(nni_epoch_order(42, 0, 100, a), NN_OK);
+    ck_assert_int_eq(nni_epoch_order(42, 0, 100, b), NN_OK);
     ck_assert_int_eq(memcmp(a, b, sizeof a), 0);
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
-        ck_assert_int_eq(nn_epoch_order(others[i].seed, others[i].epoch, 100, b), NN_OK);
+        ck_assert_int_eq(nni_epoch_order(others[i].seed, others[i].epoch, 100, b), NN_OK);
         ck_assert_int_ne(memcmp(a, b, sizeof a), 0);
     }
 }
@@ -280,7 +280,7 @@ START_TEST(order_is_frozen)
     static const int64_t frozen[] = { 11, 9, 5, 3, 6, 7, 0, 1, 10, 4, 8, 2 };
     int64_t order[12];
 
-    ck_assert_int_eq(nn_epoch_order(42, 3, 12, order), NN_OK);
+    ck_assert_int_eq(nni_epoch_order(42, 3, 12, order), NN_OK);
     for (int i = 0; i < 12; i++)
         ck_assert_int_eq(order[i], frozen[i]);
 }
@@ -297,7 +297,7 @@ START_TEST(orders_are_equally_likely)
     for (uint64_t epoch = 0; epoch < EPOCHS; epoch++) {
         int64_t order[4];
 
-        ck_assert_int_eq(nn_epoch_order(1, epoch, 4, order), NN_OK);
+        ck_assert_int_eq(nni_epoch_order(1, epoch, 4, order), NN_OK);
         count[order[0] * 64 + order[1] * 16 + order[2] * 4 + order[3]]++;
     }
     for (int i = 0; i < 256; i++) {

@@ -62,16 +62,16 @@ START_TEST(exclusion)
 
     many(2);
     d = load("");
-    ck_assert_int_eq(nn_dataset_exclude(d, 0, "cut off"), NN_OK);
-    ck_assert_int_eq(nn_dataset_exclude(d, 0, "again"), NN_OK);
-    ck_assert_int_eq(nn_dataset_exclude(d, 4, "no such sample"), NN_EINVAL);
-    ck_assert_int_eq(nn_dataset_exclude(d, -1, "no such sample"), NN_EINVAL);
+    ck_assert_int_eq(nni_dataset_exclude(d, 0, "cut off"), NN_OK);
+    ck_assert_int_eq(nni_dataset_exclude(d, 0, "again"), NN_OK);
+    ck_assert_int_eq(nni_dataset_exclude(d, 4, "no such sample"), NN_EINVAL);
+    ck_assert_int_eq(nni_dataset_exclude(d, -1, "no such sample"), NN_EINVAL);
     ck_assert_str_eq(d->sample[0].excluded, "cut off");
     ck_assert_int_eq(d->bad, 1);
     ck_assert_int_eq(d->problems, 1);
     ck_assert_str_eq(d->problem[0].text, "cut off");
     ck_assert_int_eq(nn_dataset_check(d, NN_SPLIT_TRAIN, &why), NN_OK);
-    ck_assert_int_eq(nn_dataset_exclude(d, 1, "cut off"), NN_OK);
+    ck_assert_int_eq(nni_dataset_exclude(d, 1, "cut off"), NN_OK);
     ck_assert_int_eq(nn_dataset_check(d, NN_SPLIT_TRAIN, &why), NN_EFORMAT);
     nn_dataset_free(d);
 }
@@ -247,7 +247,7 @@ START_TEST(file_as_documented)
     put("valid/real/b c.jpg", "y");
     put("test/images/z.jpg", "z");
     d = load("");
-    ck_assert_int_eq(nn_dataset_exclude(d, 2, "x"), NN_OK);
+    ck_assert_int_eq(nni_dataset_exclude(d, 2, "x"), NN_OK);
     for (int64_t i = 0; i < d->samples; i++)
         if (i != 1)
             strcpy(d->sample[i].sha256, "");

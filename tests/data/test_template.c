@@ -99,9 +99,6 @@ START_TEST(missing_extra_and_failed_images)
 
     put("template.csv", in);
     ck_assert_int_eq(nn_template_read(&t, in_tree("template.csv"), &why), NN_OK);
-    ck_assert_int_eq(nn_template_rows(t), 4);
-    ck_assert_str_eq(nn_template_id(t, 3), "same.jpg");
-    ck_assert_ptr_null(nn_template_id(t, 4));
     ck_assert_int_eq(nn_template_write(t, in_tree("o.csv"), p, 5, NULL, &r, &why), NN_OK);
     ck_assert_str_eq(r.missing_id[0], "gone.jpg");
     ck_assert_str_eq(r.missing_id[2], "same.jpg");

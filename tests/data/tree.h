@@ -10,7 +10,7 @@
 #define _XOPEN_SOURCE 700 /* nftw */
 #endif
 
-#include "base/base.h"
+#include "data/data.h"
 
 #include <check.h>
 #include <errno.h>

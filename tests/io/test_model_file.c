@@ -3,7 +3,7 @@
  * Loading and saving models: what is written comes back to the bit, and whatever does not fit
  * leaves the model as it was and is named.
  */
-#include "base/base.h"
+#include "core/core.h"
 
 #include <check.h>
 #include <nn/io.h>
@@ -209,7 +209,7 @@ START_TEST(roles)
     nn_model *n = make(2, NULL, 4);
     nn_real ema[6], raw[6];
 
-    ck_assert_int_eq(nn_model_need(m, NN_BASE_MOMENT1), NN_OK);
+    ck_assert_int_eq(nni_model_need(m, NN_BASE_MOMENT1), NN_OK);
     ck_assert_int_eq(nn_model_write(m, "features.weight", NN_BASE_MOMENT1, NN_F32, ones), NN_OK);
     ck_assert_int_eq(nn_model_save(m, path, NN_BASE_MOMENT1, NULL, 0), NN_OK);
     ck_assert_msg(!nn_model_load(n, path, &(nn_load_opts){ .role = NN_BASE_MOMENT1 }, &r), "%s",

@@ -5,7 +5,7 @@
  * apart from the decoder; JPEG files come from Pillow (jpegs.h). Every allocation is counted: nothing may
  * leak, whatever fails.
  */
-#include "base/base.h"
+#include "vision/vision.h"
 
 #include <nn/vision.h>
 
@@ -355,7 +355,7 @@ START_TEST(png_every_kind)
                                       s.colour, s.depth, interlaced, x, y, got[0], got[1], got[2], want[0],
                                       want[1], want[2]);
                     }
-                ck_assert_int_eq(nn_image_probe(&info, b.at, b.size, &why), NN_OK);
+                ck_assert_int_eq(nni_image_probe(&info, b.at, b.size, &why), NN_OK);
                 ck_assert(info.format == NN_IMAGE_PNG && info.width == s.width && info.height == s.height);
                 ck_assert(info.bit_depth == s.depth && info.channels == channels_of(s.colour));
                 ck_assert(info.progressive == interlaced && info.orientation == 1);
@@ -576,7 +576,7 @@ START_TEST(jpeg_like_pillow)
                           x / 3, y, got, want);
         }
     nn_image_free(&image);
-    ck_assert_int_eq(nn_image_probe(&info, b.at, b.size, &why), NN_OK);
+    ck_assert_int_eq(nni_image_probe(&info, b.at, b.size, &why), NN_OK);
     ck_assert(info.format == NN_IMAGE_JPEG && info.width == W && info.height == H && info.bit_depth == 8);
     ck_assert(info.channels == jpegs[i].channels && info.progressive == jpegs[i].progressive &&
               info.orientation == 1);
@@ -614,7 +614,7 @@ static void check_orientation(struct bytes *b, uint8_t *tag)
         nn_image_info info;
 
         *tag = (uint8_t)o;
-        ck_assert_int_eq(nn_image_probe(&info, b->at, b->size, NULL), NN_OK);
+        ck_assert_int_eq(nni_image_probe(&info, b->at, b->size, NULL), NN_OK);
         ck_assert_int_eq(info.orientation, o < 1 || o > 8 ? 1 : o);
         ck_assert_int_eq(decode(&turned, b, NULL), NN_OK);
         ck_assert_int_eq(turned.width, info.orientation >= 5 ? plain.height : plain.width);
@@ -658,7 +658,7 @@ START_TEST(orientation_little_endian_and_damaged)
     nn_image_info info;
 
     insert_bytes(&b, 2, exif, sizeof exif);
-    ck_assert_int_eq(nn_image_probe(&info, b.at, b.size, NULL), NN_OK);
+    ck_assert_int_eq(nni_image_probe(&info, b.at, b.size, NULL), NN_OK);
     ck_assert_int_eq(info.orientation, 6);
     /* Any single changed byte gives 1..8 and no error (the segment length aside). */
     for (size_t i = 6; i < sizeof exif; i++)
@@ -667,7 +667,7 @@ START_TEST(orientation_little_endian_and_damaged)
             nn_image image;
 
             b.at[i] = (uint8_t)v;
-            ck_assert_int_eq(nn_image_probe(&info, b.at, b.size, NULL), NN_OK);
+            ck_assert_int_eq(nni_image_probe(&info, b.at, b.size, NULL), NN_OK);
             ck_assert(info.orientation >= 1 && info.orientation <= 8);
             ck_assert_int_eq(decode(&image, &b, NULL), NN_OK);
             nn_image_free(&image);
@@ -877,7 +877,7 @@ START_TEST(truncation_is_an_error)
 
         ck_assert_msg(rc == NN_EFORMAT, "%zu of %zu bytes: %d %s", b.size, whole, rc, why.text);
         ck_assert_uint_gt(strlen(why.text), 10);
-        rc = nn_image_probe(&info, b.at, b.size, &why);
+        rc = nni_image_probe(&info, b.at, b.size, &why);
         ck_assert(rc == NN_OK || rc == NN_EFORMAT);
     }
     free(b.at);
@@ -1021,7 +1021,7 @@ START_TEST(other_formats_have_names)
         nn_message why = { .text = "" };
 
         refused(&b, files[i].rc, files[i].text);
-        ck_assert_int_eq(nn_image_probe(&info, b.at, b.size, &why), files[i].rc);
+        ck_assert_int_eq(nni_image_probe(&info, b.at, b.size, &why), files[i].rc);
     }
 }
 END_TEST
@@ -1106,8 +1106,8 @@ START_TEST(wrong_arguments)
     ck_assert_int_eq(nn_image_decode(&image, "x", 1, &(nn_decode_opts){ .max_pixels = -1 }, &why), NN_EINVAL);
     ck_assert_int_eq(nn_image_load(NULL, "x", NULL, &why), NN_EINVAL);
     ck_assert_int_eq(nn_image_load(&image, NULL, NULL, &why), NN_EINVAL);
-    ck_assert_int_eq(nn_image_probe(NULL, "x", 1, &why), NN_EINVAL);
-    ck_assert_int_eq(nn_image_probe(&info, NULL, 1, &why), NN_EINVAL);
+    ck_assert_int_eq(nni_image_probe(NULL, "x", 1, &why), NN_EINVAL);
+    ck_assert_int_eq(nni_image_probe(&info, NULL, 1, &why), NN_EINVAL);
     ck_assert_int_eq(nn_image_probe_file(&info, NULL, &why), NN_EINVAL);
     ck_assert_int_eq(nn_image_decode(&image, baseline_444, sizeof baseline_444, NULL, NULL), NN_OK);
     nn_image_free(&image);

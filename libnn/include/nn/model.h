@@ -67,9 +67,6 @@ NN_API int64_t nn_model_parameters(const nn_model *model);
 
 /* Allocates the buffers and initialises them. Done by the first compile; call it to load first. */
 NN_API int nn_model_seal(nn_model *model);
-/* Allocates (zeroed) the buffer of a role if it is not there. NN_BASE_EMA and
- * NN_BASE_STATE_EMA begin as copies, and are copied anew before the first update that is applied. */
-NN_API int nn_model_need(nn_model *model, nn_base base);
 /* Beginning and size of a role's buffer; NULL and 0 when it has not been allocated. On a device with memory
  * of its own this is a copy: ask again after each run. */
 NN_API void *nn_model_buffer(nn_model *model, nn_base base, size_t *bytes);

@@ -52,9 +52,7 @@ typedef struct nn_image_info {
     int progressive;       /* progressive JPEG or interlaced PNG */
 } nn_image_info;
 
-/* Reads the headers only, without the limits of nn_decode_opts: no promise that the rest is undamaged. All up
- * to the pixel data must be there. */
-NN_API int nn_image_probe(nn_image_info *out, const void *bytes, size_t size, nn_message *why);
+/* Reads the headers only, without the limits of nn_decode_opts: no promise that the rest is undamaged. */
 NN_API int nn_image_probe_file(nn_image_info *out, const char *path, nn_message *why);
 
 /* Writes an 8-bit RGB PNG without any metadata, compressed by `level` from 0 (stored: the file's size depends

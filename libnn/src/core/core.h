@@ -75,6 +75,9 @@ struct nn_model {
     nn_message message;
 };
 
+/* Allocates (zeroed) the buffer of a role if it is not there. NN_BASE_EMA and
+ * NN_BASE_STATE_EMA begin as copies, and are copied anew before the first update that is applied. */
+int nni_model_need(nn_model *model, nn_base base);
 /* Finds or declares; on conflict or when sealed a status, with the text in the model. */
 int nni_model_declare(nn_model *m, const char *name, nn_base base, nn_dtype type, nn_shape shape,
                       nn_init init, double fill, int64_t *index);

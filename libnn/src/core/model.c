@@ -351,7 +351,7 @@ int nn_model_seal(nn_model *m)
     return NN_OK;
 }
 
-int nn_model_need(nn_model *m, nn_base base)
+int nni_model_need(nn_model *m, nn_base base)
 {
     nn_base from = base == NN_BASE_EMA ? NN_BASE_PARAM : base == NN_BASE_STATE_EMA ? NN_BASE_STATE : base;
     size_t bytes;

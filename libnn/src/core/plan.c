@@ -266,15 +266,15 @@ static int need_roles(nn_plan *p, bool backward)
 
         rc = nn_model_seal(m);
         if (!rc && backward)
-            rc = nn_model_need(m, NN_BASE_GRAD);
+            rc = nni_model_need(m, NN_BASE_GRAD);
         if (!rc && p->optim.name && p->optim.moments > 0)
-            rc = nn_model_need(m, NN_BASE_MOMENT1);
+            rc = nni_model_need(m, NN_BASE_MOMENT1);
         if (!rc && p->optim.name && p->optim.moments > 1)
-            rc = nn_model_need(m, NN_BASE_MOMENT2);
+            rc = nni_model_need(m, NN_BASE_MOMENT2);
         if (!rc && p->ema)
-            rc = nn_model_need(m, NN_BASE_EMA);
+            rc = nni_model_need(m, NN_BASE_EMA);
         if (!rc && p->ema)
-            rc = nn_model_need(m, NN_BASE_STATE_EMA);
+            rc = nni_model_need(m, NN_BASE_STATE_EMA);
         if (rc)
             (void)nni_fail(&p->message, rc, "%s", nn_model_error(m));
     }

@@ -30,7 +30,14 @@ int nni_dataset_new_sample(nn_dataset *d, nn_sample s);
 void nni_dataset_sort(nn_dataset *d, int64_t first);
 /* Recomputes count and excluded from the samples. */
 void nni_dataset_count(nn_dataset *d);
+/* Takes sample i out and lists it; it counts as bad. NN_ENOMEM. */
+int nni_dataset_exclude(nn_dataset *d, int64_t i, const char *reason);
 int nni_dataset_hash(nn_dataset *d, nni_pool *pool, nn_message *why);
+
+/* The order of an epoch: position p sees sample order[p]. A permutation of 0..n-1 that is a pure function of
+ * (seed, epoch, n): Fisher-Yates from the top, swapping i=n-1..1 with an unbiased j in [0,i] from Philox.
+ * NN_EINVAL unless 0 <= n < 2^32. */
+int nni_epoch_order(uint64_t seed, uint64_t epoch, int64_t n, int64_t *order);
 
 /* A small file before it is written. After a failed allocation puts do nothing and nni_buffer_save is
  * NN_ENOMEM. nni_buffer_save writes the file atomically and empties the buffer in any case. */

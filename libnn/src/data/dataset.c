@@ -146,7 +146,7 @@ void nni_dataset_count(nn_dataset *d)
     }
 }
 
-int nn_dataset_exclude(nn_dataset *d, int64_t i, const char *reason)
+int nni_dataset_exclude(nn_dataset *d, int64_t i, const char *reason)
 {
     char *copy;
     int rc;

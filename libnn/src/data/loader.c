@@ -10,7 +10,7 @@
 #include <nn/data.h>
 #include <nn/vision.h>
 
-#include "base/base.h"
+#include "data.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -250,7 +250,6 @@ void nn_loader_free(nn_loader *l)
 }
 
 int64_t nn_loader_samples(const nn_loader *l) { return l->n; }
-int64_t nn_loader_batches(const nn_loader *l) { return l->batches; }
 
 int nn_loader_start(nn_loader *l, int64_t epoch, int64_t position)
 {
@@ -263,7 +262,7 @@ int nn_loader_start(nn_loader *l, int64_t epoch, int64_t position)
     while (l->busy)
         (void)pthread_cond_wait(&l->idle, &l->lock);
     if (l->o.shuffle)
-        rc = nn_epoch_order(l->o.seed, (uint64_t)epoch, l->n, l->order);
+        rc = nni_epoch_order(l->o.seed, (uint64_t)epoch, l->n, l->order);
     l->epoch = epoch;
     l->end = l->o.drop_last ? l->batches * l->o.batch : l->n;
     l->begin = l->claimed = position < l->end ? position : l->end;
@@ -395,7 +394,7 @@ int nn_dataset_verify(nn_dataset *d, int threads, void (*progress)(void *payload
     (void)pthread_mutex_destroy(&v.lock);
     for (int64_t i = 0; i < d->samples; i++) {
         if (!rc && v.memory && v.why[i])
-            rc = nn_dataset_exclude(d, i, v.why[i]);
+            rc = nni_dataset_exclude(d, i, v.why[i]);
         nni_free(v.why[i]);
     }
     nni_free(v.why);

@@ -5,7 +5,7 @@
  */
 #include "data.h"
 
-int nn_epoch_order(uint64_t seed, uint64_t epoch, int64_t n, int64_t *order)
+int nni_epoch_order(uint64_t seed, uint64_t epoch, int64_t n, int64_t *order)
 {
     static const char name[] = "epoch order";
     nni_stream stream = nni_stream_of(seed, nni_hash(name, sizeof name - 1, NNI_HASH_BASIS));

@@ -75,7 +75,7 @@ int nni_dataset_hash(nn_dataset *d, nni_pool *pool, nn_message *why)
         if (!h.verdict[i].rc)
             continue;
         if (h.verdict[i].rc == NN_ENOMEM || !h.verdict[i].text ||
-            nn_dataset_exclude(d, h.todo[i], h.verdict[i].text))
+            nni_dataset_exclude(d, h.todo[i], h.verdict[i].text))
             rc = no_memory(why, "the hashes of the images");
     }
     for (int64_t i = 0; h.verdict && i < n; i++)

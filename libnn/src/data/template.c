@@ -27,13 +27,6 @@ struct nn_template {
     int64_t *extra_index;
 };
 
-int64_t nn_template_rows(const nn_template *t) { return t->rows; }
-
-const char *nn_template_id(const nn_template *t, int64_t row)
-{
-    return row >= 0 && row < t->rows ? t->entry[row].id : NULL;
-}
-
 void nn_template_free(nn_template *t)
 {
     if (!t)

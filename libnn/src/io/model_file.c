@@ -31,8 +31,8 @@ static int need(nn_model *m, nn_base *role)
     if (*role != NN_BASE_PARAM && *role != NN_BASE_EMA && !is_moment(*role))
         return nni_fail(&m->message, NN_EINVAL,
                         "role %d is neither the parameters nor their average nor a moment", (int)*role);
-    rc = nn_model_need(m, *role);
-    return rc || *role != NN_BASE_EMA ? rc : nn_model_need(m, NN_BASE_STATE_EMA);
+    rc = nni_model_need(m, *role);
+    return rc || *role != NN_BASE_EMA ? rc : nni_model_need(m, NN_BASE_STATE_EMA);
 }
 
 /* Parameters take any floating type, counters any integer. */

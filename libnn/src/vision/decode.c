@@ -238,7 +238,7 @@ int nn_image_load(nn_image *out, const char *path, const nn_decode_opts *opts, n
 
 /* ------------------------------------------------------------------------------------------------ probe */
 
-int nn_image_probe(nn_image_info *out, const void *bytes, size_t size, nn_message *why)
+int nni_image_probe(nn_image_info *out, const void *bytes, size_t size, nn_message *why)
 {
     nn_image_info info;
     int rc;
@@ -275,14 +275,14 @@ int nn_image_probe_file(nn_image_info *out, const char *path, nn_message *why)
     if (fd >= 0)
         (void)nni_seam.close(fd);
     if (!rc)
-        rc = nn_image_probe(out, bytes, size, &reason);
+        rc = nni_image_probe(out, bytes, size, &reason);
     nni_free(bytes);
     /* Long comments, colour profiles and previews can stand before the frame header. */
     if (rc == NN_EFORMAT && size == PREFIX) {
         rc = nni_read_file(path, defaults.max_bytes, &bytes, &size, why);
         if (rc)
             return rc;
-        rc = nn_image_probe(out, bytes, size, &reason);
+        rc = nni_image_probe(out, bytes, size, &reason);
         nni_free(bytes);
     }
     return rc ? named(rc, path, &reason, why) : NN_OK;

@@ -30,6 +30,8 @@ int nni_jpeg_check(const uint8_t *data, size_t size, nn_image_info *info, const 
                    struct nni_clean *clean, nn_message *why);
 int nni_png_check(const uint8_t *data, size_t size, nn_image_info *info, const nn_decode_opts *limit,
                   struct nni_clean *clean, nn_message *why);
+/* nn_image_probe_file for a prefix of a file: all up to the pixel data must be there. */
+int nni_image_probe(nn_image_info *out, const void *bytes, size_t size, nn_message *why);
 /* The size limits, in one place for both formats. */
 int nni_image_limits(const nn_image_info *info, const nn_decode_opts *limit, nn_message *why);
 
