@@ -28,6 +28,7 @@ typedef struct nn_linear_opts {
     int64_t out;
     int no_bias;
     int init_default; /* torch.nn.Linear's own initialiser instead of uniform(1/sqrt(out)) and zero bias */
+    double init_std;  /* not 0: normal of this deviation, and zero bias */
 } nn_linear_opts;
 
 /* "<name>.weight" [out, C/groups, k, k], "<name>.bias" [out]. */

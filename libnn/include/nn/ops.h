@@ -85,6 +85,9 @@ NN_API nn_tensor *nn_normalize(nn_graph *g, nn_tensor *x, const double mean[3], 
 NN_API nn_tensor *nn_reshape(nn_graph *g, nn_tensor *x, nn_shape shape);
 /* [N,...] -> [N,rest]. */
 NN_API nn_tensor *nn_flatten(nn_graph *g, nn_tensor *x);
+/* torch.permute: dimension k of the result is dimension order[k] of x. `order` has as many entries as x has
+ * dimensions. */
+NN_API nn_tensor *nn_permute(nn_graph *g, nn_tensor *x, const int *order);
 /* Zeros around H and W of x [N,H,W,C]. */
 NN_API nn_tensor *nn_pad(nn_graph *g, nn_tensor *x, int64_t top, int64_t bottom, int64_t left, int64_t right);
 
@@ -188,7 +191,7 @@ NN_API nn_tensor *nn_expand_depthwise(nn_graph *g, nn_tensor *x, nn_tensor *w1, 
     X(conv2d) X(conv1x1) X(depthwise) X(linear) X(moments) X(bn_coeff) X(affine) X(bn_track)                 \
     X(silu) X(relu) X(relu6) X(sigmoid) X(exp) X(log) X(sqrt) X(tanh) X(hardswish) X(gelu) X(leaky_relu)     \
     X(clamp) X(add) X(sub) X(mul) X(div) X(where) X(scale) X(cast) X(normalize)                              \
-    X(reshape) X(pad) X(sum) X(mean) X(max) X(min) X(variance) X(global_avg_pool) X(softmax) X(log_softmax)  \
+    X(reshape) X(permute) X(pad) X(sum) X(mean) X(max) X(min) X(variance) X(global_avg_pool) X(softmax) X(log_softmax)  \
     X(max_pool2d) X(avg_pool2d) X(adaptive_avg_pool2d) X(upsample)                                           \
     X(cross_entropy) X(mse) X(l1) X(smooth_l1) X(huber) X(kl_div) X(bce_with_logits)                         \
     X(keep_mask) X(expand_depthwise)

@@ -21,6 +21,8 @@ nn_tensor *nn_layer_linear(nn_graph *g, const char *name, nn_tensor *x, nn_linea
     init = (nn_init){ .kind = NN_INIT_UNIFORM, .a = 1 / sqrt((double)opts.out) };
     if (opts.init_default)
         init = bias_init = (nn_init){ .kind = NN_INIT_UNIFORM, .a = 1 / sqrt((double)in) };
+    if (opts.init_std > 0)
+        init = (nn_init){ .kind = NN_INIT_NORMAL, .a = opts.init_std };
 
     nn_push(g, name);
     weight = nn_param(g, "weight", NN_SHAPE2(opts.out, in), init);
