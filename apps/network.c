@@ -14,19 +14,16 @@ const char *const network_classes[2] = { "real", "fake" };
 
 int network_new(struct network *n, nn_device *device, const char *name, const nn_preprocess *p, uint64_t seed)
 {
-    const nn_efficientnet_config *c = nn_efficientnet_find(name);
     nn_message why;
     int rc;
 
     *n = (struct network){ .device = device };
-    if (!c) {
+    if (nn_network_find(name, &n->net)) {
         (void)app_fail(0, "--model %s: no such network. There are:", name);
-        for (int i = 0; nn_efficientnet_at(i); i++)
-            app_say("    %s", nn_efficientnet_at(i)->name);
+        for (int i = 0; !nn_network_at(i, &n->net); i++)
+            app_say("    %s", n->net.name);
         return APP_USAGE;
     }
-    n->config = *c;
-    n->config.classes = 2;
     n->preprocess = *p;
     n->preprocess.class_names = NULL;
     n->preprocess.classes = 0;
@@ -52,7 +49,7 @@ static nn_tensor *record(struct network *n, nn_graph *g, int64_t batch, nn_tenso
     const nn_preprocess *p = &n->preprocess;
     nn_tensor *image = nn_input(g, "image", NN_U8, NN_SHAPE4(batch, p->size, p->size, 3));
     nn_tensor *x = nn_normalize(g, image, p->mean, p->std, p->maximum);
-    nn_tensor *logits = nn_observe(g, "logits", nn_efficientnet(g, x, &n->config));
+    nn_tensor *logits = nn_observe(g, "logits", n->net.record(g, x, n->net.name, 2));
 
     *loss = NULL;
     if (nn_mode_of(g) == NN_TRAIN)
@@ -103,7 +100,7 @@ int network_plan(struct network *n, nn_mode mode, int64_t batch, const nn_plan_o
     o.share = n->plans ? n->plan[0].plan : NULL;
     rc = nn_compile(out, g, o);
     if (rc)
-        (void)app_fail(0, "cannot build %s for batches of %lld: %s", n->config.name, (long long)batch,
+        (void)app_fail(0, "cannot build %s for batches of %lld: %s", n->net.name, (long long)batch,
                        nn_graph_error(g));
     nn_graph_free(g);
     if (rc)
@@ -114,19 +111,26 @@ int network_plan(struct network *n, nn_mode mode, int64_t batch, const nn_plan_o
     return APP_OK;
 }
 
-/* What the names of a file begin with, so that they meet the model's. */
+/* What the names of a file begin with, so that they meet the model's: the model's first one tells. */
 static void choose_names(const struct network *n, const nn_safetensors *file, nn_load_opts *o)
 {
-    bool ours = nn_safetensors_find(file, "model/features.0.0.weight") >= 0 ||
-                nn_safetensors_find(file, "model/backbone.features.0.0.weight") >= 0;
-    bool inner = nn_safetensors_find(file, ours ? "model/backbone.features.0.0.weight"
-                                                : "backbone.features.0.0.weight") >= 0;
+    static const char outer[] = "backbone.";
+    const char *first = nn_model_segment(n->model, 0)->name;
+    bool backbone = !strncmp(first, outer, strlen(outer)), ours, inner;
+    char name[4][256];
+
+    if (backbone)
+        first += strlen(outer);
+    for (int i = 0; i < 4; i++)
+        (void)snprintf(name[i], sizeof name[i], "%s%s%s", i & 1 ? "model/" : "", i & 2 ? outer : "", first);
+    ours = nn_safetensors_find(file, name[1]) >= 0 || nn_safetensors_find(file, name[3]) >= 0;
+    inner = nn_safetensors_find(file, name[ours ? 3 : 2]) >= 0;
 
     o->from = ours ? "model/" : "";
-    if (n->config.backbone && !inner)
-        o->into = "backbone."; /* the backbone alone, as ImageNet weights come */
-    else if (!n->config.backbone && inner)
-        o->from = ours ? "model/backbone." : "backbone.";
+    if (backbone && !inner)
+        o->into = outer; /* the backbone alone, as ImageNet weights come */
+    else if (!backbone && inner)
+        o->from = ours ? "model/backbone." : outer;
 }
 
 static void tell_skipped(void *payload, nn_load_outcome outcome, const char *name)
@@ -161,7 +165,7 @@ int network_start_from(struct network *n, const char *path)
     const nn_segment *head;
     nn_message why;
     nn_load_report report;
-    char name[256];
+    char name[256], skip[256];
     int64_t at;
     int rc = nn_safetensors_open(&file, path, NULL, &why);
 
@@ -173,12 +177,13 @@ int network_start_from(struct network *n, const char *path)
         return rc;
     }
     choose_names(n, file, &o);
-    (void)snprintf(name, sizeof name, "%sclassifier.1.weight", o.from);
+    (void)snprintf(name, sizeof name, "%s%s.weight", o.from, n->net.head);
     at = nn_safetensors_find(file, name);
-    (void)snprintf(name, sizeof name, "%sclassifier.1.weight", o.into ? o.into : "");
+    (void)snprintf(name, sizeof name, "%s%s.weight", o.into ? o.into : "", n->net.head);
+    (void)snprintf(skip, sizeof skip, "%s%s.*", o.into ? o.into : "", n->net.head);
     head = nn_model_find(n->model, name);
     if (at >= 0 && head && !nn_shape_equal(nn_safetensors_at(file, at)->shape, head->shape))
-        o.skip = o.into && *o.into ? "backbone.classifier.1.*" : "classifier.1.*";
+        o.skip = skip;
     rc = nn_model_load_from(n->model, file, &o, &report);
     nn_safetensors_free(file);
     if (rc)
@@ -209,7 +214,7 @@ int network_pairs(const struct network *n, nn_pair pairs[8], int64_t *count, dou
     }
     *count = 0;
     pairs[(*count)++] = (nn_pair){ "format", strdup("pt") };
-    pairs[(*count)++] = (nn_pair){ NN_NETWORK_KEY, strdup(n->config.name) };
+    pairs[(*count)++] = (nn_pair){ NN_NETWORK_KEY, strdup(n->net.name) };
     pairs[(*count)++] = (nn_pair){ NN_THRESHOLD_KEY, print_number("%.17g", threshold) };
     pairs[(*count)++] = (nn_pair){ NN_PREPROCESS_KEY, text };
     for (int64_t i = 0; i < *count; i++)
@@ -230,7 +235,7 @@ void network_print_summary(const struct network *n, const nn_plan *plan, const c
 
     nn_plan_summary(plan, &s);
     app_say("%s: %s, %lld parameters (%lld trainable), %.3f G multiply-adds per image at %lld px", title,
-            n->config.name, (long long)s.parameters, (long long)s.trainable,
+            n->net.name, (long long)s.parameters, (long long)s.trainable,
             s.multiply_adds / 1e9 / (double)(n->plans ? n->plan[n->plans - 1].batch : 1),
             (long long)n->preprocess.size);
     app_say("planned memory: %.0f MB (activations %.0f, parameters and optimizer %.0f, rest %.0f); steps: "

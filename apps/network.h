@@ -7,7 +7,7 @@
 #ifndef APPS_NETWORK_H
 #define APPS_NETWORK_H
 
-#include <nn/models/efficientnet.h>
+#include <nn/models/networks.h>
 #include <nn/io.h>
 #include <nn/nn.h>
 #include <nn/vision.h>
@@ -17,7 +17,7 @@ enum { NETWORK_PLANS = 4 };
 struct network {
     nn_device *device;
     nn_model *model;
-    nn_efficientnet_config config;
+    nn_network net;
     nn_preprocess preprocess;
     double smoothing;
     nn_dtype precision; /* of its plans */

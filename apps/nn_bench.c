@@ -276,13 +276,13 @@ static int measure(struct options *o, struct network *n, nn_plan *plan)
         "%s %s batch %lld at %lld px, %s, %s, %d threads: median %.1f ms, min %.1f ms, %.2f images/s, first "
         "step after %.2f s, "
         "peak memory %.0f MB\n",
-        o->what, n->config.name, (long long)o->batch, (long long)o->image_size,
+        o->what, n->net.name, (long long)o->batch, (long long)o->image_size,
         app_precision_name(o->device.precision), nn_device_isa(n->device), nn_device_threads(n->device),
         median * 1e3, t[0] * 1e3, (double)o->batch / median, first, app_peak_bytes() / 1e6);
     if (o->json) {
         json_t *j = json_pack(
             "{s:s, s:s, s:I, s:I, s:s, s:i, s:s, s:f, s:f, s:f, s:f, s:f}", "what", o->what, "model",
-            n->config.name, "batch_size", (json_int_t)o->batch, "image_size", (json_int_t)o->image_size,
+            n->net.name, "batch_size", (json_int_t)o->batch, "image_size", (json_int_t)o->image_size,
             "isa", nn_device_isa(n->device), "threads", nn_device_threads(n->device), "precision",
             app_precision_name(o->device.precision), "median_s", median, "min_s", t[0], "images_per_second",
             (double)o->batch / median, "first_step_s", first, "peak_rss_bytes", app_peak_bytes());

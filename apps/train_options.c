@@ -62,7 +62,9 @@ static const struct argp_option LIST[] = {
     { "image-size", O_IMAGE_SIZE, "N", 0, "height and width of the network's input (224)", 1 },
     { NULL, 0, NULL, 0, "Network:", 2 },
     { "model", 'm', "NAME", 0,
-      "efficientnet_b0 ... b7, entry_b6, efficientnet_lite0 ... lite4 (efficientnet_b6)", 2 },
+      "efficientnet_b0 ... b7, entry_b6, efficientnet_lite0 ... lite4, resnet18 ... resnet152, "
+      "vgg11_bn ... vgg19_bn (efficientnet_b6)",
+      2 },
     { "weights", O_WEIGHTS, "FILE", 0, "start from these weights (.safetensors)", 2 },
     { NULL, 0, NULL, 0, "Training:", 3 },
     { "recipe", O_RECIPE, "FILE", 0, "read options from lines \"option = value\" first", 3 },

@@ -8,7 +8,7 @@
 
 #include <math.h>
 #include <nn/io.h>
-#include <nn/models/efficientnet.h>
+#include <nn/models/networks.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -78,17 +78,14 @@ static int read_metadata(nn_classifier *c, const nn_safetensors *file, const cha
 
 static nn_tensor *named_network(nn_graph *g, const char *name, nn_tensor *image, int64_t classes)
 {
-    const nn_efficientnet_config *found = nn_efficientnet_find(name);
-    nn_efficientnet_config config;
+    nn_network network;
 
     if (!*name)
         return nn_graph_fail(g, NN_EFORMAT, "its metadata has no \"%s\"", NN_NETWORK_KEY);
-    if (!found)
+    if (nn_network_find(name, &network))
         return nn_graph_fail(g, NN_ENOTFOUND, "\"%s\" in its metadata, \"%s\", is no network of libnn",
                              NN_NETWORK_KEY, name);
-    config = *found;
-    config.classes = classes;
-    return nn_efficientnet(g, image, &config);
+    return network.record(g, image, name, classes);
 }
 
 static int build(nn_classifier *c, nn_device *device, const char *path, const nn_classifier_opts *o)

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Compares EfficientNets with PyTorch in double precision, given the same weights, images and masks.
+"""Compares networks with PyTorch in double precision, given the same weights, images and masks.
 
 usage: model_parity.py [BUILD] [--only NAME]
 
@@ -22,8 +22,9 @@ from parity import distance, finish, nn_parity, report
 
 EVAL_TOLERANCE, FLOOR = 2e-5, 1e-6
 EVAL = [("efficientnet_b0", 224), ("efficientnet_b4", 224), ("efficientnet_b4", 380), ("efficientnet_b6", 224),
-        ("efficientnet_b6", 528), ("efficientnet_lite0", 224)]
-TRAIN = [("efficientnet_b0", 4, 224), ("efficientnet_b6", 4, 96)]
+        ("efficientnet_b6", 528), ("efficientnet_lite0", 224), ("resnet18", 224), ("resnet50", 192), ("vgg16_bn", 224),
+        ("vgg16_bn", 160)]
+TRAIN = [("efficientnet_b0", 4, 224), ("efficientnet_b6", 4, 96), ("resnet18", 4, 96), ("resnet50", 4, 96), ("vgg16_bn", 4, 64)]
 
 
 def ours_of_lite(name):
@@ -123,10 +124,10 @@ def compare_train(build, name, batch, size, net, weights):
             setattr(net.get_submodule(parent), leaf, Masked())
     drawn = sum(k.startswith("mask.0.") for k in masks)
     expected = sum(isinstance(m, Masked) for m in net.modules())
-    zeros = np.mean([np.mean(v == 0) for k, v in masks.items() if k.startswith("mask.")])
+    zeros = np.mean([np.mean(v == 0) for k, v in masks.items() if k.startswith("mask.")] or [0])
     left = [p for p, m in net.named_modules() if isinstance(m, (torch.nn.Dropout, torchvision.ops.StochasticDepth)) and m.p]
     used = [p for p in left if not p.endswith("stochastic_depth") or net.get_submodule(p.rpartition(".")[0]).use_res_connect]
-    report(drawn == expected > 1 and not used, f"{name}: {drawn} masks ({100 * zeros:.0f} % dropped) injected, {len(used)} not drawn")
+    report(drawn == expected and not used, f"{name}: {drawn} masks ({100 * zeros:.0f} % dropped) injected, {len(used)} not drawn")
 
     right = run_torch(net, weights, images, target, masks, torch.float64)
     single = run_torch(net, weights, images, target, masks, torch.float32)

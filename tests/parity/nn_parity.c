@@ -13,7 +13,7 @@
  * updated as often as INPUT's "steps" says with the numbers in "options" -> "rate" [steps] and, after
  * each update, all parameters in a row, "params" [steps,count].
  */
-#include <nn/models/efficientnet.h>
+#include <nn/models/networks.h>
 #include <nn/io.h>
 #include <nn/nn.h>
 #include <stdio.h>
@@ -75,10 +75,18 @@ static void load(nn_model *m, const char *path)
     check(nn_model_load(m, path, NULL, NULL), path, nn_model_error(m));
 }
 
+/* With 1000 outputs, as the framework's has. */
+static nn_tensor *record(nn_graph *g, nn_network *net, const char *name, nn_tensor *image)
+{
+    check(nn_network_find(name, net), name, "no such network");
+    return net->record(g, image, net->name, 1000);
+}
+
 static void run_eval(nn_graph *g, nn_model *m, const char *network, const char *weights)
 {
     nn_shape shape = given("image")->shape;
-    nn_tensor *z = nn_efficientnet(g, nn_input(g, "image", NN_REAL, shape), nn_efficientnet_find(network));
+    nn_network net;
+    nn_tensor *z = record(g, &net, network, nn_input(g, "image", NN_REAL, shape));
     nn_plan *plan;
 
     shape = nn_shape_get(nn_observe(g, "logits", z));
@@ -92,15 +100,17 @@ static void run_eval(nn_graph *g, nn_model *m, const char *network, const char *
 }
 
 /* Masks are what this side drew; the script needs them to do the same. */
-static void emit_masks(nn_plan *plan, const nn_model *m, int k)
+static void emit_masks(nn_plan *plan, const nn_model *m, const char *head_scope, int k)
 {
     static nn_profile_row row[MOST];
-    int64_t rows = nn_profile_rows(plan, row, MOST), batch = given("target")->count;
+    int64_t rows = nn_profile_rows(plan, row, MOST), batch = given("target")->count, width;
+    char weight[64];
 
+    (void)snprintf(weight, sizeof weight, "%s.weight", head_scope);
+    width = nn_model_find(m, weight)->shape.dim[1]; /* dropout is before layers as wide as the last */
     for (int64_t i = 0; i < rows && i < MOST; i++) {
-        const nn_segment *head = nn_model_find(m, "classifier.1.weight");
         int whole_rows = strstr(row[i].name, "stochastic_depth") != NULL;
-        nn_shape shape = NN_SHAPE2(batch, whole_rows ? 1 : head->shape.dim[1]);
+        nn_shape shape = NN_SHAPE2(batch, whole_rows ? 1 : width);
         char path[512], prefix[32];
 
         if (strcmp(row[i].op, "keep_mask") || row[i].segment != NN_FORWARD)
@@ -114,8 +124,8 @@ static void emit_masks(nn_plan *plan, const nn_model *m, int k)
 
 static void run_train(nn_graph *g, nn_model *m, const char *network, const char *weights, unsigned flags)
 {
-    nn_tensor *loss = nn_efficientnet(g, nn_input(g, "image", NN_REAL, given("image.0")->shape),
-                                      nn_efficientnet_find(network));
+    nn_network net;
+    nn_tensor *loss = record(g, &net, network, nn_input(g, "image", NN_REAL, given("image.0")->shape));
     nn_tensor *target = nn_input(g, "target", NN_I32, given("target")->shape);
     nn_plan *plan;
     char name[32];
@@ -131,7 +141,7 @@ static void run_train(nn_graph *g, nn_model *m, const char *network, const char 
         (void)snprintf(name, sizeof name, "loss.%d", k);
         *(double *)emit("", name, NN_F64, NN_SHAPE0()) = nn_loss(plan);
         if (flags & NN_PLAN_DEBUG)
-            emit_masks(plan, m, k);
+            emit_masks(plan, m, net.head, k);
         for (int64_t i = 0; !k && i < nn_model_count(m); i++) {
             const nn_segment *s = nn_model_segment(m, i);
 

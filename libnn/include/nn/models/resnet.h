@@ -7,9 +7,7 @@
 
 #include <nn/layers.h>
 
-#ifdef __cplusplus
-extern "C" {
-#endif
+NN_C_BEGIN
 
 typedef struct nn_resnet_config {
     const char *name;
@@ -26,8 +24,6 @@ NN_API nn_tensor *nn_resnet(nn_graph *g, nn_tensor *image, const nn_resnet_confi
 NN_API const nn_resnet_config *nn_resnet_find(const char *name);
 NN_API const nn_resnet_config *nn_resnet_at(int index);
 
-#ifdef __cplusplus
-}
-#endif
+NN_C_END
 
 #endif

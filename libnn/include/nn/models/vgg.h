@@ -7,9 +7,7 @@
 
 #include <nn/layers.h>
 
-#ifdef __cplusplus
-extern "C" {
-#endif
+NN_C_BEGIN
 
 typedef struct nn_vgg_config {
     const char *name;
@@ -27,8 +25,6 @@ NN_API nn_tensor *nn_vgg(nn_graph *g, nn_tensor *image, const nn_vgg_config *c);
 NN_API const nn_vgg_config *nn_vgg_find(const char *name);
 NN_API const nn_vgg_config *nn_vgg_at(int index);
 
-#ifdef __cplusplus
-}
-#endif
+NN_C_END
 
 #endif

@@ -44,7 +44,11 @@ enum { ROWS = 6, UNITS = 2, BLOCK = 96 };
 #define FOR_ROWS(X) X(6) X(4) X(2) X(1)
 #define FOR_UNITS(X, r) X(r, 1) X(r, 2)
 #endif
-enum { WIDE = UNITS * UNIT / VEC, /* vectors of the widest panel */ LINE = 64 / (int)sizeof(nn_real) };
+enum {
+    WIDE = UNITS * UNIT / VEC, /* vectors of the widest panel */
+    LINE = 64 / (int)sizeof(nn_real),
+    DEPTH = 384 /* of k, at most, in one go */
+};
 
 typedef nn_real hvec __attribute__((vector_size(VEC_SIZE / 2)));
 typedef nn_real hvec_unaligned __attribute__((vector_size(VEC_SIZE / 2), aligned(4), may_alias));
@@ -115,15 +119,14 @@ static ALWAYS void register_block(const int rows, const int units, const int tra
     }
 }
 
-typedef void nn_block(int64_t k, const nn_real *a, int64_t lda, const nn_real *b, nn_real *c, int64_t ldc);
-typedef void tn_block(int64_t k, const nn_real *a, int64_t lda, const nn_real *b, nn_real *c, int64_t ldc,
+typedef void block_fn(int64_t k, const nn_real *a, int64_t lda, const nn_real *b, nn_real *c, int64_t ldc,
                       int add);
 
 #define DEFINE(r, u)                                                                                         \
     static void nn_##r##_##u(int64_t k, const nn_real *a, int64_t lda, const nn_real *b, nn_real *c,         \
-                             int64_t ldc)                                                                    \
+                             int64_t ldc, int add)                                                           \
     {                                                                                                        \
-        register_block(r, u, 0, k, a, lda, b, c, ldc, 0);                                                    \
+        register_block(r, u, 0, k, a, lda, b, c, ldc, add);                                                  \
     }                                                                                                        \
     static void tn_##r##_##u(int64_t k, const nn_real *a, int64_t lda, const nn_real *b, nn_real *c,         \
                              int64_t ldc, int add)                                                           \
@@ -135,8 +138,7 @@ FOR_ROWS(DEFINE_ROW)
 
 static const struct {
     int rows;
-    nn_block *nn[UNITS];
-    tn_block *tn[UNITS];
+    block_fn *nn[UNITS], *tn[UNITS];
 } block_of[] = {
 #define NN_ENTRY(r, u) nn_##r##_##u,
 #define TN_ENTRY(r, u) tn_##r##_##u,
@@ -144,18 +146,21 @@ static const struct {
     FOR_ROWS(ENTRY)
 };
 
+/* In pieces of k whose part of B stays in the nearest caches for all rows; shorter sums also round less. */
 static void gemm_nn(int64_t m, int64_t k, const nn_real *a, int64_t lda, const nn_real *b, int units,
                     nn_real *c, int64_t ldc)
 {
-    for (int v = 0; m > 0; v++) {
-        int64_t rows = block_of[v].rows;
+    int64_t pieces = (k + DEPTH - 1) / DEPTH, depth = pieces ? (k + pieces - 1) / pieces : 0, p = 0;
 
-        for (; m >= rows; m -= rows) {
-            block_of[v].nn[units - 1](k, a, lda, b, c, ldc);
-            a += rows * lda;
-            c += rows * ldc;
-        }
-    }
+    do {
+        int64_t some = k - p < depth ? k - p : depth, r = 0;
+
+        for (int v = 0; r < m; v++)
+            for (; m - r >= block_of[v].rows; r += block_of[v].rows)
+                block_of[v].nn[units - 1](some, a + r * lda + p, lda, b + p * units * UNIT, c + r * ldc, ldc,
+                                          p > 0);
+        p += depth;
+    } while (p < k);
 }
 
 static void gemm_tn(int64_t m, int64_t k, const nn_real *a, int64_t lda, const nn_real *b, int units,
