@@ -282,8 +282,8 @@ static int measure(struct options *o, struct network *n, nn_plan *plan)
     if (o->json) {
         json_t *j = json_pack(
             "{s:s, s:s, s:I, s:I, s:s, s:i, s:s, s:f, s:f, s:f, s:f, s:f}", "what", o->what, "model",
-            n->net.name, "batch_size", (json_int_t)o->batch, "image_size", (json_int_t)o->image_size,
-            "isa", nn_device_isa(n->device), "threads", nn_device_threads(n->device), "precision",
+            n->net.name, "batch_size", (json_int_t)o->batch, "image_size", (json_int_t)o->image_size, "isa",
+            nn_device_isa(n->device), "threads", nn_device_threads(n->device), "precision",
             app_precision_name(o->device.precision), "median_s", median, "min_s", t[0], "images_per_second",
             (double)o->batch / median, "first_step_s", first, "peak_rss_bytes", app_peak_bytes());
         char *text = j ? json_dumps(j, JSON_INDENT(2)) : NULL;

@@ -28,7 +28,7 @@ static void oracle(const op_case *c, const double *const *in, double *const *out
     }
 }
 
-#define WITH(...) .build = record, .oracle = oracle, .extra = (const int[]) __VA_ARGS__
+#define WITH(...) .build = record, .oracle = oracle, .extra = (const int[])__VA_ARGS__
 static const op_case cases[] = {
     { .name = "channels first",
       .in = { { .shape = { { 2, 3, 4, 5 }, 4 } } },
