@@ -137,6 +137,8 @@ check-twin:
 bench: $(filter $B/tests/ops/%,$(tests)) $B/apps/nn_bench
 	@for t in $(filter $B/tests/ops/%,$(tests)); do $$t --bench || exit 1; done
 	@for what in train infer; do $B/apps/nn_bench $$what --model efficientnet_b0 --profile || exit 1; done
+	@for case in lite0:8:224 b0:8:224 b4:2:380 b6:8:224 b6:1:528; do IFS=:; set -- $$case; \
+	    $B/apps/nn_bench ops --model efficientnet_$$1 --batch-size $$2 --image-size $$3 || exit 1; done
 
 bench-rivals:
 	@MAKE="$(MAKE)" PYTHON="$(PYTHON)" benchmarks/run.sh $(ARGS)

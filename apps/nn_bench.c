@@ -242,10 +242,12 @@ static int measure(struct options *o, struct network *n, nn_plan *plan)
     bool ops = !strcmp(o->what, "ops"), train = ops || !strcmp(o->what, "train");
     unsigned what = train ? NN_GRADIENTS | NN_UPDATE : NN_FORWARD;
     double *t = calloc((size_t)o->runs, sizeof *t), first, median;
+    nn_summary summary;
     int rc;
 
     if (!t)
         return app_fail(APP_DEVICE, "out of memory");
+    nn_plan_summary(plan, &summary);
     fill(plan, o->batch);
     (void)nn_set(plan, NN_LEARNING_RATE, 1e-4);
     rc = nn_run(plan, what);
@@ -281,11 +283,12 @@ static int measure(struct options *o, struct network *n, nn_plan *plan)
         median * 1e3, t[0] * 1e3, (double)o->batch / median, first, app_peak_bytes() / 1e6);
     if (o->json) {
         json_t *j = json_pack(
-            "{s:s, s:s, s:I, s:I, s:s, s:i, s:s, s:f, s:f, s:f, s:f, s:f}", "what", o->what, "model",
+            "{s:s, s:s, s:I, s:I, s:s, s:i, s:s, s:f, s:f, s:f, s:f, s:f, s:f}", "what", o->what, "model",
             n->net.name, "batch_size", (json_int_t)o->batch, "image_size", (json_int_t)o->image_size, "isa",
             nn_device_isa(n->device), "threads", nn_device_threads(n->device), "precision",
             app_precision_name(o->device.precision), "median_s", median, "min_s", t[0], "images_per_second",
-            (double)o->batch / median, "first_step_s", first, "peak_rss_bytes", app_peak_bytes());
+            (double)o->batch / median, "first_step_s", first, "peak_rss_bytes", app_peak_bytes(),
+            "multiply_adds_per_image", summary.multiply_adds / (double)o->batch);
         char *text = j ? json_dumps(j, JSON_INDENT(2)) : NULL;
 
         rc = text ? app_write_file(o->json, text) : app_fail(APP_DEVICE, "out of memory");

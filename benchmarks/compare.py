@@ -57,6 +57,7 @@ def arguments():
     p.add_argument("--case", action="append", type=parse_case, metavar="CASE", help="may be repeated")
     p.add_argument("--rival", action="append", type=parse_rival, metavar="MODE",
                    help=f"{', '.join(MODES)}; may be repeated (channels_last, nchw)")
+    p.add_argument("--alone", action="store_true", help="libnn without rivals: how it compares with itself from case to case")
     p.add_argument("--rounds", type=int, default=5, help="rounds that count (5)")
     p.add_argument("--extra-rounds", type=int, default=5, help="at most so many more, for rounds that did not (5)")
     p.add_argument("--runs", type=int, default=5, help="measured runs of a process (5)")
@@ -72,7 +73,9 @@ def arguments():
     if min(o.rounds, o.runs, o.threads) < 1 or o.extra_rounds < 0:
         p.error("counts are at least 1")
     o.case = o.case or [parse_case(c) for c in STANDARD]
-    o.rival = o.rival or [("channels_last", ""), ("nchw", "")]
+    if o.alone and o.rival:
+        p.error("--alone and --rival exclude each other")
+    o.rival = o.rival or ([] if o.alone else [("channels_last", ""), ("nchw", "")])
     o.output = o.output or FOLDER / "results" / f"{o.name}.json"
     return o
 

@@ -4,7 +4,8 @@
 
 usage: report.py [FILE...] [--output FILE]
 
-Without FILE, all of benchmarks/results/*.json. `--output -` prints.
+Without FILE, all of benchmarks/results/*.json. `--output -` prints. benchmarks/notes.md, what the numbers do not say by
+themselves, follows the tables.
 """
 import argparse
 import json
@@ -12,10 +13,11 @@ import pathlib
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+NOTES = ROOT / "benchmarks/notes.md"
 
 HEAD = """# Performance
 
-Written by `benchmarks/report.py` from the files in `benchmarks/results/`; do not edit. `make bench-rivals` measures anew,
+Written by `benchmarks/report.py` from the files in `benchmarks/results/` and `benchmarks/notes.md`; do not edit. `make bench-rivals` measures anew,
 `benchmarks/faces/compare_faces.py` repeats the comparison of learning.
 """
 
@@ -25,7 +27,7 @@ counts if other programs used at most {limit} of the machine; wanted: {rounds} s
 time over libnn's, above 1 where libnn is faster, with the range of the single rounds. Training is a whole step: forward,
 cross entropy, backward, AdamW. Weights and images are random. libnn's time includes the normalisation of byte images,
 which PyTorch gets as floats. First step: from the start of the process to the end of its first step. Peak memory is the
-resident set.
+resident set. GMAC/s: images per second times the multiply-adds of one image's forward pass.
 """
 
 NOISY = """(*) Other programs disturbed too many rounds, so all rounds were used: the times are not to be relied upon,
@@ -64,6 +66,12 @@ def where(report):
     yield ""
 
 
+def work_rate(contender, summary):
+    """Multiply-adds a second, where the contender counts them: the same for all cases if none has troubles of its own."""
+    work = contender["runs"][0].get("multiply_adds_per_image")
+    return f"{summary['images_per_second'] * work / 1e9:.1f}" if work else "-"
+
+
 def speed_rows(cases):
     for case in cases:
         name = f"{case['model']}, batch {case['batch_size']}, {case['image_size']} px" + (" (*)" if case["noisy"] else "")
@@ -76,7 +84,7 @@ def speed_rows(cases):
                 ratio = spread((r["of_medians"], r["lowest"], r["highest"]), "{:.2f}".format)
             yield [name, c["name"], c["precision"],
                    spread((s["median_s"], s["lowest_median_s"], s["highest_median_s"]), milliseconds),
-                   f"{s['images_per_second']:.2f}", ratio, f"{s['first_step_s']:.2f}", f"{s['peak_rss_bytes'] / 1e6:.0f}",
+                   f"{s['images_per_second']:.2f}", work_rate(c, s), ratio, f"{s['first_step_s']:.2f}", f"{s['peak_rss_bytes'] / 1e6:.0f}",
                    str(s["rounds"])]
             name = ""
 
@@ -94,8 +102,8 @@ def speed(name, report):
         if cases:
             yield f"### {title}"
             yield ""
-            yield from table(["case", "by", "precision", "ms", "images/s", "ratio", "first step, s", "peak memory, MB", "rounds"],
-                             speed_rows(cases), right=range(3, 9))
+            yield from table(["case", "by", "precision", "ms", "images/s", "GMAC/s", "ratio", "first step, s", "peak memory, MB", "rounds"],
+                             speed_rows(cases), right=range(3, 10))
     failed = [(case, c) for case in report["cases"] for c in case["contenders"] if "error" in c]
     for case, c in failed:
         yield (f"No result: {case['what']} {case['model']}, batch {case['batch_size']}, {case['image_size']} px, "
@@ -135,6 +143,7 @@ def main():
     for file in files:
         report = json.loads(file.read_text(encoding="utf-8"))
         lines += {"speed": speed, "learning": learning}[report["kind"]](file.stem, report)
+    lines.append(NOTES.read_text(encoding="utf-8"))
     text = "\n".join(lines).rstrip() + "\n"
     if str(o.output) == "-":
         sys.stdout.write(text)
