@@ -72,8 +72,9 @@ struct nn_step {
     const char *name; /* path of the node, for profiles and messages */
     nn_operand in[NN_MAX_IN], out[NN_MAX_OUT], save[NN_MAX_SAVE];
     nn_operand din[NN_MAX_IN], dout[NN_MAX_OUT]; /* backward only */
+    nn_operand pooled[4];                        /* backward of a NN_OP_TAKES_POOLED only, see there */
     uint32_t accumulate;                         /* bit i: add to din[i] */
-    uint8_t act;                                 /* activation of the affine slot */
+    uint8_t act, pooled_act;                     /* activation of the affine slot; that of pooled */
     uint64_t key;                                /* random stream: hash(scope path, purpose) */
     const nn_scalars *now;
     /* Filled by forward() or backward(): phases run one after another, tiles in any order. */
@@ -135,6 +136,13 @@ enum {
     NN_OP_COMPUTE = 1 << 6, /* stores them in bfloat16 where they are images */
     NN_OP_FOLLOW = 1 << 7   /* does so where one of them already is */
 };
+
+/* A mean over the rows of each sample, y[n,c] = mean of act(scale*(x-mean)+beta), spreads one gradient over
+ * many rows. NN_OP_POOLS marks such a mean, NN_OP_TAKES_POOLED an op whose backward adds what the mean of
+ * out[0] contributes to the gradient of out[0] while it reads that: then the mean's step has no din[0], and
+ * pooled[] are the gradient of y [N,1,1,C], mean, scale and beta (the last three absent without an affine).
+ */
+enum { NN_OP_POOLS = 1 << 8, NN_OP_TAKES_POOLED = 1 << 9 };
 
 /* What backward reads, and what may share memory. */
 #define NN_IN(i) (UINT32_C(1) << (i))

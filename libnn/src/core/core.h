@@ -261,6 +261,8 @@ struct nni_compile {
     bool *reached;                 /* the loss depends on it through a differentiable path */
     int64_t *value, *again, *grad; /* stores: value, re-emitted value, gradient; -1: none */
     bool *written;                 /* gradient has been written by an earlier backward step */
+    const struct nni_cnode *
+        *pool; /* the mean of it whose gradient the producer's backward takes in; NULL: none */
 };
 
 int nni_lower(struct nni_compile *c);

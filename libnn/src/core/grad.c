@@ -456,11 +456,43 @@ static nn_operand gradient_of(struct nni_compile *c, const nn_tensor *t, int64_t
     return in_store(t->shape, t->type, c->grad[t->id]);
 }
 
+/* Whether the gradient of what node n pools can be left to the backward of whoever made that: it runs later
+ * than all readers', and nobody looks at the sum before. */
+static bool leaves_pooled(const struct nni_compile *c, const struct nni_cnode *n)
+{
+    const nn_tensor *t = n->n.in[0];
+
+    return n->n.op->flags & NN_OP_POOLS && t->node && t->node->op->flags & NN_OP_TAKES_POOLED &&
+           t == t->node->out[0] && c->written[t->id] && !c->pool[t->id] && !nni_held(c, t) &&
+           !(c->plan->flags & NN_PLAN_DEBUG);
+}
+
+/* The operands of the mean that the node's backward takes in. */
+static void take_pooled(struct nni_compile *c, const struct nni_cnode *pool, nn_step *s, int64_t at)
+{
+    int k = pool->n.op->slot[NN_SLOT_AFFINE];
+    const nn_tensor *y = pool->n.out[0];
+
+    s->pooled[0] = in_store(y->shape, y->type, c->grad[y->id]);
+    touch(c->plan, c->grad[y->id], at);
+    for (int j = 0; j < 3; j++) {
+        const nn_tensor *t = pool->n.in[k + j];
+
+        if (!t)
+            continue;
+        s->pooled[1 + j] = of_tensor(c, t, current(c, t));
+        if (t->base == NN_BASE_ACT)
+            touch(c->plan, current(c, t), at);
+    }
+    s->pooled_act = pool->n.act;
+}
+
 static int emit_backward(struct nni_compile *c, const struct nni_cnode *n, const int64_t *save,
                          const bool *again)
 {
     nn_plan *p = c->plan;
-    uint32_t r = reads(n);
+    const struct nni_cnode *pool = n->n.out[0] ? c->pool[n->n.out[0]->id] : NULL;
+    uint32_t r = reads(n) | (pool ? NN_OUT(0) : 0);
     struct nni_planned *s;
     int kernels = p->device->backend->kernels;
     int64_t at;
@@ -521,12 +553,18 @@ static int emit_backward(struct nni_compile *c, const struct nni_cnode *n, const
         s->step.save[k] = in_store(n->n.save_shape[k], n->n.save_type[k], save[k]);
         touch(p, save[k], at);
     }
+    if (pool)
+        take_pooled(c, pool, &s->step, at);
     for (int k = 0; k < NN_MAX_IN; k++) {
         const nn_tensor *t = n->n.in[k];
         bool twice = false;
 
         if (!t || n->detached & NN_IN(k) || !c->wanted[t->id] || !is_real(t))
             continue;
+        if (k == 0 && leaves_pooled(c, n)) {
+            c->pool[t->id] = n;
+            continue;
+        }
         for (int j = 0; j < k; j++)
             twice = twice || (n->n.in[j] == t && nn_has(&s->step.din[j]));
         s->step.din[k] = gradient_of(c, t, at);
@@ -727,8 +765,9 @@ int nni_schedule(struct nni_compile *c)
     c->value = nni_arena_take(&c->arena, n * sizeof *c->value);
     c->again = nni_arena_take(&c->arena, n * sizeof *c->again);
     c->grad = nni_arena_take(&c->arena, n * sizeof *c->grad);
+    c->pool = nni_arena_take(&c->arena, n * sizeof *c->pool);
     if (!save || !c->wanted || !c->changed || !c->reached || !c->written || !c->value || !c->again ||
-        !c->grad)
+        !c->grad || !c->pool)
         return NN_ENOMEM;
     for (size_t i = 0; i < n; i++)
         c->value[i] = c->again[i] = c->grad[i] = -1;

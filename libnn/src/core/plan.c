@@ -48,6 +48,8 @@ static void bind_step(const nn_plan *p, struct nni_planned *s)
     }
     for (int k = 0; k < NN_MAX_SAVE; k++)
         bind_operand(p, &t->save[k]);
+    for (int k = 0; k < 4; k++)
+        bind_operand(p, &t->pooled[k]);
     if (s->scratch_store >= 0)
         t->scratch = (char *)p->memory->at + p->store[s->scratch_store].offset + guard;
     if (s->derived_store >= 0)
@@ -102,6 +104,8 @@ static void settle_all(nn_plan *p)
         }
         for (int k = 0; k < NN_MAX_SAVE; k++)
             settle(p, &t->save[k]);
+        for (int k = 0; k < 4; k++)
+            settle(p, &t->pooled[k]);
     }
     for (int64_t i = 0; i < p->readables; i++) {
         settle(p, &p->readable[i].value);

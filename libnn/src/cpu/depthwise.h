@@ -39,6 +39,10 @@ struct nni_depthwise {
     const void *dy, *y_value;
     const nn_real *y_mean, *dmean, *dvar;
     void *dx;
+    /* What a mean over y's rows contributes to its gradient (op.h), y_value being read with it: pooled [N,C],
+     * NULL: nothing; pool_mean NULL: without an affine. */
+    const nn_real *pooled, *pool_mean, *pool_scale, *pool_beta;
+    int pool_act;
     nn_real *partial; /* [tile][k*k + 3][block]: weight, bias, sum dz, sum dz*(x-mean) */
     bool add_dx, want_dw, want_db, want_affine;
 };

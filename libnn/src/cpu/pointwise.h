@@ -45,8 +45,9 @@ struct nni_pointwise_kernels {
      * of dy, which then is nn_real. Without an affine x is not read and sums must be NULL. */
     void (*affine_grad)(void *dx, nn_real *sums, const void *x, const void *dy, int64_t dy_row, int64_t rows,
                         int64_t cols, const struct nni_pointwise_affine *v, nn_real factor, bool add);
-    /* sum[c] = the sum of v(x) over rows. */
-    void (*affine_sum)(nn_real *sum, const void *x, int64_t rows, int64_t cols,
+    /* sum[c] = the sum of v(x) over rows; slopes[c] and slopes[cols+c], unless NULL, those of act' and of
+     * act'*(x-mean). */
+    void (*affine_sum)(nn_real *sum, nn_real *slopes, const void *x, int64_t rows, int64_t cols,
                        const struct nni_pointwise_affine *v);
     /* Mean of each column and sum of squared distances from it; work [cols]. The second pass corrects
      * the rounding error of the first. */

@@ -11,9 +11,10 @@
  *     dw[c,i,j] = sum_npq dy[n,p,q,c] * a[...]          da[n,y,x,c] = sum of w[c,i,j]*dy[n,p,q,c] that read
  * (y,x) dz = da*act'(z), dx = scale*dz, dbeta = sum dz, dscale = sum dz*(x - mean), dmean = -scale*dbeta
  *
- * and with MOMENTS dy is the sum of dout[0], dmean/rows and 2*dvar/rows*(y - mean). Both gradients are
- * taken in one pass over x and dy. All kernels are in cpu/simd/depthwise.c; here are the shapes of
- * tiles and what merges their partial results, in double and in the order of tiles.
+ * and with MOMENTS dy is the sum of dout[0], dmean/rows and 2*dvar/rows*(y - mean); the gradient of a mean
+ * over y's rows is added as well (NN_OP_TAKES_POOLED). Both gradients are taken in one pass over x and dy.
+ * All kernels are in cpu/simd/depthwise.c; here are the shapes of tiles and what merges their partial
+ * results, in double and in the order of tiles.
  */
 #include "cpu/cpu.h"
 #include "ops/conv.h"
@@ -194,6 +195,11 @@ static void backward_tile(const nn_step *s, int64_t tile, void *lane)
     d.y_mean = s->out[1].at;
     d.dmean = s->dout[1].at;
     d.dvar = s->dout[2].at;
+    d.pooled = s->pooled[0].at;
+    d.pool_mean = s->pooled[1].at;
+    d.pool_scale = s->pooled[2].at;
+    d.pool_beta = s->pooled[3].at;
+    d.pool_act = s->pooled_act;
     d.dx = s->din[0].at;
     d.add_dx = s->accumulate & 1;
     d.want_dw = nn_has(&s->din[1]);
@@ -307,7 +313,7 @@ const nn_op nn_op_depthwise = {
     .inputs = 2,
     .optional = NN_IN(2) | NN_IN(3) | NN_IN(4) | NN_IN(5) | NN_OUT(1) | NN_OUT(2),
     .reads = NN_IN(0) | NN_IN(1) | NN_IN(3) | NN_IN(4) | NN_IN(5) | NN_OUT(1),
-    .flags = NN_OP_COMPUTE,
+    .flags = NN_OP_COMPUTE | NN_OP_TAKES_POOLED,
     .narrow = NN_IN(0),
     .slot = { [NN_SLOT_AFFINE] = 3, [NN_SLOT_MOMENTS] = 1 },
     .attrs_bytes = sizeof(nn_conv_opts),

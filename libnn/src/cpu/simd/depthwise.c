@@ -726,6 +726,39 @@ INLINE void total(const elem *dy, const elem *y, int64_t step, int64_t n, int64_
     }
 }
 
+/* out += factor*act'(scale*(y - mean) + beta): what each row gets of a mean's gradient. */
+INLINE void pooled(int act, const elem *y, int64_t step, int64_t n, int lanes, vec factor, vec mean,
+                   vec scale, vec beta, nn_real *out)
+{
+    for (int64_t i = 0; i < n; i++) {
+        vec z = scale * (eload_lanes(y + i * step, lanes) - mean) + beta;
+
+        vstore(out + i * VEC, vload(out + i * VEC) + factor * vact_grad(act, z));
+    }
+}
+
+static void pooled_row(const struct tile *t, int64_t v, int64_t row, nn_real *out)
+{
+    const struct nni_depthwise *d = t->d;
+    const nni_conv_geometry *g = &d->g;
+    const elem *y = (const elem *)d->y_value + y_offset(t, v, row);
+    int64_t at = t->channel + v * VEC;
+    int lanes = lanes_of(t, v);
+    vec mean = vzero(), scale = vset(1), beta = vzero();
+    vec factor = load_lanes(d->pooled + t->image * g->c + at, lanes) / vset((nn_real)(g->oh * g->ow));
+
+    if (d->pool_mean) {
+        mean = load_lanes(d->pool_mean + at, lanes);
+        scale = load_lanes(d->pool_scale + at, lanes);
+        beta = d->pool_beta ? load_lanes(d->pool_beta + at, lanes) : vzero();
+        factor *= scale;
+    }
+    if (d->pool_act == NN_ACT_SILU && lanes == VEC)
+        pooled(NN_ACT_SILU, y, g->c, g->ow, VEC, factor, mean, scale, beta, out);
+    else
+        pooled(d->pool_act, y, g->c, g->ow, lanes, factor, mean, scale, beta, out);
+}
+
 /* Rows in [own, own_end) count for the bias. */
 static void fill_y(struct tile *t, int64_t begin, int64_t end, int64_t own, int64_t own_end)
 {
@@ -754,6 +787,8 @@ static void fill_y(struct tile *t, int64_t begin, int64_t end, int64_t own, int6
                 total(dy, NULL, g->c, g->ow, ahead, VEC, plus, factor, mean, out);
             else
                 total(NULL, y, g->c, g->ow, ahead, VEC, plus, factor, mean, out);
+            if (d->pooled)
+                pooled_row(t, v, row, out);
             if (d->want_db && row >= own && row < own_end) {
                 nn_real *sum = t->sum + (v * t->sums + g->kh * g->kw) * VEC;
                 vec s = vzero();

@@ -293,22 +293,35 @@ static void k_affine_grad(void *dx, nn_real *sums, const void *x, const void *dy
     }
 }
 
-INLINE void affine_sum_step(nn_real *sum, const elem *x, int64_t cols, const struct nni_pointwise_affine *v,
-                            int64_t c, int w, int rows, int act)
+INLINE void affine_sum_step(nn_real *sum, nn_real *slopes, const elem *x, int64_t cols,
+                            const struct nni_pointwise_affine *v, int64_t c, int w, int rows, int act)
 {
     struct channel k = channel_of(v, c, w, act);
-    vec s = get(sum + c, w);
+    vec s = get(sum + c, w), s0 = vzero(), s1 = vzero();
 
-    for (int r = 0; r < rows; r++)
-        s += apply(&k, eget(x + r * cols + c, w), act);
+    for (int r = 0; r < rows; r++) {
+        vec d = eget(x + r * cols + c, w) - k.mean, z = k.scale * d + k.beta;
+
+        s += act == IDENTITY ? d : vact(act, z);
+        if (slopes) {
+            vec slope = vact_grad(act, z);
+
+            s0 += slope;
+            s1 += slope * d;
+        }
+    }
     put(sum + c, s, w);
+    if (slopes) {
+        put(slopes + c, get(slopes + c, w) + s0, w);
+        put(slopes + cols + c, get(slopes + cols + c, w) + s1, w);
+    }
 }
 
-INLINE void affine_sum_loop(nn_real *sum, const elem *x, int64_t rows, int64_t cols,
+INLINE void affine_sum_loop(nn_real *sum, nn_real *slopes, const elem *x, int64_t rows, int64_t cols,
                             const struct nni_pointwise_affine *v, int act)
 {
-#define STEP4(c, w) affine_sum_step(sum, x + row * cols, cols, v, c, w, ROWS, act)
-#define STEP1(c, w) affine_sum_step(sum, x + row * cols, cols, v, c, w, 1, act)
+#define STEP4(c, w) affine_sum_step(sum, slopes, x + row * cols, cols, v, c, w, ROWS, act)
+#define STEP1(c, w) affine_sum_step(sum, slopes, x + row * cols, cols, v, c, w, 1, act)
 #define BODY(r, n)                                                                                           \
     do {                                                                                                     \
         if ((n) == ROWS)                                                                                     \
@@ -322,13 +335,22 @@ INLINE void affine_sum_loop(nn_real *sum, const elem *x, int64_t rows, int64_t c
 #undef STEP4
 }
 
-static void k_affine_sum(nn_real *sum, const void *x, int64_t rows, int64_t cols,
+static void k_affine_sum(nn_real *sum, nn_real *slopes, const void *from, int64_t rows, int64_t cols,
                          const struct nni_pointwise_affine *v)
 {
+    const elem *x = from;
+
     memset(sum, 0, (size_t)cols * sizeof *sum);
-#define CALL(a) affine_sum_loop(sum, x, rows, cols, v, a)
-    FOR_ACT(act_of(v), CALL);
+    if (slopes) {
+        memset(slopes, 0, 2 * (size_t)cols * sizeof *slopes);
+#define CALL(a) affine_sum_loop(sum, slopes, x, rows, cols, v, a)
+        FOR_ACT(act_of(v), CALL);
 #undef CALL
+    } else {
+#define CALL(a) affine_sum_loop(sum, NULL, x, rows, cols, v, a)
+        FOR_ACT(act_of(v), CALL);
+#undef CALL
+    }
 }
 
 /* ---- statistics ---- */
@@ -353,7 +375,7 @@ static void k_moments(nn_real *mean, nn_real *m2, nn_real *work, const void *fro
     const elem *x = from;
     vec inverse = vset((nn_real)1 / (nn_real)rows);
 
-    k_affine_sum(mean, from, rows, cols, NULL);
+    k_affine_sum(mean, NULL, from, rows, cols, NULL);
 #define BODY(c, w) put(mean + (c), get(mean + (c), w) * inverse, w)
     FOR_COLUMNS(cols, BODY);
 #undef BODY
