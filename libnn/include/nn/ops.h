@@ -51,7 +51,7 @@ NN_API nn_tensor *nn_affine(nn_graph *g, nn_tensor *x, nn_tensor *mean, nn_tenso
 NN_API void nn_bn_track(nn_graph *g, nn_tensor *mean, nn_tensor *variance, nn_tensor *running_mean,
                         nn_tensor *running_variance, nn_tensor *batches, double momentum, int64_t count);
 
-/* ---- elementwise ---- */
+/* ---- elementwise: torch's functions of these names, with their gradients at corners ---- */
 
 NN_API nn_tensor *nn_silu(nn_graph *g, nn_tensor *x);    /* x*sigmoid(x) */
 NN_API nn_tensor *nn_relu(nn_graph *g, nn_tensor *x);    /* max(x,0) */
@@ -62,7 +62,7 @@ NN_API nn_tensor *nn_log(nn_graph *g, nn_tensor *x);
 NN_API nn_tensor *nn_sqrt(nn_graph *g, nn_tensor *x);
 NN_API nn_tensor *nn_tanh(nn_graph *g, nn_tensor *x);
 NN_API nn_tensor *nn_hardswish(nn_graph *g, nn_tensor *x);                      /* x*relu6(x+3)/6 */
-NN_API nn_tensor *nn_gelu(nn_graph *g, nn_tensor *x, int approximate);          /* x*P(x), or its tanh form */
+NN_API nn_tensor *nn_gelu(nn_graph *g, nn_tensor *x, int approximate);          /* x*normal cdf(x), or tanh */
 NN_API nn_tensor *nn_leaky_relu(nn_graph *g, nn_tensor *x, double slope);       /* x > 0 ? x : slope*x */
 NN_API nn_tensor *nn_clamp(nn_graph *g, nn_tensor *x, double low, double high); /* either may be infinite */
 /* Broadcasting as in NumPy: dimensions are aligned at the end, and one of a pair may be 1. */

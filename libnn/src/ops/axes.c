@@ -72,12 +72,15 @@ static struct nni_row row_at(const struct map *m, int64_t y, const int64_t at[NN
                              .step = { 1, m->step } };
 }
 
-static void fill(void *context, nn_real *to, int64_t y, const int64_t at[NNI_OPERANDS], int64_t n)
+static const nn_real *fill(void *context, nn_real *to, int64_t y, const int64_t at[NNI_OPERANDS], int64_t n)
 {
     const struct map *m = context;
     struct nni_row row = row_at(m, y, at);
 
+    if (!m->f)
+        return row.at[0];
     nni_cpu_of(m->s)->function->value(m->f, to, &row, n);
+    return to;
 }
 
 void nni_axes_gather(const nn_step *s, int64_t tile, const struct nni_formula *f, const nn_real *result,

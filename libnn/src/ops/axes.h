@@ -26,8 +26,8 @@ int nni_axes_infer(nn_node *node);
 /* The reduction of x: operands are x, and the result twice. */
 void nni_axes_reduction(const nn_step *s, struct nni_reduction *r);
 
-/* Phases of r.tiles and r.merge_tiles. The first leaves sums or maxima of f(x, result) in scratch (r.bytes);
- * the second writes the sums divided by something to `to`, or the maxima. */
+/* Phases of r.tiles and r.merge_tiles. The first leaves sums or maxima of f(x, result), or of x if f is NULL,
+ * in scratch (r.bytes); the second writes the sums divided by something to `to`, or the maxima. */
 void nni_axes_gather(const nn_step *s, int64_t tile, const struct nni_formula *f, const nn_real *result,
                      bool largest);
 void nni_axes_sums(const nn_step *s, int64_t tile, nn_real *to, double divisor);

@@ -314,8 +314,8 @@ void nni_reduction_fill(const nn_step *s, const struct nni_reduction *r, int64_t
             for (int64_t c = 0; c < t.cols.count; c += BLOCK) {
                 int64_t n = t.cols.count - c < BLOCK ? t.cols.count - c : BLOCK;
 
-                fill(context, value, x + c, at, n);
-                gather(s, r->cols_kept ? to + c : to, value, n, r->cols_kept, largest);
+                gather(s, r->cols_kept ? to + c : to, fill(context, value, x + c, at, n), n, r->cols_kept,
+                       largest);
                 for (int o = 0; o < NNI_OPERANDS; o++)
                     at[o] += n * g->step[o][last];
             }

@@ -55,9 +55,11 @@ void nni_reduction_tile(const nn_step *s, const struct nni_reduction *r, int64_t
                         const void *x, const void *other);
 void nni_reduction_merge(const nn_step *s, const struct nni_reduction *r, int64_t tile,
                          const nn_real *partial, void *to, nn_dtype type, bool add);
-/* The same of anything: `fill` computes n summands from the operands at y and at[]. With `largest` the
- * maximum is taken instead of the sum, and has its own merge. */
-typedef void nni_fill(void *context, nn_real *to, int64_t y, const int64_t at[NNI_OPERANDS], int64_t n);
+/* The same of anything: `fill` computes n summands from the operands at y and at[] and returns where they
+ * are: in `to`, or where they are already. With `largest` the maximum is taken instead of the sum, and has
+ * its own merge. */
+typedef const nn_real *nni_fill(void *context, nn_real *to, int64_t y, const int64_t at[NNI_OPERANDS],
+                                int64_t n);
 void nni_reduction_fill(const nn_step *s, const struct nni_reduction *r, int64_t tile, nn_real *partial,
                         bool largest, nni_fill *fill, void *context);
 void nni_reduction_merge_largest(const struct nni_reduction *r, int64_t tile, const nn_real *partial,

@@ -95,7 +95,8 @@ static void whole_tile(const nn_step *s, int64_t tile, void *lane)
     nni_broadcast_rows(&g, tile, whole_row, &m);
 }
 
-static void summand_row(void *context, nn_real *to, int64_t y, const int64_t at[NNI_OPERANDS], int64_t n)
+static const nn_real *summand_row(void *context, nn_real *to, int64_t y, const int64_t at[NNI_OPERANDS],
+                                  int64_t n)
 {
     const struct map *m = context;
     const nn_step *s = m->s;
@@ -104,6 +105,7 @@ static void summand_row(void *context, nn_real *to, int64_t y, const int64_t at[
 
     g.d[m->sum_of] = to;
     nni_cpu_of(s)->function->grad(s->attrs, &g, &row, n);
+    return to;
 }
 
 /* Partial sums of operand i lie choice[i] bytes into scratch. */

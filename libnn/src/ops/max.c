@@ -13,8 +13,10 @@ static nn_real sign_of(const nn_step *s) { return ((const struct nni_axes *)s->a
 
 static void largest_tile(const nn_step *s, int64_t tile, void *lane)
 {
+    static const struct nni_formula minus = { .f = NNI_LINEAR, .k = { -1 } };
+
     (void)lane;
-    nni_axes_gather(s, tile, &(struct nni_formula){ .f = NNI_LINEAR, .k = { sign_of(s) } }, NULL, true);
+    nni_axes_gather(s, tile, sign_of(s) < 0 ? &minus : NULL, NULL, true);
 }
 
 static void merge_tile(const nn_step *s, int64_t tile, void *lane)

@@ -7,8 +7,6 @@
  */
 #include "ops/axes.h"
 
-static const struct nni_formula value = { .f = NNI_LINEAR, .k = { 1 } };
-
 /* ---- into one number. choice[0]: elements of a tile; choice[1]: the divisor. ---- */
 
 static void part_tile(const nn_step *s, int64_t tile, void *lane)
@@ -36,7 +34,7 @@ static void total_tile(const nn_step *s, int64_t tile, void *lane)
 static void gather_tile(const nn_step *s, int64_t tile, void *lane)
 {
     (void)lane;
-    nni_axes_gather(s, tile, &value, NULL, false);
+    nni_axes_gather(s, tile, NULL, NULL, false);
 }
 
 static void merge_tile(const nn_step *s, int64_t tile, void *lane)
@@ -68,8 +66,10 @@ int nni_sum_forward(nn_step *s, int64_t divisor)
 
 static void back_tile(const nn_step *s, int64_t tile, void *lane)
 {
+    static const struct nni_formula identity = { .f = NNI_LINEAR, .k = { 1 } };
+
     (void)lane;
-    nni_axes_back(s, tile, &value, NULL, s->dout[0].at, 1 / (double)s->choice[1]);
+    nni_axes_back(s, tile, &identity, NULL, s->dout[0].at, 1 / (double)s->choice[1]);
 }
 
 int nni_sum_backward(nn_step *s, int64_t divisor)

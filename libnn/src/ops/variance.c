@@ -24,12 +24,12 @@ static nn_real *mean_of(const nn_step *s)
     return nn_has(&s->save[0]) ? s->save[0].at : (void *)((char *)s->scratch + s->choice[0]);
 }
 
-static const struct nni_formula value = { .f = NNI_LINEAR, .k = { 1 } }, square = { .f = NNI_SQUARED_ERROR };
+static const struct nni_formula square = { .f = NNI_SQUARED_ERROR };
 
 static void values_tile(const nn_step *s, int64_t tile, void *lane)
 {
     (void)lane;
-    nni_axes_gather(s, tile, &value, NULL, false);
+    nni_axes_gather(s, tile, NULL, NULL, false);
 }
 
 static void mean_tile(const nn_step *s, int64_t tile, void *lane)
