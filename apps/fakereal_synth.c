@@ -37,7 +37,8 @@ static const struct argp_option LIST[] = {
     { "count", O_COUNT, "N", 0, "pictures in all, an even number (4000)", 1 },
     { "image-size", O_IMAGE_SIZE, "N", 0, "height and width, a multiple of 4 (128)", 1 },
     { "seed", O_SEED, "N", 0, "the same seed gives the same bytes (42)", 1 },
-    { "sheet", O_SHEET, "FILE", 0, "also one picture (PNG) of a few scenes, photographed above, made below", 1 },
+    { "sheet", O_SHEET, "FILE", 0, "also one picture (PNG) of a few scenes, photographed above, made below",
+      1 },
     { "shuffle-labels", O_SHUFFLE, NULL, 0,
       "for a control: the same pictures, but which class folder each is put in is left to chance", 1 },
     { "threads", 't', "N", 0, "threads (one for each processor)", 1 },
@@ -359,7 +360,8 @@ int main(int argc, char **argv)
         "  fakereal_synth --output synth --count 2000 --image-size 96 --sheet sheet.png\n"
         "  fakereal_predict -c best.safetensors --images synth/test --template "
         "synth/test/sample_submission.csv --output answers.csv\v"
-        "A classifier of these pictures knows nothing about photographs from the internet. All files have the "
+        "A classifier of these pictures knows nothing about photographs from the internet. All files have "
+        "the "
         "same size; no scene occurs twice. The numbers of each class go to stdout.\n"
         "Exit codes: 0 done; 2 usage, or DIR is not empty; 4 output; 5 memory; 130, 143 interrupted. Where "
         "the set could not be finished nothing is left of it.",

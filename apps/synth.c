@@ -28,7 +28,7 @@ struct dice dice_new(uint64_t seed, uint64_t number, enum purpose purpose)
     };
 }
 
-static void throw(struct dice *d)
+static void throw(struct dice * d)
 {
     nn_philox(d->counter, d->key, d->word);
     d->counter[0]++;

@@ -31,7 +31,15 @@ struct dice {
     uint32_t key[2], counter[4], word[4];
     int left;
 };
-enum purpose { ROLL_SCENE, ROLL_LENS, ROLL_CAMERA, ROLL_GENERATOR, ROLL_WEIGHTS, ROLL_EXPOSURE, ROLL_CLASSES };
+enum purpose {
+    ROLL_SCENE,
+    ROLL_LENS,
+    ROLL_CAMERA,
+    ROLL_GENERATOR,
+    ROLL_WEIGHTS,
+    ROLL_EXPOSURE,
+    ROLL_CLASSES
+};
 struct dice dice_new(uint64_t seed, uint64_t number, enum purpose purpose);
 float dice_uniform(struct dice *d, float low, float high);
 int dice_below(struct dice *d, int n);

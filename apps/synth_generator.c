@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a generator leaves in a picture. Decoders of autoencoders, adversarial and diffusion networks begin with
- * few, coarse values and alternate between doubling the size and convolving; detail that the coarse values do
- * not hold is made up from injected noise. Doubling leaves traces of period two and four, and the made-up
- * detail is correlated as the kernels are, not as a Bayer filter is.
+ * What a generator leaves in a picture. Decoders of autoencoders, adversarial and diffusion networks begin
+ * with few, coarse values and alternate between doubling the size and convolving; detail that the coarse
+ * values do not hold is made up from injected noise. Doubling leaves traces of period two and four, and the
+ * made-up detail is correlated as the kernels are, not as a Bayer filter is.
  */
 #include "synth.h"
 
@@ -56,9 +56,9 @@ static void shrink(float *out, const float *in, int side)
                 float sum = 0;
 
                 for (int t = 0; t < SYNTH_STEP * SYNTH_STEP; t++)
-                    sum += in[3 * ((SYNTH_STEP * y + t / SYNTH_STEP) * side + SYNTH_STEP * x +
-                                   t % SYNTH_STEP) +
-                              c];
+                    sum +=
+                        in[3 * ((SYNTH_STEP * y + t / SYNTH_STEP) * side + SYNTH_STEP * x + t % SYNTH_STEP) +
+                           c];
                 out[3 * (y * n + x) + c] = sum / (SYNTH_STEP * SYNTH_STEP);
             }
 }
@@ -74,7 +74,8 @@ static void enlarge(float *out, const float *in, int side, const struct stage *s
                 for (int i = (y + 1) & 1; i < 4; i += 2)
                     for (int j = (x + 1) & 1; j < 4; j += 2)
                         sum += s->up[i][j] *
-                               in[3 * (within((y + 1 - i) / 2, side) * side + within((x + 1 - j) / 2, side)) + c];
+                               in[3 * (within((y + 1 - i) / 2, side) * side + within((x + 1 - j) / 2, side)) +
+                                  c];
                 out[3 * (2 * y * side + x) + c] = sum;
             }
 }

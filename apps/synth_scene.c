@@ -78,7 +78,8 @@ static struct surface some_surface(const struct canvas *k, struct dice *d)
 static void paint(const struct canvas *k, int y, int x, const struct surface *s)
 {
     int at = y * k->side + x;
-    float half = 0.5f * (float)k->side, shade = 1 + s->grain * k->texture[(at + s->shift) % (k->side * k->side)];
+    float half = 0.5f * (float)k->side,
+          shade = 1 + s->grain * k->texture[(at + s->shift) % (k->side * k->side)];
 
     shade += s->slope_x * ((float)x - half) + s->slope_y * ((float)y - half);
     for (int c = 0; c < 3; c++)

@@ -211,8 +211,8 @@ START_TEST(no_scene_twice)
             most = fmaxf(most, likeness(file[i], file[k]));
     }
     nn_dataset_free(d);
-    ck_assert_msg(recognised > SCENES / 2 && most < same, "%d scenes recognised, files %g alike",
-                  recognised, (double)most);
+    ck_assert_msg(recognised > SCENES / 2 && most < same, "%d scenes recognised, files %g alike", recognised,
+                  (double)most);
 }
 END_TEST
 
@@ -330,8 +330,9 @@ END_TEST
 
 START_TEST(refused)
 {
-    static const char *const bad[][2] = { { "--count", "21" },     { "--count", "18" }, { "--image-size", "30" },
-                                          { "--image-size", "8" }, { "--seed", "-1" },  { "--threads", "0" } };
+    static const char *const bad[][2] = { { "--count", "21" },      { "--count", "18" },
+                                          { "--image-size", "30" }, { "--image-size", "8" },
+                                          { "--seed", "-1" },       { "--threads", "0" } };
 
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         synth("set", bad[i][0], bad[i][1]);

@@ -60,10 +60,8 @@ enum nn_status {
 #undef X
 };
 
-/* The text of a status code; never NULL. */
 NN_API const char *nn_strerror(int status);
-/* "0.1.0", as compiled into the library. */
-NN_API const char *nn_version(void);
+NN_API const char *nn_version(void); /* NN_VERSION as compiled into the library */
 
 /* Where a function that has no object of its own says why it failed. Callers may pass NULL. */
 typedef struct nn_message {
@@ -116,8 +114,7 @@ NN_API nn_shape nn_shape_of(int rank, int64_t a, int64_t b, int64_t c, int64_t d
 #define NN_SHAPE3(a, b, c) nn_shape_of(3, a, b, c, 0)
 #define NN_SHAPE4(a, b, c, d) nn_shape_of(4, a, b, c, d)
 
-/* Number of elements (1 for a scalar); -1 when a dimension is negative, the rank is out of range, or there
- * would be more elements than memory can hold. */
+/* Number of elements (1 for a scalar); -1 for what cannot be a shape. */
 NN_API int64_t nn_shape_count(nn_shape shape);
 NN_API int nn_shape_equal(nn_shape a, nn_shape b);
 

@@ -34,8 +34,8 @@ NN_API int nn_device_threads(const nn_device *device);
 /* Comma-separated instruction sets that nn_open accepts on this machine, worst first. */
 NN_API const char *nn_device_isas(void);
 
-/* What all threads together reach in loops that do nothing else: the ceilings that the rates of a profile
- * are compared with. Takes some tenths of a second. NN_ENOMEM. */
+/* What all threads reach in loops that do nothing else, to compare a profile with. Takes tenths of a second.
+ */
 typedef struct nn_ceilings {
     double flops;     /* multiply-adds a second, counted as two operations */
     double bandwidth; /* bytes a second of a copy larger than the caches, read and written */

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Weight files. safetensors is the one format that libnn writes: a length, a JSON header and raw
- * little-endian data, so a file can be mapped and read in place, and loading one can run no code.
- * Such files come from strangers. The reader therefore accepts only what the format promises, is
- * stricter than the reference implementation where that one is lax, and never allocates by what a
- * file says before comparing it with the size of the file.
+ * Weight files. safetensors is the one format that libnn writes: raw data below a JSON header, so that a file
+ * can be mapped and read in place, and loading one can run no code. Such files come from strangers: the
+ * reader accepts only what the format promises and believes no size before comparing it with the file's.
  *
  * Format: https://github.com/huggingface/safetensors (README, "Format").
  */
@@ -41,14 +39,12 @@ typedef struct nn_safetensors_entry {
     const void *data; /* little-endian, row-major, in files of others possibly misaligned */
 } nn_safetensors_entry;
 
-/* Opens and checks the file at `path`. `opts` may be NULL. The data are not read, see
- * nn_safetensors_opts. NN_ENOTFOUND: no such file; NN_EIO: it cannot be read; NN_EFORMAT: it breaks a
- * rule of the format, or is something else, which `why` names; NN_EUNSUPPORTED: an unknown element
- * type, or more than NN_MAX_RANK dimensions; NN_ENOMEM. *out is NULL on failure. */
+/* Opens and checks a file, without reading the data. `opts` may be NULL; *out is NULL on failure.
+ * NN_ENOTFOUND, NN_EIO, NN_ENOMEM. NN_EFORMAT: it breaks a rule of the format or is something else, which is
+ * named. NN_EUNSUPPORTED: an unknown element type, or more than NN_MAX_RANK dimensions. */
 NN_API int nn_safetensors_open(nn_safetensors **out, const char *path, const nn_safetensors_opts *opts,
                                nn_message *why);
-/* The same for a file that is in memory; `bytes` is borrowed until nn_safetensors_free, `name` (for
- * messages) is not. */
+/* The same for a file in memory, borrowed until nn_safetensors_free; `name` is for messages. */
 NN_API int nn_safetensors_parse(nn_safetensors **out, const void *bytes, size_t size, const char *name,
                                 const nn_safetensors_opts *opts, nn_message *why);
 NN_API void nn_safetensors_free(nn_safetensors *file);
@@ -96,12 +92,10 @@ typedef struct nn_safetensors_item {
     const void *data;
 } nn_safetensors_item;
 
-/* Replaces the file at `path` such that after any crash it is the old or the new file. `items` may be in
- * any order: the bytes are those that the reference writer produces for the same tensors (by falling
- * alignment of the type, then by name; metadata, which that writes in random order, by key). The data
- * are not copied in memory. NN_EINVAL: a name or key is missing, twice there, not UTF-8, has control
- * characters or is reserved, or data are missing; NN_EIO: the old file is still there. One exception:
- * when syncing the folder fails the new file is in place, but a power loss may yet bring back the old. */
+/* Replaces the file at `path` such that after any crash it is the old or the new one. `items` may be in any
+ * order: the bytes are those of the reference writer, with the metadata by key. NN_EINVAL: a name or key is
+ * missing, twice there, not UTF-8, has control characters or is reserved, or data are missing. NN_EIO: the
+ * old file is still there (only when syncing the folder fails, the new one is, unsynced). */
 NN_API int nn_safetensors_write(const char *path, const nn_safetensors_item *items, int64_t n,
                                 const nn_pair *metadata, int64_t m, nn_message *why);
 
@@ -132,10 +126,9 @@ typedef struct nn_load_report {
     int64_t loaded, skipped, missing, unexpected, misfit;
 } nn_load_report;
 
-/* Fills the entries of `model` with the tensors of a file, converting between the floating types. The
- * model is sealed if it was not. It changes only if the load succeeds: unless opts->partial, any name that
- * is missing, unexpected or misfit is NN_EFORMAT. The text is in nn_model_error; `opts` and `report`
- * may be NULL. The report is filled on that failure too. */
+/* Fills `model`, sealing it, with the tensors of a file, converting between the floating types; on failure it
+ * is unchanged. Unless opts->partial, any name that is missing, unexpected or misfit is NN_EFORMAT, with the
+ * report filled. The text is in nn_model_error; `opts` and `report` may be NULL. */
 NN_API int nn_model_load(nn_model *model, const char *path, const nn_load_opts *opts, nn_load_report *report);
 /* The same from an open file, which may hold more than this model. */
 NN_API int nn_model_load_from(nn_model *model, const nn_safetensors *file, const nn_load_opts *opts,
@@ -147,18 +140,16 @@ NN_API int nn_model_save(nn_model *model, const char *path, nn_base role, const 
 
 /* ---- checkpoints ---- */
 
-/* Everything that an exact resume needs, in one safetensors file: "model/NAME" (parameters and state),
- * "ema/NAME", "optim.m1/NAME", "optim.m2/NAME" (what the plan keeps), and in the metadata the plan's
- * counters and random seed, a checksum over all that, and the caller's `pairs` (position in the epoch,
- * early stopping, preprocessing record ...; keys beginning with "libnn.plan." are reserved). Atomic: a
- * crash leaves the old file or the new one. NN_EIO, NN_ENOMEM, NN_EINVAL. */
+/* All that an exact resume needs, in one safetensors file: "model/NAME" (parameters and state), "ema/NAME",
+ * "optim.m1/NAME", "optim.m2/NAME" (what the plan keeps), and in the metadata the plan's counters and seed, a
+ * checksum over all that, and `pairs` (keys beginning with "libnn.plan." are reserved). Atomic. NN_EIO,
+ * NN_ENOMEM, NN_EINVAL. */
 NN_API int nn_checkpoint_save(nn_plan *plan, nn_model *model, const char *path, const nn_pair *pairs,
                               int64_t pair_count, nn_message *why);
-/* Whether the file is a checkpoint and undamaged: the checksum covers every name, shape, value and pair.
- * NN_EFORMAT. */
+/* NN_OK if the file is a checkpoint and undamaged, else NN_EFORMAT. */
 NN_API int nn_checkpoint_check(const nn_safetensors *file, nn_message *why);
-/* Puts all of it back. The network and the optimizer must be those of the file. The checksum is verified
- * first; on NN_EFORMAT nothing has changed unless the text says that the file is from another run. */
+/* Puts all of it back, after checking it; the network and the optimizer must be those of the file. On
+ * NN_EFORMAT nothing has changed unless the text says that the file is from another run. */
 NN_API int nn_checkpoint_load(nn_plan *plan, nn_model *model, const nn_safetensors *file, nn_message *why);
 
 NN_C_END

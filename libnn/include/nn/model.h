@@ -54,7 +54,6 @@ typedef struct nn_init {
 
 NN_API int nn_model_new(nn_model **out, nn_device *device, uint64_t seed);
 NN_API void nn_model_free(nn_model *model);
-/* What went wrong last; "" when nothing did. */
 NN_API const char *nn_model_error(const nn_model *model);
 
 /* The segment table, in order of registration. Pointers stay valid until the model is freed or

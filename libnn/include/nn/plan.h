@@ -34,8 +34,7 @@ typedef struct nn_plan_opts {
                                  trainable; NULL: all of these */
     nn_tensor *const *inputs; /* other tensors whose gradient is wanted (see nn_read_gradient) */
     int input_count;
-    nn_tensor *const
-        *seeds; /* instead of a loss: tensors whose gradient you write (nn_seed) before each backward */
+    nn_tensor *const *seeds; /* instead of a loss: tensors whose gradient you write (nn_seed) */
     int seed_count;
     nn_optim optim;   /* zero: no UPDATE segment */
     double clip_norm; /* 0: off; else the global gradient norm is limited to this */
