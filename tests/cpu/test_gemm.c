@@ -151,7 +151,7 @@ START_TEST(products)
                     nni_gemm_pack(&g, &how, packed, p);
                 if (g.staged) {
                     for (int64_t t = 0; t < g.row_tiles; t++)
-                        nni_gemm_stage(&g, &io, stage, t);
+                        nni_gemm_stage(&g, &io, stage, t, lane);
                     io.a = stage;
                     io.lda = g.ld;
                 }

@@ -20,6 +20,7 @@ enum {
     PAIR_BYTES = 384 << 10,
     PAIR_ROWS = 192, /* of a chunk of G */
     LEAST_ROWS = 96, /* of a chunk, where there are as many: below, reading and writing C shows */
+    GROUP = 16,      /* rows loaded together on their way to words */
     Y_COLS = 48      /* of a panel of Y: an odd number of cache lines, or rows would collide */
 };
 
@@ -58,12 +59,37 @@ static int64_t target_tiles(int64_t m, int64_t n, int64_t k)
     return flops > (double)TILE_FLOPS * TARGET ? TARGET : 1 + (int64_t)(flops / TILE_FLOPS);
 }
 
+/* Elements of the buffer of load_words. */
+static int64_t group_size(const struct nni_gemm_kernels *kernels, int64_t k)
+{
+    return kernels->depth > 1 ? GROUP * row_stride(k) : 0;
+}
+
+/* Rows of A as the product takes them. */
+static void load_words(const nni_gemm *g, const nni_gemm_io *io, int64_t row0, int64_t rows, nn_real *to,
+                       nn_real *buffer)
+{
+    int64_t ld = row_stride(g->k);
+
+    if (g->kernels->depth == 1) {
+        io->load_a(io->load_context, row0, rows, 0, g->k, to, g->ld);
+        return;
+    }
+    for (int64_t r = 0; r < rows; r += GROUP) {
+        int64_t some = least(GROUP, rows - r);
+
+        io->load_a(io->load_context, row0 + r, some, 0, g->k, buffer, ld);
+        g->kernels->narrow(to + r * g->ld, g->ld, buffer, ld, some, g->k);
+    }
+}
+
 nni_gemm nni_gemm_of(const struct nni_gemm_kernels *kernels, int64_t m, int64_t n, int64_t k, int load)
 {
     nni_gemm g = { .kernels = kernels, .m = m, .n = n, .k = k };
     int64_t target = target_tiles(m, n, k), low = kernels->rows * (load == NNI_LOAD_COSTLY ? 3 : 6), fit;
 
-    g.ld = row_stride(k);
+    g.words = ceil_div(k, kernels->depth);
+    g.ld = row_stride(g.words);
     g.panels = panels_of(kernels, n);
     fit = PANEL_BYTES / ((int64_t)sizeof(nn_real) * g.ld) / kernels->rows * kernels->rows;
     g.rows = most(low, least(fit, round_up(ceil_div(m, target), kernels->rows)));
@@ -72,10 +98,11 @@ nni_gemm nni_gemm_of(const struct nni_gemm_kernels *kernels, int64_t m, int64_t 
     g.row_tiles = ceil_div(m, g.rows);
     g.col_tiles = 2 * g.row_tiles > target ? 1 : least(g.panels, ceil_div(target, g.row_tiles));
     g.staged = load == NNI_LOAD_COSTLY && g.col_tiles > 1;
-    g.packed_bytes = (size_t)(round_up(n, NNI_GEMM_UNIT) * k) * sizeof(nn_real);
+    g.packed_bytes = (size_t)(round_up(n, NNI_GEMM_UNIT) * g.words) * sizeof(nn_real);
     g.stage_bytes = g.staged ? (size_t)(m * g.ld) * sizeof(nn_real) : 0;
     g.lane_bytes = ((size_t)(g.staged || load == NNI_LOAD_NONE ? 0 : g.rows * g.ld) +
-                    (size_t)(kernels->block * kernels->units * NNI_GEMM_UNIT)) *
+                    (size_t)(kernels->block * kernels->units * NNI_GEMM_UNIT) +
+                    (size_t)(load == NNI_LOAD_NONE ? 0 : group_size(kernels, k))) *
                    sizeof(nn_real);
     return g;
 }
@@ -85,18 +112,18 @@ void nni_gemm_pack(const nni_gemm *g, const struct nni_gemm_b *b, nn_real *packe
     int64_t u0 = panel_unit(g->kernels, g->n, g->panels, panel);
     int64_t u1 = panel_unit(g->kernels, g->n, g->panels, panel + 1);
     int64_t n0 = u0 * NNI_GEMM_UNIT, width = (u1 - u0) * NNI_GEMM_UNIT, cols = least(width, g->n - n0);
-    nn_real *to = packed + n0 * g->k;
+    nn_real *to = packed + n0 * g->words;
 
     for (int64_t p = 0; p < g->k; p += b->inner)
         g->kernels->pack(to + p * width, width, b->at + p / b->inner * b->outer_stride + n0 * b->n_stride,
                          b->inner_stride, b->n_stride, least(b->inner, g->k - p), cols);
 }
 
-void nni_gemm_stage(const nni_gemm *g, const nni_gemm_io *io, nn_real *stage, int64_t row_tile)
+void nni_gemm_stage(const nni_gemm *g, const nni_gemm_io *io, nn_real *stage, int64_t row_tile, void *lane)
 {
     int64_t row0 = row_tile * g->rows;
 
-    io->load_a(io->load_context, row0, least(g->rows, g->m - row0), 0, g->k, stage + row0 * g->ld, g->ld);
+    load_words(g, io, row0, least(g->rows, g->m - row0), stage + row0 * g->ld, lane);
 }
 
 void nni_gemm_tile(const nni_gemm *g, const nni_gemm_io *io, const nn_real *packed, int64_t tile, void *lane)
@@ -114,14 +141,14 @@ void nni_gemm_tile(const nni_gemm *g, const nni_gemm_io *io, const nn_real *pack
     } else {
         nn_real *panel = block + kernels->block * kernels->units * NNI_GEMM_UNIT;
 
-        io->load_a(io->load_context, row0, rows, 0, g->k, panel, lda);
+        load_words(g, io, row0, rows, panel, panel + g->rows * g->ld);
         a = panel;
     }
     for (int64_t p = p0; p < p1; p++) {
         int64_t u0 = panel_unit(g->kernels, g->n, g->panels, p), col0 = u0 * NNI_GEMM_UNIT;
         int units = (int)(panel_unit(g->kernels, g->n, g->panels, p + 1) - u0);
         int64_t width = (int64_t)units * NNI_GEMM_UNIT, cols = least(width, g->n - col0);
-        const nn_real *b = packed + col0 * g->k;
+        const nn_real *b = packed + col0 * g->words;
 
         for (int64_t r = 0; r < rows; r += kernels->block) {
             int64_t some = least(kernels->block, rows - r), ldc = width;
@@ -131,7 +158,7 @@ void nni_gemm_tile(const nni_gemm *g, const nni_gemm_io *io, const nn_real *pack
                 to = c;
                 ldc = io->ldc;
             }
-            kernels->nn(some, g->k, a + r * lda, lda, b, units, to, ldc);
+            kernels->nn(some, g->words, a + r * lda, lda, b, units, to, ldc);
             if (c && to != c)
                 kernels->store(c, io->ldc, block, width, some, cols, NULL, 0);
             if (io->store_c)
@@ -361,6 +388,7 @@ nni_gemm_pair nni_gemm_pair_of(const struct nni_gemm_kernels *kernels, int64_t r
     int64_t width, held = 0;
 
     g.panels = panels_of(kernels, i);
+    g.words = ceil_div(o, kernels->depth);
     g.ld = row_stride(o);
     if (!g.row_tiles)
         divide_pair(&g);
@@ -371,8 +399,11 @@ nni_gemm_pair nni_gemm_pair_of(const struct nni_gemm_kernels *kernels, int64_t r
     g.chunk = pair_chunk(g.tile_rows, g.ld);
     held = (kernels->block + g.chunk) * kernels->units * NNI_GEMM_UNIT;
     if (want_s)
-        held += width * o;
-    if (g.loaded && !g.staged)
+        held += width * g.words;
+    if (kernels->depth > 1)
+        held += kernels->block * kernels->units * NNI_GEMM_UNIT + group_size(kernels, o) +
+                g.chunk * row_stride(g.words) + (g.chunk + 1) / 2 * g.ld;
+    else if (g.loaded && !g.staged)
         held += g.chunk * g.ld;
     g.lane_bytes = (size_t)held * sizeof(nn_real);
     g.stage_bytes = g.staged ? (size_t)(rows * g.ld) * sizeof(nn_real) : 0;
@@ -392,17 +423,61 @@ void nni_gemm_pair_stage(const nni_gemm_pair *g, const nni_gemm_pair_io *io, nn_
                g->ld);
 }
 
+/* A tile's memory. What the products read is G by rows and, where that is not the same, by columns. */
+struct pair_memory {
+    nn_real *s;           /* a block of S */
+    nn_real *a, *made;    /* A, by columns, of a chunk; a block of A as it is made, where that differs */
+    nn_real *rows, *cols; /* G of a chunk */
+    nn_real *buffer, *w;  /* of a group of rows; packed panels of W */
+};
+
+static struct pair_memory pair_memory(const nni_gemm_pair *g, void *lane)
+{
+    const struct nni_gemm_kernels *k = g->kernels;
+    int64_t wide = k->units * NNI_GEMM_UNIT;
+    struct pair_memory m = { .s = lane };
+
+    m.a = m.s + k->block * wide;
+    m.rows = m.a + g->chunk * wide;
+    if (k->depth > 1) {
+        m.cols = m.rows + g->chunk * row_stride(g->words);
+        m.made = m.cols + (g->chunk + 1) / 2 * g->ld;
+        m.buffer = m.made + k->block * wide;
+        m.w = m.buffer + group_size(k, g->o);
+    } else {
+        m.w = m.rows + (g->loaded && !g->staged ? g->chunk * g->ld : 0);
+    }
+    return m;
+}
+
+/* Rows of G as words along its columns, for S, and along its rows, for C. */
+static void pair_words(const nni_gemm_pair *g, const nni_gemm_pair_io *io, int64_t row0, int64_t rows,
+                       const struct pair_memory *m)
+{
+    for (int64_t r = 0; r < rows; r += GROUP) {
+        int64_t some = least(GROUP, rows - r), ld = io->g ? io->ldg : g->ld;
+        const nn_real *from = io->g ? io->g + (row0 + r) * ld : m->buffer;
+
+        if (!io->g)
+            io->load_g(io->load_context, row0 + r, some, 0, g->o, m->buffer, ld);
+        if (g->want_s)
+            g->kernels->narrow(m->rows + r * row_stride(g->words), row_stride(g->words), from, ld, some,
+                               g->o);
+        if (g->want_c)
+            g->kernels->pair(m->cols + r / 2 * g->ld, g->ld, from, ld, some, g->o);
+    }
+}
+
 void nni_gemm_pair_tile(const nni_gemm_pair *g, const nni_gemm_pair_io *io, nn_real *c, int add,
                         nn_real *scratch, int64_t tile, void *lane)
 {
     const struct nni_gemm_kernels *kernels = g->kernels;
-    int64_t rt = tile / g->i_tiles, it = tile % g->i_tiles;
+    int64_t rt = tile / g->i_tiles, it = tile % g->i_tiles, depth = kernels->depth;
     int64_t p0 = g->panels * it / g->i_tiles, p1 = g->panels * (it + 1) / g->i_tiles;
     int64_t i0 = panel_unit(kernels, g->i, g->panels, p0) * NNI_GEMM_UNIT, ld = io->g ? io->ldg : g->ld;
     int64_t row0 = rt * g->tile_rows, row1 = least(row0 + g->tile_rows, g->rows);
-    nn_real *block = lane, *a = block + kernels->block * kernels->units * NNI_GEMM_UNIT,
-            *loaded = a + g->chunk * kernels->units * NNI_GEMM_UNIT,
-            *w = loaded + (g->loaded && !g->staged ? g->chunk * g->ld : 0);
+    int64_t ldr = depth > 1 ? row_stride(g->words) : ld, ldc = depth > 1 ? g->ld : ld;
+    struct pair_memory m = pair_memory(g, lane);
 
     if (g->row_tiles > 1) {
         c = scratch + rt * g->o * g->i;
@@ -410,35 +485,41 @@ void nni_gemm_pair_tile(const nni_gemm_pair *g, const nni_gemm_pair_io *io, nn_r
     }
     for (int64_t r0 = row0; r0 < row1; r0 += g->chunk) {
         int64_t rows = least(g->chunk, row1 - r0);
-        const nn_real *from = io->g ? io->g + r0 * ld : loaded;
+        const nn_real *by_rows = io->g && depth == 1 ? io->g + r0 * ld : m.rows;
+        const nn_real *by_cols = depth > 1 ? m.cols : by_rows;
 
-        if (!io->g)
-            io->load_g(io->load_context, r0, rows, 0, g->o, loaded, ld);
+        if (depth > 1)
+            pair_words(g, io, r0, rows, &m);
+        else if (!io->g)
+            io->load_g(io->load_context, r0, rows, 0, g->o, m.rows, ld);
         for (int64_t p = p0; p < p1; p++) {
             int64_t u0 = panel_unit(kernels, g->i, g->panels, p), col = u0 * NNI_GEMM_UNIT;
             int units = (int)(panel_unit(kernels, g->i, g->panels, p + 1) - u0);
             int64_t width = (int64_t)units * NNI_GEMM_UNIT, cols = least(width, g->i - col);
-            nn_real *wp = w + (col - i0) * g->o;
+            nn_real *wp = m.w + (col - i0) * g->words;
 
             if (g->want_s && r0 == row0)
                 kernels->pack(wp, width, io->w + col, g->i, 1, g->o, cols);
             for (int64_t r = 0; r < rows; r += kernels->block) {
                 int64_t some = least(kernels->block, rows - r);
-                nn_real *to = a + r * width;
+                nn_real *to = depth > 1 ? m.made : m.a + r * width;
 
                 if (io->soon)
                     io->soon(io->context, r0 + r, some, col, cols);
                 if (g->want_s)
-                    kernels->nn(some, g->o, from + r * ld, ld, wp, units, block, width);
-                io->exchange(io->context, rt, r0 + r, some, col, cols, g->want_s ? block : NULL, width,
+                    kernels->nn(some, g->words, by_rows + r * ldr, ldr, wp, units, m.s, width);
+                io->exchange(io->context, rt, r0 + r, some, col, cols, g->want_s ? m.s : NULL, width,
                              g->want_c ? to : NULL, width);
                 /* The unused columns of the last unit are multiplied though never stored. */
                 for (int64_t q = 0; g->want_c && cols < width && q < some; q++)
                     for (int64_t j = cols; j < width; j++)
                         to[q * width + j] = 0;
+                if (g->want_c && depth > 1)
+                    kernels->pair(m.a + r / 2 * width, width, to, width, some, width);
             }
             if (g->want_c)
-                kernels->tn(g->o, rows, from, ld, a, units, c + col, g->i, cols, add || r0 > row0);
+                kernels->tn(g->o, ceil_div(rows, depth), by_cols, ldc, m.a, units, c + col, g->i, cols,
+                            add || r0 > row0);
         }
     }
 }

@@ -41,8 +41,13 @@ struct nni_moment_grad {
 };
 
 /* Row strides (ld) are in elements; columns are contiguous. What is void is an activation, in the table's
- * type of storage: only prologues and epilogues see those, between them everything is nn_real. */
+ * type of storage: only prologues and epilogues see those, between them everything is nn_real.
+ *
+ * Where the processor multiplies pairs of bfloat16 the operands of a product are rounded to that: `depth` is
+ * 2 then, each word of a panel (an nn_real to everybody else) holds two neighbours along k, and nn and tn
+ * take k in words. Sums are nn_real as ever. */
 struct nni_gemm_kernels {
+    int depth;       /* elements of k in a word of a panel: 1 or 2 */
     int rows, units; /* register block: rows x units*NNI_GEMM_UNIT */
     int quantum;     /* units of a vector: all panels but one are multiples of it */
     int block;       /* rows of a block handed to an epilogue */
@@ -52,7 +57,13 @@ struct nni_gemm_kernels {
     /* The same with A given as [k][m]; only `cols` columns are written, or added to when `add`. */
     void (*tn)(int64_t m, int64_t k, const nn_real *a, int64_t lda, const nn_real *b, int units, nn_real *c,
                int64_t ldc, int64_t cols, int add);
-    /* to[p*width + j] = from[p*k_stride + j*n_stride] for p < k, j < cols; zero from there up to width. */
+    /* With a depth of 2: rows of k elements to rows of words; and pairs of rows, the last one perhaps with
+     * zeros, to one row of words each. */
+    void (*narrow)(nn_real *to, int64_t ldt, const nn_real *from, int64_t ldf, int64_t rows, int64_t k);
+    void (*pair)(nn_real *to, int64_t ldt, const nn_real *from, int64_t ldf, int64_t rows, int64_t cols);
+    const struct nni_gemm_kernels *plain; /* the same storage with a depth of 1 */
+    /* to[p*width + j] = from[p*k_stride + j*n_stride] for p < k, j < cols; zero from there up to width. With
+     * a depth of 2 in words: then k is all there is. */
     void (*pack)(nn_real *to, int64_t width, const nn_real *from, int64_t k_stride, int64_t n_stride,
                  int64_t k, int64_t cols);
     /* dst = gate*act(scale*(src-mean)+beta); the operand's vectors begin at column 0 of dst. */
@@ -97,13 +108,13 @@ typedef struct nni_gemm {
     int64_t m, n, k;
     int64_t rows;                 /* of a tile, but for the last */
     int64_t row_tiles, col_tiles; /* tile = row tile * col_tiles + column tile */
-    int64_t panels, ld;
+    int64_t panels, words, ld;    /* words of k; stride of a loaded row of them */
     int staged; /* A should be prepared once, in scratch, by a phase of `row_tiles` tiles of nni_gemm_stage */
     size_t lane_bytes, packed_bytes, stage_bytes;
 } nni_gemm;
 
 typedef struct nni_gemm_io {
-    const nn_real *a; /* A as it is, when there is nothing to do to it; else load_a */
+    const nn_real *a; /* A (or words of it) as it is, when there is nothing to do to it; else load_a */
     int64_t lda;
     nni_gemm_load *load_a;
     const void *load_context;
@@ -127,7 +138,7 @@ struct nni_gemm_b {
 /* Packs panel `panel` of `panels`. */
 void nni_gemm_pack(const nni_gemm *g, const struct nni_gemm_b *b, nn_real *packed, int64_t panel);
 /* Prepares the rows of one row tile in `stage`; the tiles then take that as their A, with lda = g->ld. */
-void nni_gemm_stage(const nni_gemm *g, const nni_gemm_io *io, nn_real *stage, int64_t row_tile);
+void nni_gemm_stage(const nni_gemm *g, const nni_gemm_io *io, nn_real *stage, int64_t row_tile, void *lane);
 void nni_gemm_tile(const nni_gemm *g, const nni_gemm_io *io, const nn_real *packed, int64_t tile, void *lane);
 
 /* -------------------------------------------------------------------- C = Y^T X */
@@ -170,6 +181,7 @@ typedef struct nni_gemm_pair {
     int64_t row_tiles, tile_rows; /* tile = row tile * i_tiles + column tile */
     int64_t i_tiles, panels;
     int64_t chunk, ld; /* rows of G that meet all of a tile's columns before the next; their stride */
+    int64_t words;     /* of a row of G */
     int want_s, want_c;
     int loaded, staged; /* G is loaded by each tile; once, by row_tiles tiles of nni_gemm_pair_stage */
     int64_t merge_tiles, merge_size; /* of C's elements */

@@ -25,8 +25,13 @@ static int64_t image_rows(const nn_step *s)
     return nn_has(&s->in[GATE]) ? rows_of(s) / s->in[X].shape.dim[0] : rows_of(s);
 }
 static int has_prologue(const nn_step *s) { return nn_has(&s->in[MEAN]) || nn_has(&s->in[GATE]); }
-/* Activations lie in memory as the product takes them, and may be given to it where they are. */
-static int direct(const nn_step *s) { return !nni_stored(s); }
+/* Whether activations of so many channels lie in memory as the product takes them (as words of bfloat16,
+ * perhaps), and whether they do as it gives them. */
+static int takes(const nn_step *s, int64_t channels)
+{
+    return !nni_stored(s) || (nni_gemm_kernels_of(s)->depth == 2 && channels % 2 == 0);
+}
+static int gives(const nn_step *s) { return !nni_stored(s); }
 
 static struct nni_prologue prologue_of(const nn_step *s, int64_t image, int64_t col0)
 {
@@ -72,9 +77,9 @@ static void load_gradient(const void *context, int64_t row0, int64_t rows, int64
 static nni_gemm forward_product(const nn_step *s)
 {
     return nni_gemm_of(nni_gemm_kernels_of(s), rows_of(s), outputs(s), inputs(s),
-                       has_prologue(s) ? NNI_LOAD_COSTLY
-                       : direct(s)     ? NNI_LOAD_NONE
-                                       : NNI_LOAD_COPY);
+                       has_prologue(s)       ? NNI_LOAD_COSTLY
+                       : takes(s, inputs(s)) ? NNI_LOAD_NONE
+                                             : NNI_LOAD_COPY);
 }
 
 /* Scratch: the staged input, then the tiles' statistics. */
@@ -100,8 +105,7 @@ static void stage_forward(const nn_step *s, int64_t tile, void *lane)
     nni_gemm g = forward_product(s);
     nni_gemm_io io = { .load_a = load_a, .load_context = s };
 
-    (void)lane;
-    nni_gemm_stage(&g, &io, s->scratch, tile);
+    nni_gemm_stage(&g, &io, s->scratch, tile, lane);
 }
 
 static void forward_tile(const nn_step *s, int64_t tile, void *lane)
@@ -115,11 +119,11 @@ static void forward_tile(const nn_step *s, int64_t tile, void *lane)
     if (g.staged) {
         io.a = s->scratch;
         io.lda = g.ld;
-    } else if (!has_prologue(s) && direct(s)) {
+    } else if (!has_prologue(s) && takes(s, inputs(s))) {
         io.a = s->in[X].at;
-        io.lda = inputs(s);
+        io.lda = inputs(s) / g.kernels->depth;
     }
-    if (!nn_has(&s->in[BIAS]) && direct(s)) {
+    if (!nn_has(&s->in[BIAS]) && gives(s)) {
         io.c = s->out[0].at;
         io.ldc = outputs(s);
         io.store_c = o.mean ? nni_output_look : NULL;
@@ -196,7 +200,7 @@ static struct work work_of(const nn_step *s)
     w.per = image_rows(s);
     if (w.wants_ds || nn_has(&s->din[WEIGHT])) {
         w.g = nni_gemm_pair_of(nni_gemm_kernels_of(s), rows_of(s), outputs(s), i,
-                               nni_plain_gradient(s) && direct(s) ? NNI_LOAD_NONE : NNI_LOAD_COPY, w.wants_ds,
+                               nni_plain_gradient(s) && gives(s) ? NNI_LOAD_NONE : NNI_LOAD_COPY, w.wants_ds,
                                nn_has(&s->din[WEIGHT]), s->choice[ROW_TILES], s->choice[I_TILES]);
         w.pair_tiles = nni_gemm_pair_tiles(&w.g);
         w.span = nni_min64(s->in[X].shape.dim[0], (w.g.tile_rows + w.per - 2) / w.per + 1);
@@ -322,7 +326,7 @@ static void backward_tile(const nn_step *s, int64_t tile, void *lane)
     if (w.g.staged) {
         io.g = w.stage;
         io.ldg = w.g.ld;
-    } else if (nni_plain_gradient(s) && direct(s)) {
+    } else if (nni_plain_gradient(s) && gives(s)) {
         io.g = s->dout[0].at;
         io.ldg = outputs(s);
     }

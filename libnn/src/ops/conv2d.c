@@ -151,7 +151,7 @@ static void load_gradient(const void *context, int64_t row0, int64_t rows, int64
 /* The product of one group. It is staged never: patches are cheap next to what becomes of them. */
 static nni_gemm forward_product(const struct group *v)
 {
-    return nni_gemm_of(nni_gemm_kernels_of(v->s), v->g.n * v->g.oh * v->g.ow, v->co, v->taps * v->ci,
+    return nni_gemm_of(nni_gemm_plain(v->s), v->g.n * v->g.oh * v->g.ow, v->co, v->taps * v->ci,
                        NNI_LOAD_COPY);
 }
 
@@ -236,13 +236,13 @@ static struct work work_of(const nn_step *s)
     int64_t k = w.v.taps * w.v.ci, groups = w.v.g.groups;
 
     if (w.wants_dx) {
-        w.dx = nni_gemm_of(nni_gemm_kernels_of(s), w.v.g.n * w.v.g.h * w.v.g.w, w.v.ci, w.v.taps * w.v.co,
+        w.dx = nni_gemm_of(nni_gemm_plain(s), w.v.g.n * w.v.g.h * w.v.g.w, w.v.ci, w.v.taps * w.v.co,
                            NNI_LOAD_COPY);
         w.dx_tiles = groups * nni_gemm_tiles(&w.dx);
         w.lane_bytes = w.dx.lane_bytes;
     }
     if (w.wants_dw) {
-        w.dw = nni_gemm_tn_with(nni_gemm_kernels_of(s), w.v.g.n * w.v.g.oh * w.v.g.ow, w.v.co, k,
+        w.dw = nni_gemm_tn_with(nni_gemm_plain(s), w.v.g.n * w.v.g.oh * w.v.g.ow, w.v.co, k,
                                 s->choice[SPLITS], s->choice[O_TILES], s->choice[I_TILES]);
         w.dw_tiles = groups * w.dw.tiles;
         w.dw_bytes = nni_padded((size_t)(w.dw.splits * w.v.co * k) * sizeof(nn_real));
@@ -270,7 +270,7 @@ static void store_dx(const void *context, int64_t row0, int64_t rows, int64_t co
     const struct group *v = context;
     void *dx = nni_at(&v->s->din[X], row0 * v->g.c + v->index * v->ci + col0);
 
-    nni_gemm_kernels_of(v->s)->store(dx, v->g.c, block, ld, rows, cols, NULL, nni_adds(v->s, X));
+    nni_gemm_plain(v->s)->store(dx, v->g.c, block, ld, rows, cols, NULL, nni_adds(v->s, X));
 }
 
 static void backward_tile(const nn_step *s, int64_t tile, void *lane)
@@ -308,8 +308,8 @@ static void merge_dw(const struct work *w, int64_t o, nn_real *row)
     int64_t k = w->v.taps * w->v.ci, index = o / w->v.co;
     nn_real *to = (nn_real *)s->din[WEIGHT].at + o * k;
 
-    nni_gemm_kernels_of(s)->column_sums(row, dw_sums(w, index) + o % w->v.co * k, w->v.co * k, w->dw.splits,
-                                        k, NULL, 0);
+    nni_gemm_plain(s)->column_sums(row, dw_sums(w, index) + o % w->v.co * k, w->v.co * k, w->dw.splits, k,
+                                   NULL, 0);
     for (int64_t c = 0; c < w->v.ci; c++)
         for (int64_t tap = 0; tap < w->v.taps; tap++, to++)
             *to = (nni_adds(s, WEIGHT) ? *to : 0) + row[tap * w->v.ci + c];
@@ -346,7 +346,7 @@ static int backward(nn_step *s)
     struct work w;
 
     if (nn_has(&s->din[WEIGHT])) {
-        nni_gemm_tn dw = nni_gemm_tn_of(nni_gemm_kernels_of(s), v.g.n * v.g.oh * v.g.ow, v.co, v.taps * v.ci,
+        nni_gemm_tn dw = nni_gemm_tn_of(nni_gemm_plain(s), v.g.n * v.g.oh * v.g.ow, v.co, v.taps * v.ci,
                                         COST_GRADIENT, COST_PATCHES);
 
         s->choice[SPLITS] = dw.splits;

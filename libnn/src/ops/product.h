@@ -9,10 +9,15 @@
 
 #include "cpu/cpu.h"
 
-/* Kernels for the step's activations; those for what never is one (sums, statistics). */
+/* Kernels for the step's activations; those of them whose products are in nn_real; those for what never is an
+ * activation (sums, statistics). */
 static inline const struct nni_gemm_kernels *nni_gemm_kernels_of(const nn_step *s)
 {
     return nni_cpu_of(s)->gemm[nni_stored(s)];
+}
+static inline const struct nni_gemm_kernels *nni_gemm_plain(const nn_step *s)
+{
+    return nni_gemm_kernels_of(s)->plain;
 }
 static inline const struct nni_gemm_kernels *nni_gemm_real(const nn_step *s)
 {

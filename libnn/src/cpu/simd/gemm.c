@@ -9,6 +9,9 @@
  * vector would throw the rest away. A is read where it lies, row by row, so an operand without a
  * prologue is never copied.
  *
+ * With pairs of bfloat16 (AVX512_BF16) the same blocks work on words of two: only the multiply-add, the
+ * packing and the conversion of what was loaded differ.
+ *
  * The portable set hands its blocks to OpenBLAS (one thread): it is the path of machines without
  * AVX2 and of the double variant, and the oracle for the others.
  */
@@ -31,6 +34,13 @@
 #define ALWAYS __attribute__((always_inline)) inline
 
 enum { UNIT = NNI_GEMM_UNIT };
+
+/* Products of pairs of bfloat16, see nni_gemm_kernels.depth. */
+#if defined(NNI_BF16) && defined(__AVX512BF16__)
+#define PAIRS 1
+#else
+#define PAIRS 0
+#endif
 
 #if OWN_BLOCKS
 /* ------------------------------------------------------------ register blocks */
@@ -61,6 +71,24 @@ static ALWAYS hvec lower(vec x)
     return (hvec)_mm512_castps512_ps256((__m512)x);
 #else
     return (hvec)_mm256_castps256_ps128((__m256)x);
+#endif
+}
+
+/* sum + x*b, of words. */
+static ALWAYS vec madd(vec sum, vec x, vec b)
+{
+#if PAIRS
+    return (vec)_mm512_dpbf16_ps((__m512)sum, (__m512bh)x, (__m512bh)b);
+#else
+    return sum + x * b;
+#endif
+}
+static ALWAYS hvec hmadd(hvec sum, hvec x, hvec b)
+{
+#if PAIRS
+    return (hvec)_mm256_dpbf16_ps((__m256)sum, (__m256bh)x, (__m256bh)b);
+#else
+    return sum + x * b;
 #endif
 }
 
@@ -102,9 +130,9 @@ static ALWAYS void register_block(const int rows, const int units, const int tra
 
             UNROLL
             for (int j = 0; j < full; j++)
-                sum[r][j] += x * bv[j];
+                sum[r][j] = madd(sum[r][j], x, bv[j]);
             if (half)
-                hsum[r] += lower(x) * bh;
+                hsum[r] = hmadd(hsum[r], lower(x), bh);
         }
         a += transposed ? lda : 1;
         b += units * UNIT;
@@ -223,14 +251,24 @@ typedef nn_real side __attribute__((vector_size(32)));
 typedef nn_real side_unaligned __attribute__((vector_size(32), aligned(4), may_alias));
 #define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
 
-/* to[i*width + j] = from[j*stride + i] for i, j < 8. */
+/* Eight words of a row. */
+static ALWAYS side row_of(const nn_real *from)
+{
+#if PAIRS
+    return (side)vnarrow(vload(from));
+#else
+    return *(const side_unaligned *)from;
+#endif
+}
+
+/* to[i*width + j] = word i of the row at from + j*stride, for i, j < 8. */
 static ALWAYS void transpose(nn_real *to, int64_t width, const nn_real *from, int64_t stride)
 {
     side a[SIDE], b[SIDE];
 
     UNROLL
     for (int j = 0; j < SIDE; j++)
-        a[j] = *(const side_unaligned *)(from + j * stride);
+        a[j] = row_of(from + j * stride);
     UNROLL
     for (int j = 0; j < SIDE; j += 2) {
         b[j] = SHUFFLE(a[j], a[j + 1], 0, 8, 1, 9, 4, 12, 5, 13);
@@ -252,12 +290,77 @@ static ALWAYS void transpose(nn_real *to, int64_t width, const nn_real *from, in
 }
 #endif
 
+#if PAIRS
+enum { DEPTH = 2 };
+
+static ALWAYS vec words(vec low, vec high)
+{
+    return (vec)(__builtin_convertvector(vnarrow(low), uvec) | __builtin_convertvector(vnarrow(high), uvec)
+                                                                   << 16);
+}
+
+static void narrow(nn_real *to, int64_t ldt, const nn_real *from, int64_t ldf, int64_t rows, int64_t k)
+{
+    for (int64_t r = 0; r < rows; r++) {
+        elem *row = (elem *)(void *)(to + r * ldt);
+        int64_t j = 0;
+
+        for (; j + VEC <= k; j += VEC)
+            estore(row + j, vload(from + r * ldf + j));
+        if (j < k)
+            estore_part(row + j, vload_part(from + r * ldf + j, (int)(k - j)), (int)(k - j));
+        if (k % 2)
+            estore_part(row + k, vzero(), 1);
+    }
+}
+
+static void pair(nn_real *to, int64_t ldt, const nn_real *from, int64_t ldf, int64_t rows, int64_t cols)
+{
+    for (int64_t r = 0; r < rows; r += 2, to += ldt, from += 2 * ldf) {
+        const int both = r + 1 < rows;
+        int64_t j = 0;
+
+        for (; j + VEC <= cols; j += VEC)
+            vstore(to + j, words(vload(from + j), both ? vload(from + ldf + j) : vzero()));
+        if (j < cols) {
+            int part = (int)(cols - j);
+
+            vstore_part(to + j,
+                        words(vload_part(from + j, part), both ? vload_part(from + ldf + j, part) : vzero()),
+                        part);
+        }
+    }
+}
+#else
+enum { DEPTH = 1 };
+#endif
+
+/* The word of `count` elements that lie k_stride apart. */
+static nn_real word_of(const nn_real *from, int64_t k_stride, int64_t count)
+{
+#if PAIRS
+    vec low = vset(*from), high = count > 1 ? vset(from[k_stride]) : vzero();
+
+    return words(low, high)[0];
+#else
+    (void)k_stride;
+    (void)count;
+    return *from;
+#endif
+}
+
 static void pack(nn_real *to, int64_t width, const nn_real *from, int64_t k_stride, int64_t n_stride,
                  int64_t k, int64_t cols)
 {
     int64_t whole_k = 0, whole_cols = 0;
 
     if (n_stride == 1) {
+#if PAIRS
+        pair(to, width, from, k_stride, k, cols);
+        for (int64_t p = 0; p < (k + 1) / 2; p++)
+            for (int64_t j = cols; j < width; j++)
+                to[p * width + j] = 0;
+#else
         for (int64_t p = 0; p < k; p++) {
             int64_t j = 0;
 
@@ -268,20 +371,22 @@ static void pack(nn_real *to, int64_t width, const nn_real *from, int64_t k_stri
             for (; j < width; j++)
                 to[p * width + j] = 0;
         }
+#endif
         return;
     }
 #if OWN_BLOCKS
     if (k_stride == 1) {
-        whole_k = k / SIDE * SIDE;
+        whole_k = k / (DEPTH * SIDE) * SIDE;
         whole_cols = cols / SIDE * SIDE;
         for (int64_t p = 0; p < whole_k; p += SIDE)
             for (int64_t j = 0; j < whole_cols; j += SIDE)
-                transpose(to + p * width + j, width, from + p + j * n_stride, n_stride);
+                transpose(to + p * width + j, width, from + p * DEPTH + j * n_stride, n_stride);
     }
 #endif
-    for (int64_t p = 0; p < k; p++)
+    for (int64_t p = 0; p * DEPTH < k; p++)
         for (int64_t j = p < whole_k ? whole_cols : 0; j < width; j++)
-            to[p * width + j] = j < cols ? from[p * k_stride + j * n_stride] : 0;
+            to[p * width + j] =
+                j < cols ? word_of(from + p * DEPTH * k_stride + j * n_stride, k_stride, k - p * DEPTH) : 0;
 }
 
 /* ------------------------------------------------- prologues and epilogues */
@@ -590,12 +695,20 @@ static void column_sums(nn_real *dst, const nn_real *src, int64_t ld, int64_t ro
 }
 
 const struct nni_gemm_kernels NNI_NAME(nni_gemm) = {
+    .depth = DEPTH,
     .rows = ROWS,
     .units = UNITS,
     .quantum = (int)VEC > (int)UNIT ? (int)VEC / (int)UNIT : 1,
     .block = BLOCK,
     .nn = gemm_nn,
     .tn = gemm_tn,
+#if PAIRS
+    .narrow = narrow,
+    .pair = pair,
+    .plain = &nni_gemm_bf16_avx512,
+#else
+    .plain = &NNI_NAME(nni_gemm),
+#endif
     .pack = pack,
     .prologue = prologue,
     .prologue_back = prologue_back,
