@@ -43,8 +43,8 @@ static unsigned long long hash_of_names(const nn_model *m)
         int n = snprintf(line, sizeof line, "%s [", s->name);
 
         for (int k = 0; k < s->shape.rank; k++)
-            n += snprintf(line + n, sizeof line - (size_t)n, k ? ",%lld" : "%lld",
-                          (long long)s->shape.dim[k]);
+            n +=
+                snprintf(line + n, sizeof line - (size_t)n, k ? ",%lld" : "%lld", (long long)s->shape.dim[k]);
         (void)snprintf(line + n, sizeof line - (size_t)n, "]\n");
         for (const char *at = line; *at; at++)
             h = (h ^ (unsigned char)*at) * 0x100000001b3u;

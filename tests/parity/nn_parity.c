@@ -3,7 +3,7 @@
  * The C side of the comparison with PyTorch: runs a network on tensors that a script has written
  * and writes what came out. Both directions are safetensors files.
  *
- *     nn_parity eval  NETWORK WEIGHTS INPUT OUTPUT
+ *     nn_parity eval  NETWORK WEIGHTS INPUT OUTPUT [bf16]
  *     nn_parity train NETWORK WEIGHTS INPUT OUTPUT [debug]
  *     nn_parity optim NAME WEIGHTS INPUT OUTPUT
  *
@@ -82,7 +82,7 @@ static nn_tensor *record(nn_graph *g, nn_network *net, const char *name, nn_tens
     return net->record(g, image, net->name, 1000);
 }
 
-static void run_eval(nn_graph *g, nn_model *m, const char *network, const char *weights)
+static void run_eval(nn_graph *g, nn_model *m, const char *network, const char *weights, nn_dtype precision)
 {
     nn_shape shape = given("image")->shape;
     nn_network net;
@@ -90,7 +90,7 @@ static void run_eval(nn_graph *g, nn_model *m, const char *network, const char *
     nn_plan *plan;
 
     shape = nn_shape_get(nn_observe(g, "logits", z));
-    check(nn_compile(&plan, g, (nn_plan_opts){ 0 }), network, nn_graph_error(g));
+    check(nn_compile(&plan, g, (nn_plan_opts){ .precision = precision }), network, nn_graph_error(g));
     load(m, weights);
     fetch("image", NN_REAL, nn_host(plan, "image", NULL), given("image")->count);
     check(nn_run(plan, NN_FORWARD), network, nn_plan_error(plan));
@@ -223,12 +223,13 @@ int main(int argc, char **argv)
 {
     int train = argc > 1 && !strcmp(argv[1], "train"), eval = argc > 1 && !strcmp(argv[1], "eval");
     int debug = argc == 7 && train && !strcmp(argv[6], "debug");
+    int bf16 = argc == 7 && eval && !strcmp(argv[6], "bf16");
     nn_device *device;
     nn_model *m;
     nn_graph *g;
 
-    if (argc != 6 && !debug) {
-        (void)fprintf(stderr, "usage: nn_parity eval|train|optim NAME WEIGHTS INPUT OUTPUT [debug]\n");
+    if (argc != 6 && !debug && !bf16) {
+        (void)fprintf(stderr, "usage: nn_parity eval|train|optim NAME WEIGHTS INPUT OUTPUT [debug|bf16]\n");
         return 2;
     }
     check(nn_safetensors_open(&input, argv[4], NULL, &why), argv[4], why.text);
@@ -236,7 +237,7 @@ int main(int argc, char **argv)
     check(nn_model_new(&m, device, 1), "model", "");
     check(nn_graph_new(&g, device, m, eval ? NN_EVAL : NN_TRAIN), "graph", "");
     if (eval)
-        run_eval(g, m, argv[2], argv[3]);
+        run_eval(g, m, argv[2], argv[3], bf16 ? NN_BF16 : NN_F32);
     else if (train)
         run_train(g, m, argv[2], argv[3], debug ? NN_PLAN_DEBUG : 0);
     else

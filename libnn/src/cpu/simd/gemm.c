@@ -291,7 +291,7 @@ static ALWAYS void transpose(nn_real *to, int64_t width, const nn_real *from, in
 #endif
 
 #if PAIRS
-enum { DEPTH = 2 };
+enum { WORD = 2 }; /* elements of k in a word */
 
 static ALWAYS vec words(vec low, vec high)
 {
@@ -332,7 +332,7 @@ static void pair(nn_real *to, int64_t ldt, const nn_real *from, int64_t ldf, int
     }
 }
 #else
-enum { DEPTH = 1 };
+enum { WORD = 1 };
 #endif
 
 /* The word of `count` elements that lie k_stride apart. */
@@ -376,17 +376,17 @@ static void pack(nn_real *to, int64_t width, const nn_real *from, int64_t k_stri
     }
 #if OWN_BLOCKS
     if (k_stride == 1) {
-        whole_k = k / (DEPTH * SIDE) * SIDE;
+        whole_k = k / (WORD * SIDE) * SIDE;
         whole_cols = cols / SIDE * SIDE;
         for (int64_t p = 0; p < whole_k; p += SIDE)
             for (int64_t j = 0; j < whole_cols; j += SIDE)
-                transpose(to + p * width + j, width, from + p * DEPTH + j * n_stride, n_stride);
+                transpose(to + p * width + j, width, from + p * WORD + j * n_stride, n_stride);
     }
 #endif
-    for (int64_t p = 0; p * DEPTH < k; p++)
+    for (int64_t p = 0; p * WORD < k; p++)
         for (int64_t j = p < whole_k ? whole_cols : 0; j < width; j++)
             to[p * width + j] =
-                j < cols ? word_of(from + p * DEPTH * k_stride + j * n_stride, k_stride, k - p * DEPTH) : 0;
+                j < cols ? word_of(from + p * WORD * k_stride + j * n_stride, k_stride, k - p * WORD) : 0;
 }
 
 /* ------------------------------------------------- prologues and epilogues */
@@ -695,7 +695,7 @@ static void column_sums(nn_real *dst, const nn_real *src, int64_t ld, int64_t ro
 }
 
 const struct nni_gemm_kernels NNI_NAME(nni_gemm) = {
-    .depth = DEPTH,
+    .depth = WORD,
     .rows = ROWS,
     .units = UNITS,
     .quantum = (int)VEC > (int)UNIT ? (int)VEC / (int)UNIT : 1,
