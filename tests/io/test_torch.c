@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 static nn_message why;
+static char path[96];
 
 static int parse(const void *bytes, size_t size, nn_safetensors **out)
 {
@@ -96,6 +97,36 @@ START_TEST(golden_legacy_stream)
     nn_safetensors_free(f);
     ck_assert_int_eq(nni_torch_parse(&f, golden_legacy, sizeof golden_legacy, "x", true, &why), NN_EFORMAT);
     ck_assert_ptr_nonnull(strstr(why.text, "no averaged weights"));
+}
+END_TEST
+
+/* ------------------------------------------------------------------- writing */
+
+START_TEST(writing)
+{
+    static const uint16_t half[2] = { 0x3c00, 0xc000 };
+    static const int64_t count = 7;
+    const nn_safetensors_item item[] = { { "a.weight", NN_F32, NN_SHAPE2(2, 4), eight },
+                                         { "a.count", NN_I64, NN_SHAPE0(), &count },
+                                         { "a.half", NN_F16, NN_SHAPE1(2), half },
+                                         { "a.none", NN_F32, NN_SHAPE2(0, 3), NULL } };
+    const nn_safetensors_item twice[] = { item[0], item[0] };
+    nn_safetensors *f;
+
+    (void)snprintf(path, sizeof path, "/tmp/nn_torch_%ld.pth", (long)getpid());
+    ck_assert_msg(!nn_torch_write(path, item, 4, &why), "%s", why.text);
+    ck_assert_msg(!nn_weights_open(&f, path, NULL, &why), "%s", why.text);
+    ck_assert_int_eq(nn_safetensors_count(f), 4);
+    ck_assert(nn_shape_equal(entry(f, "a.weight")->shape, NN_SHAPE2(2, 4)));
+    ck_assert_mem_eq(entry(f, "a.weight")->data, eight, sizeof eight);
+    ck_assert_uint_eq((uintptr_t)entry(f, "a.weight")->data % 64, 0);
+    ck_assert_mem_eq(entry(f, "a.count")->data, &count, sizeof count);
+    ck_assert_str_eq(entry(f, "a.half")->dtype, "F16");
+    ck_assert_int_eq(entry(f, "a.none")->count, 0);
+    nn_safetensors_free(f);
+    ck_assert_int_eq(nn_torch_write(path, twice, 2, &why), NN_EINVAL);
+    ck_assert_int_eq(nn_torch_write("/nowhere/x.pth", item, 4, &why), NN_EIO);
+    (void)remove(path);
 }
 END_TEST
 
@@ -572,8 +603,6 @@ END_TEST
 
 /* ------------------------------------------------------------------ opening */
 
-static char path[96];
-
 static void write_path(const char *name, const void *data, size_t size)
 {
     FILE *f;
@@ -699,6 +728,7 @@ int main(void)
     tcase_add_test(files, golden_legacy_stream);
     tcase_add_test(files, without_checksums);
     tcase_add_test(files, big_endian);
+    tcase_add_test(files, writing);
     tcase_add_test(files, opening);
     tcase_add_test(files, other_files);
     tcase_add_test(files, digest_in_the_name);

@@ -32,7 +32,7 @@ static void put(struct bytes *b, const void *data, size_t size)
 static void put_number(struct bytes *b, uint64_t x, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        unsigned char c = (unsigned char)(x >> (8 * i));
+        unsigned char c = i < 8 ? (unsigned char)(x >> (8 * i)) : 0;
 
         put(b, &c, 1);
     }

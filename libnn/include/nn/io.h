@@ -69,6 +69,13 @@ NN_API const nn_safetensors_entry *nn_safetensors_at(const nn_safetensors *file,
 /* Index of the tensor `name`, -1 when there is none. */
 NN_API int64_t nn_safetensors_find(const nn_safetensors *file, const char *name);
 
+/* Gives tensors other names: `rename` returns the new one, which may be in `text`, or NULL to leave it. No
+ * two may then be the same: NN_EFORMAT, and the file is of no more use. To be done before threads share the
+ * file. */
+NN_API int nn_safetensors_rename(nn_safetensors *file,
+                                 const char *(*rename)(void *payload, const char *name, char text[256]),
+                                 void *payload, nn_message *why);
+
 /* The text metadata, sorted by key (bytewise). NULL when `index` is out of range or `key` is absent. */
 NN_API int64_t nn_safetensors_metadata_count(const nn_safetensors *file);
 NN_API const nn_pair *nn_safetensors_metadata_at(const nn_safetensors *file, int64_t index);
@@ -98,6 +105,10 @@ typedef struct nn_safetensors_item {
  * old file is still there (only when syncing the folder fails, the new one is, unsynced). */
 NN_API int nn_safetensors_write(const char *path, const nn_safetensors_item *items, int64_t n,
                                 const nn_pair *metadata, int64_t m, nn_message *why);
+
+/* The same for a state dict of PyTorch: the .pth file that torch.save writes of these tensors, to be read by
+ * torch.load(path, weights_only=True). NN_EUNSUPPORTED: 4 GiB or more, or more than 65,000 tensors. */
+NN_API int nn_torch_write(const char *path, const nn_safetensors_item *items, int64_t n, nn_message *why);
 
 /* ---- models ---- */
 

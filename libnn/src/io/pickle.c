@@ -56,6 +56,14 @@ static const struct known {
 };
 enum { KNOWN = sizeof known / sizeof *known };
 
+const char *nni_storage_class(const char *type)
+{
+    for (int i = 0; i < KNOWN; i++)
+        if (known[i].is == N_STORAGE && !strcmp(known[i].type, type))
+            return known[i].name + strlen("torch.");
+    return NULL;
+}
+
 struct machine {
     struct nni_pickle *p;
     size_t at, op; /* next byte; where the opcode began */
@@ -337,7 +345,8 @@ static int op_tuple(struct machine *m, size_t first)
 
     if (!item)
         return no_room(m, n * sizeof *item);
-    memcpy(item, m->stack + first, n * sizeof *item);
+    if (n)
+        memcpy(item, m->stack + first, n * sizeof *item);
     m->depth = first;
     rc = push_new(m, NNI_NODE_TUPLE, &node);
     if (rc)

@@ -52,6 +52,8 @@ struct nni_pickle {
 /* Interprets the pickle that begins at byte *at, which then is the byte behind it. The nodes live as long as
  * p->arena. NN_EFORMAT, NN_EUNSUPPORTED, NN_ENOMEM, with the byte and the opcode in the text. */
 int nni_pickle_run(struct nni_pickle *p, size_t *at, struct nni_node **root);
+/* The class of a storage of that element type, "FloatStorage"; NULL when there is none. */
+const char *nni_storage_class(const char *type);
 /* The value of a dict's key, NULL when there is none. */
 struct nni_node *nni_node_find(const struct nni_node *dict, const char *key);
 

@@ -3,6 +3,7 @@
  * Writing safetensors: a header of sorted entries and the data behind it, byte for byte what the reference
  * writer makes of the same tensors.
  */
+#include "data/data.h"
 #include "tensors.h"
 
 #include <inttypes.h>
@@ -14,73 +15,39 @@ enum { MAX_HEADER = 16 << 20 }; /* what readers accept */
 
 static const char metadata_key[] = "__metadata__";
 
-/* A growing text; once memory fails it stays failed, so callers look once at the end. */
-struct text {
-    char *s;
-    size_t size, room;
-    bool failed;
-};
-
-static void put(struct text *t, const char *s, size_t size)
-{
-    if (t->failed || !size)
-        return;
-    if (size > t->room - t->size) {
-        size_t room = t->room + (t->room > size ? t->room : size) + 256;
-        char *grown = nni_grow(t->s, t->size, room);
-
-        if (!grown) {
-            t->failed = true;
-            return;
-        }
-        t->s = grown;
-        t->room = room;
-    }
-    memcpy(t->s + t->size, s, size);
-    t->size += size;
-}
-
-static void put_text(struct text *t, const char *s) { put(t, s, strlen(s)); }
-
-static void put_number(struct text *t, uint64_t x)
+static void put_number(nni_buffer *t, uint64_t x)
 {
     char digits[24];
     int n = snprintf(digits, sizeof digits, "%" PRIu64, x);
 
-    put(t, digits, (size_t)n);
+    nni_buffer_put(t, digits, (size_t)n);
 }
 
 /* Escapes as the reference's JSON writer does: the short forms, else \u00xx in lower case. */
-static void put_quoted(struct text *t, const char *s)
+static void put_quoted(nni_buffer *t, const char *s)
 {
     static const char plain[] = "\b\t\n\f\r\"\\", letter[] = "btnfr\"\\";
 
-    put(t, "\"", 1);
+    nni_buffer_put(t, "\"", 1);
     for (; *s; s++) {
         const char *at = strchr(plain, *s);
         char escape[8];
 
         if (at) {
-            put(t, "\\", 1);
-            put(t, &letter[at - plain], 1);
+            nni_buffer_put(t, "\\", 1);
+            nni_buffer_put(t, &letter[at - plain], 1);
         } else if ((unsigned char)*s < 0x20) {
-            put(t, escape, (size_t)snprintf(escape, sizeof escape, "\\u%04x", (unsigned)*s));
+            nni_buffer_put(t, escape, (size_t)snprintf(escape, sizeof escape, "\\u%04x", (unsigned)*s));
         } else {
-            put(t, s, 1);
+            nni_buffer_put(t, s, 1);
         }
     }
-    put(t, "\"", 1);
+    nni_buffer_put(t, "\"", 1);
 }
-
-struct pending {
-    const nn_safetensors_item *item;
-    const struct nni_raw_type *raw;
-    uint64_t bytes;
-};
 
 static int by_rank_then_name(const void *a, const void *b)
 {
-    const struct pending *x = a, *y = b;
+    const struct nni_pending *x = a, *y = b;
 
     if (x->raw != y->raw)
         return x->raw > y->raw ? -1 : 1;
@@ -99,7 +66,7 @@ static int by_pair_key(const void *a, const void *b)
 }
 
 /* The writer holds itself to the reader's rules: what it writes, the reader opens. */
-static int check_item(const char *path, int64_t i, struct pending *p, nn_message *why)
+static int check_item(const char *path, int64_t i, struct nni_pending *p, nn_message *why)
 {
     const nn_safetensors_item *item = p->item;
     nni_text name, shape;
@@ -127,9 +94,8 @@ static int check_item(const char *path, int64_t i, struct pending *p, nn_message
     return NN_OK;
 }
 
-/* Sorted views of the arguments; `order` is scratch for finding duplicates and holds the metadata last. */
-static int check_items(const char *path, const nn_safetensors_item *items, int64_t n, struct pending *pending,
-                       const void **order, nn_message *why)
+int nni_check_items(const char *path, const nn_safetensors_item *items, int64_t n,
+                    struct nni_pending *pending, const void **order, nn_message *why)
 {
     nni_text name;
 
@@ -174,58 +140,58 @@ static int check_metadata(const char *path, const nn_pair *metadata, int64_t m, 
     return NN_OK;
 }
 
-static void put_header(struct text *t, const struct pending *pending, int64_t n, const void **metadata,
+static void put_header(nni_buffer *t, const struct nni_pending *pending, int64_t n, const void **metadata,
                        int64_t m)
 {
     uint64_t at = 0;
 
-    put(t, "\0\0\0\0\0\0\0\0", 8); /* becomes the header's size */
-    put_text(t, "{");
+    nni_buffer_put(t, "\0\0\0\0\0\0\0\0", 8); /* becomes the header's size */
+    nni_buffer_text(t, "{");
     for (int64_t i = 0; i < m; i++) {
         const nn_pair *p = metadata[i];
 
-        put_text(t, i ? "," : "\"__metadata__\":{");
+        nni_buffer_text(t, i ? "," : "\"__metadata__\":{");
         put_quoted(t, p->key);
-        put_text(t, ":");
+        nni_buffer_text(t, ":");
         put_quoted(t, p->value);
     }
     if (m)
-        put_text(t, n ? "}," : "}");
+        nni_buffer_text(t, n ? "}," : "}");
     for (int64_t i = 0; i < n; i++) {
         const nn_safetensors_item *item = pending[i].item;
 
         if (i)
-            put_text(t, ",");
+            nni_buffer_text(t, ",");
         put_quoted(t, item->name);
-        put_text(t, ":{\"dtype\":");
+        nni_buffer_text(t, ":{\"dtype\":");
         put_quoted(t, pending[i].raw->name);
-        put_text(t, ",\"shape\":[");
+        nni_buffer_text(t, ",\"shape\":[");
         for (int k = 0; k < item->shape.rank; k++) {
             if (k)
-                put_text(t, ",");
+                nni_buffer_text(t, ",");
             put_number(t, (uint64_t)item->shape.dim[k]);
         }
-        put_text(t, "],\"data_offsets\":[");
+        nni_buffer_text(t, "],\"data_offsets\":[");
         put_number(t, at);
-        put_text(t, ",");
+        nni_buffer_text(t, ",");
         at += pending[i].bytes;
         put_number(t, at);
-        put_text(t, "]}");
+        nni_buffer_text(t, "]}");
     }
-    put_text(t, "}");
+    nni_buffer_text(t, "}");
     while (!t->failed && t->size % 8)
-        put(t, " ", 1);
+        nni_buffer_put(t, " ", 1);
 }
 
-static int write_file(const char *path, const struct text *header, const struct pending *pending, int64_t n,
-                      nn_message *why)
+static int write_file(const char *path, const nni_buffer *header, const struct nni_pending *pending,
+                      int64_t n, nn_message *why)
 {
     nni_writer w;
     int rc = nni_writer_open(&w, path, why);
 
     if (rc)
         return rc;
-    rc = nni_writer_put(&w, header->s, header->size, why);
+    rc = nni_writer_put(&w, header->data, header->size, why);
     for (int64_t i = 0; i < n && !rc; i++)
         if (pending[i].bytes)
             rc = nni_writer_put(&w, pending[i].item->data, (size_t)pending[i].bytes, why);
@@ -235,8 +201,8 @@ static int write_file(const char *path, const struct text *header, const struct 
 int nn_safetensors_write(const char *path, const nn_safetensors_item *items, int64_t n,
                          const nn_pair *metadata, int64_t m, nn_message *why)
 {
-    struct pending *pending;
-    struct text header = { 0 };
+    struct nni_pending *pending;
+    nni_buffer header = { 0 };
     const void **order;
     uint64_t total = 0;
     int rc;
@@ -245,7 +211,7 @@ int nn_safetensors_write(const char *path, const nn_safetensors_item *items, int
         return nni_fail(why, NN_EINVAL, "%s: nothing to write", path ? path : "no path");
     pending = nni_alloc_array((size_t)n, sizeof *pending);
     order = nni_alloc_array((size_t)(n > m ? n : m), sizeof *order);
-    rc = pending && order ? check_items(path, items, n, pending, order, why)
+    rc = pending && order ? nni_check_items(path, items, n, pending, order, why)
                           : nni_fail(why, NN_ENOMEM, "%s: no memory for the header", path);
     if (!rc)
         rc = check_metadata(path, metadata, m, order, why);
@@ -264,10 +230,10 @@ int nn_safetensors_write(const char *path, const nn_safetensors_item *items, int
     }
     if (!rc) {
         for (unsigned i = 0; i < 8; i++)
-            header.s[i] = (char)((header.size - 8) >> (8 * i) & 255u);
+            header.data[i] = (char)((header.size - 8) >> (8 * i) & 255u);
         rc = write_file(path, &header, pending, n, why);
     }
-    nni_free(header.s);
+    nni_free(header.data);
     nni_free(pending);
     nni_free((void *)order);
     return rc;

@@ -176,6 +176,21 @@ static int by_key(const void *a, const void *b)
     return strcmp(((const nn_pair *)a)->key, ((const nn_pair *)b)->key);
 }
 
+int nn_safetensors_rename(nn_safetensors *f,
+                          const char *(*rename)(void *payload, const char *name, char text[256]),
+                          void *payload, nn_message *why)
+{
+    for (int64_t i = 0; i < f->count; i++) {
+        nn_safetensors_entry *e = &f->tensors[i].entry;
+        char text[256];
+        const char *name = rename(payload, e->name, text);
+
+        if (name && !(e->name = nni_arena_text(&f->arena, name)))
+            return nni_fail(why, NN_ENOMEM, "%s: no memory for the names of its tensors", f->label);
+    }
+    return nni_tensors_index(f, why);
+}
+
 void nni_tensors_sort_metadata(nn_safetensors *f)
 {
     qsort(f->metadata, (size_t)f->pairs, sizeof *f->metadata, by_key);

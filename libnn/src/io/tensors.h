@@ -54,6 +54,17 @@ struct nni_stored *nni_tensors_add(nn_safetensors *file);
 int nni_tensors_index(nn_safetensors *file, nn_message *why);
 void nni_tensors_sort_metadata(nn_safetensors *file);
 
+/* A tensor about to be written. */
+struct nni_pending {
+    const nn_safetensors_item *item;
+    const struct nni_raw_type *raw;
+    uint64_t bytes;
+};
+/* Holds the writers to the readers' rules. `pending` receives the items, sorted as safetensors wants them;
+ * `order` has room for n pointers. */
+int nni_check_items(const char *path, const nn_safetensors_item *items, int64_t n,
+                    struct nni_pending *pending, const void **order, nn_message *why);
+
 /* Text for messages: what does not fit loses its beginning, where paths and names differ least. */
 void nni_shorten(char *to, size_t room, const char *text);
 const char *nni_brief(const char *name, nni_text *text);
