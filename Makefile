@@ -4,6 +4,7 @@
 # make check           every test, and the gradient tests in double; needs no network and no Python
 # make check ONLY='ops io'   tests of some areas
 # make parity          comparison with PyTorch, Pillow, OpenCV (builds a virtual environment)
+# make fuzz            the readers of foreign files under clang's libFuzzer, FUZZ_SECONDS each
 # make bench           each op on the shapes of real networks, then whole networks
 # make bench-rivals    whole networks against PyTorch, in turns (uses the environment of make parity); ARGS for compare.py
 # make man             manual pages (build/man/) from the programs' help; needs help2man
@@ -71,7 +72,7 @@ checked  := $(if $(ONLY),$(filter $(foreach a,$(ONLY),$B/tests/$a $B/tests/$a/%)
 twin     := $(if $(SAN)$(filter double,$(REAL)),,$(if $(filter build,$B),$B/double,$B-double))
 twinned  := $(if $(twin),$(patsubst $B/%,$(twin)/%,$(filter $(foreach a,core ops optim,$B/tests/$a/%),$(checked))))
 
-.PHONY: all check check-twin tests apps parity bench bench-rivals clean format format-check install man uninstall examples installcheck dist
+.PHONY: all check check-twin tests apps parity bench bench-rivals clean format format-check install man uninstall examples installcheck dist fuzz fuzzers
 .SECONDARY:
 all: $B/libnn.a $(apps)
 apps: $(apps)
@@ -145,6 +146,23 @@ bench-rivals:
 
 parity:
 	@MAKE="$(MAKE)" PYTHON="$(PYTHON)" tests/parity/run.sh
+
+# The readers of foreign files under libFuzzer, one target after the other, in a variant of its own. What is found
+# goes to build/fuzz/TARGET, findings to the folder where this runs.
+fuzz_targets := torch pickle safetensors image
+FUZZ_SECONDS ?= 60
+fuzzers:
+	+@$(MAKE) --no-print-directory CC=clang SAN=address,fuzzer-no-link CFLAGS='-O1 -g' build/clang-address-fuzzer-no-link/libnn.a
+	@mkdir -p build/fuzz
+	@for t in $(fuzz_targets); do \
+	    clang -std=c11 -O1 -g -fsanitize=address,fuzzer -DFUZZ_TARGET=fuzz_$$t $(internal) tests/fuzz/fuzz.c \
+	        build/clang-address-fuzzer-no-link/libnn.a $(ldlibs) -o build/fuzz/fuzz_$$t || exit 1; \
+	done
+fuzz: fuzzers
+	@for t in $(fuzz_targets); do \
+	    mkdir -p build/fuzz/$$t && build/fuzz/fuzz_$$t -max_total_time=$(FUZZ_SECONDS) -max_len=16384 -rss_limit_mb=1024 \
+	        build/fuzz/$$t tests/fuzz/corpus/$$t || exit 1; \
+	done
 
 clean:
 	rm -rf build
