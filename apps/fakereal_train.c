@@ -36,7 +36,8 @@ struct training {
     double last_train_loss;
     char *last; /* path of the checkpoint */
     double began;
-    int64_t steps_here; /* updates made by this process */
+    int64_t steps_here;     /* updates made by this process */
+    struct weights weights; /* to start from or, resuming, those of the checkpoint */
 };
 
 static nn_optim optimizer(const struct options *o)
@@ -555,8 +556,19 @@ static int prepare(struct training *t, const struct options *o, json_t *stored)
     nn_message why;
     int rc;
 
+    if (t->weights.file) { /* the pixels that it knows, of the size that is asked for */
+        const nn_preprocess *known = &t->weights.about.preprocess;
+
+        p.kernel = known->kernel;
+        p.maximum = known->maximum;
+        memcpy(p.mean, known->mean, sizeof p.mean);
+        memcpy(p.std, known->std, sizeof p.std);
+    }
     p.size = p.resize_height = p.resize_width = o->image_size;
     rc = network_new(&t->net, t->net.device, o->model, &p, o->seed);
+    /* A checkpoint of another network is refused later, with all else that differs. */
+    if (!rc && t->weights.file && !(stored && strcmp(t->weights.about.network.name, o->model) != 0))
+        rc = network_adapt(&t->net, &t->weights);
     if (rc)
         return rc;
     l.preprocess = &t->net.preprocess;
@@ -581,6 +593,29 @@ static int prepare(struct training *t, const struct options *o, json_t *stored)
     t->run.state.stop =
         (nn_early_stop){ .patience = o->patience, .maximize = strcmp(o->monitor, "valid_loss") != 0 };
     t->run.state.plateau = (nn_plateau){ .factor = o->step_factor, .patience = 3 };
+    return APP_OK;
+}
+
+/* What the network starts from says how it pads and which pixels it knows, so this comes before all else. */
+static int open_weights(struct training *t, const char *file)
+{
+    const struct options *o = t->o;
+    const nn_preprocess *p;
+    char text[256];
+    int rc;
+
+    if (!file && !o->weights)
+        return APP_OK;
+    rc = file ? weights_open(&t->weights, file, NULL, false)
+              : weights_open(&t->weights, o->weights, o->dialect, false);
+    if (rc || file)
+        return rc;
+    p = &t->weights.about.preprocess;
+    weights_describe(&t->weights, text);
+    app_say("%s: %s", o->weights, text);
+    app_say("its pixels: %s, mean %g %g %g, std %g %g %g; it was evaluated at %lld px and is used at %lld px",
+            nn_resize_name(p->kernel), p->mean[0], p->mean[1], p->mean[2], p->std[0], p->std[1], p->std[2],
+            (long long)p->size, (long long)o->image_size);
     return APP_OK;
 }
 
@@ -629,6 +664,8 @@ static int run_all(struct options *o, struct training *t)
     if (!rc && file)
         rc = run_stored_config(&stored, file);
     if (!rc)
+        rc = open_weights(t, file);
+    if (!rc)
         rc = app_open(&t->net.device, &o->device);
     if (!rc)
         app_say("libnn %s, cpu %s, %d threads, seed %llu", nn_version(), nn_device_isa(t->net.device),
@@ -644,7 +681,10 @@ static int run_all(struct options *o, struct training *t)
     if (!rc && file)
         rc = run_resume(&t->run, &t->net, t->full, file);
     else if (!rc && o->weights)
-        rc = network_start_from(&t->net, o->weights);
+        rc = network_start_from(&t->net, &t->weights,
+                                !strcmp(o->head, "new")    ? HEAD_NEW
+                                : !strcmp(o->head, "load") ? HEAD_LOAD
+                                                           : HEAD_AUTO);
     if (!rc && o->dry_run)
         app_say("dry run: nothing was trained or written");
     else if (!rc && file && finished(t))
@@ -671,6 +711,7 @@ int main(int argc, char **argv)
     device = t.net.device;
     nn_loader_free(t.train);
     nn_loader_free(t.valid);
+    weights_free(&t.weights);
     network_free(&t.net);
     nn_dataset_free(t.data);
     json_decref(t.run.config);

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MOST_TOLD = 20 }; /* names that do not meet */
+
 const char *const network_classes[2] = { "real", "fake" };
 
 int network_new(struct network *n, nn_device *device, const char *name, const nn_preprocess *p, uint64_t seed)
@@ -24,6 +26,7 @@ int network_new(struct network *n, nn_device *device, const char *name, const nn
             app_say("    %s", n->net.name);
         return APP_USAGE;
     }
+    n->classes = 2;
     n->preprocess = *p;
     n->preprocess.class_names = NULL;
     n->preprocess.classes = 0;
@@ -49,7 +52,7 @@ static nn_tensor *record(struct network *n, nn_graph *g, int64_t batch, nn_tenso
     const nn_preprocess *p = &n->preprocess;
     nn_tensor *image = nn_input(g, "image", NN_U8, NN_SHAPE4(batch, p->size, p->size, 3));
     nn_tensor *x = nn_normalize(g, image, p->mean, p->std, p->maximum);
-    nn_tensor *logits = nn_observe(g, "logits", n->net.record(g, x, n->net.name, 2));
+    nn_tensor *logits = nn_observe(g, "logits", n->net.record(g, x, &n->net, n->classes));
 
     *loss = NULL;
     if (nn_mode_of(g) == NN_TRAIN)
@@ -133,62 +136,78 @@ static void choose_names(const struct network *n, const nn_safetensors *file, nn
         o->from = ours ? "model/backbone." : outer;
 }
 
-static void tell_skipped(void *payload, nn_load_outcome outcome, const char *name)
+/* Names that do not meet, all of them up to a limit. */
+struct meeting {
+    const char *path;
+    int64_t told;
+};
+
+static void tell(void *payload, nn_load_outcome outcome, const char *name)
 {
-    (void)payload;
-    if (outcome == NN_LOAD_SKIPPED)
-        app_say("  %s: another number of classes, keeps its fresh values", name);
+    static const char *const what[] = { [NN_LOAD_SKIPPED] = "left out, keeps its fresh values",
+                                        [NN_LOAD_MISSING] = "missing",
+                                        [NN_LOAD_UNEXPECTED] = "unexpected",
+                                        [NN_LOAD_MISFIT] = "of another shape or type" };
+    struct meeting *m = payload;
+
+    if (outcome == NN_LOAD_DONE || m->told++ > MOST_TOLD)
+        return;
+    if (m->told <= MOST_TOLD)
+        app_say("  %s: %s", name, what[outcome]);
+    else
+        app_say("  ...");
 }
 
-/* Weights of a run that diverged are found here rather than in its predictions. */
-static int check_finite(const nn_safetensors *file, const char *path)
+/* Whether a network can be of these weights: entry_b6 is a B6, and takes those of one. */
+static bool fits(const nn_network *a, const nn_network *b)
 {
-    for (int64_t i = 0; i < nn_safetensors_count(file); i++) {
-        int64_t bad = 0;
-        nn_message why;
+    const nn_efficientnet_config *x = nn_efficientnet_find(a->name), *y = nn_efficientnet_find(b->name);
 
-        if (nn_safetensors_nonfinite(file, i, &bad, &why))
-            continue; /* a type that has no such values, or that loading will refuse by name */
-        if (bad)
-            return app_fail(
-                APP_DATA,
-                "%s: %s holds %lld values that are not finite: weights of a training that diverged?", path,
-                nn_safetensors_at(file, i)->name, (long long)bad);
-    }
+    return !strcmp(a->name, b->name) ||
+           (x && y && !memcmp(&x->width, &y->width, sizeof x->width) &&
+            !memcmp(&x->depth, &y->depth, sizeof x->depth) && x->lite == y->lite);
+}
+
+int network_adapt(struct network *n, const struct weights *w)
+{
+    const nn_network *their = &w->about.network;
+
+    if (!their->name)
+        return APP_OK;
+    if (!fits(&n->net, their))
+        return app_fail(APP_USAGE, "%s holds weights of %s; use --model %s", w->path, their->name,
+                        their->name);
+    n->net.padding = their->padding;
+    n->net.eps = their->eps;
     return APP_OK;
 }
 
-int network_start_from(struct network *n, const char *path)
+int network_start_from(struct network *n, const struct weights *w, enum network_head head)
 {
-    nn_safetensors *file;
-    nn_load_opts o = { .each = tell_skipped };
-    const nn_segment *head;
-    nn_message why;
+    struct meeting meeting = { .path = w->path };
+    nn_load_opts o = { .each = tell, .payload = &meeting };
+    const nn_segment *own;
     nn_load_report report;
     char name[256], skip[256];
     int64_t at;
-    int rc = nn_safetensors_open(&file, path, NULL, &why);
+    int rc = weights_check_finite(w);
 
     if (rc)
-        return app_fail(rc == NN_EIO ? APP_IO : APP_DATA, "%s", why.text);
-    rc = check_finite(file, path);
-    if (rc) {
-        nn_safetensors_free(file);
         return rc;
-    }
-    choose_names(n, file, &o);
+    choose_names(n, w->file, &o);
     (void)snprintf(name, sizeof name, "%s%s.weight", o.from, n->net.head);
-    at = nn_safetensors_find(file, name);
+    at = nn_safetensors_find(w->file, name);
     (void)snprintf(name, sizeof name, "%s%s.weight", o.into ? o.into : "", n->net.head);
     (void)snprintf(skip, sizeof skip, "%s%s.*", o.into ? o.into : "", n->net.head);
-    head = nn_model_find(n->model, name);
-    if (at >= 0 && head && !nn_shape_equal(nn_safetensors_at(file, at)->shape, head->shape))
+    own = nn_model_find(n->model, name);
+    if (head == HEAD_NEW ||
+        (head == HEAD_AUTO &&
+         (at < 0 || (own && !nn_shape_equal(nn_safetensors_at(w->file, at)->shape, own->shape)))))
         o.skip = skip;
-    rc = nn_model_load_from(n->model, file, &o, &report);
-    nn_safetensors_free(file);
+    rc = nn_model_load_from(n->model, w->file, &o, &report);
     if (rc)
-        return app_fail(APP_DATA, "%s: %s", path, nn_model_error(n->model));
-    app_say("weights: %lld tensors from %s", (long long)report.loaded, path);
+        return app_fail(APP_DATA, "%s: %s", w->path, nn_model_error(n->model));
+    app_say("weights: %lld tensors from %s", (long long)report.loaded, w->path);
     return APP_OK;
 }
 
@@ -217,6 +236,9 @@ int network_pairs(const struct network *n, nn_pair pairs[8], int64_t *count, dou
     pairs[(*count)++] = (nn_pair){ NN_NETWORK_KEY, strdup(n->net.name) };
     pairs[(*count)++] = (nn_pair){ NN_THRESHOLD_KEY, print_number("%.17g", threshold) };
     pairs[(*count)++] = (nn_pair){ NN_PREPROCESS_KEY, text };
+    pairs[(*count)++] =
+        (nn_pair){ NN_PADDING_KEY, strdup(n->net.padding == NN_PAD_SAME ? "same" : "symmetric") };
+    pairs[(*count)++] = (nn_pair){ NN_EPS_KEY, print_number("%.17g", n->net.eps) };
     for (int64_t i = 0; i < *count; i++)
         if (!pairs[i].value)
             return app_fail(APP_DEVICE, "out of memory");

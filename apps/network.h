@@ -12,12 +12,15 @@
 #include <nn/nn.h>
 #include <nn/vision.h>
 
+#include "weights.h"
+
 enum { NETWORK_PLANS = 4 };
 
 struct network {
     nn_device *device;
     nn_model *model;
     nn_network net;
+    int64_t classes;
     nn_preprocess preprocess;
     double smoothing;
     nn_dtype precision; /* of its plans */
@@ -41,9 +44,13 @@ int network_seal(struct network *n);
 /* The plan for a mode and batch size, compiled at the first call. `opts` is used for training plans: all but
  * loss and share. */
 int network_plan(struct network *n, nn_mode mode, int64_t batch, const nn_plan_opts *opts, nn_plan **out);
-/* Starts from a weights file: bare or "model/" or "backbone." names; a classifier of another size keeps
- * its fresh values, and that is said. */
-int network_start_from(struct network *n, const char *path);
+/* What to do with the file's classifier: take it if it fits, always or never. */
+enum network_head { HEAD_AUTO, HEAD_LOAD, HEAD_NEW };
+/* Takes over what belongs to weights: padding, eps; the network must be theirs. Before the first plan. */
+int network_adapt(struct network *n, const struct weights *w);
+/* Starts from weights: bare or "model/" or "backbone." names. Their classifier may be left out, which is
+ * said; any other name that is missing, unexpected or of another shape is listed and nothing is loaded. */
+int network_start_from(struct network *n, const struct weights *w, enum network_head head);
 
 /* Metadata that makes a file self-describing; free with network_pairs_free. At most 8 pairs. */
 int network_pairs(const struct network *n, nn_pair pairs[8], int64_t *count, double threshold);

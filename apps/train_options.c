@@ -16,6 +16,8 @@ enum {
     O_VALID_FRACTION,
     O_RECIPE,
     O_WEIGHTS,
+    O_DIALECT,
+    O_HEAD,
     O_IMAGE_SIZE,
     O_EPOCHS,
     O_OPTIMIZER,
@@ -65,7 +67,13 @@ static const struct argp_option LIST[] = {
       "efficientnet_b0 ... b7, entry_b6, efficientnet_lite0 ... lite4, resnet18 ... resnet152, "
       "vgg11_bn ... vgg19_bn (efficientnet_b6)",
       2 },
-    { "weights", O_WEIGHTS, "FILE", 0, "start from these weights (.safetensors)", 2 },
+    { "weights", O_WEIGHTS, "FILE", 0,
+      "start from these weights: .safetensors or .pth of torchvision, timm, lukemelas or of an earlier run",
+      2 },
+    { "dialect", O_DIALECT, "torchvision|timm|timm-tf|timm-tf-ap|lukemelas|lukemelas-ap", 0,
+      "of --weights, where the file does not tell", 2 },
+    { "head", O_HEAD, "auto|load|new", 0,
+      "classifier of --weights: take it if it fits, take it, or begin with a fresh one (auto)", 2 },
     { NULL, 0, NULL, 0, "Training:", 3 },
     { "recipe", O_RECIPE, "FILE", 0, "read options from lines \"option = value\" first", 3 },
     { "epochs", O_EPOCHS, "N", 0, "at most so many (100)", 3 },
@@ -122,6 +130,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case O_RECIPE: return 0; /* read before, see app_parse */
     case 'm': o->model = arg; return 0;
     case O_WEIGHTS: o->weights = arg; return 0;
+    case O_DIALECT: o->dialect = app_choice(state, "dialect", arg); return 0;
+    case O_HEAD: o->head = app_choice(state, "head", arg); return 0;
     case O_IMAGE_SIZE: o->image_size = app_int(state, "image-size", arg, 8, 4096); return 0;
     case O_EPOCHS: o->epochs = app_int(state, "epochs", arg, 1, 1000000); return 0;
     case 'b': o->batch = app_int(state, "batch-size", arg, 1, 65536); return 0;
@@ -192,6 +202,7 @@ void options_parse(struct options *o, int argc, char **argv)
                            .optimizer = "adamw",
                            .schedule = "constant",
                            .augment = "flip",
+                           .head = "auto",
                            .monitor = "valid_loss",
                            .image_size = 224,
                            .epochs = 100,

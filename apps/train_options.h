@@ -14,7 +14,8 @@ enum { MOST_EXTRA = 32, WARMUP_AUTO = -1 };
 
 struct options {
     const char *data, *fake_dir, *real_dir, *train_csv, *valid_csv, *extra[MOST_EXTRA], *split;
-    const char *model, *weights, *optimizer, *schedule, *augment, *monitor, *run_dir, *resume;
+    const char *model, *weights, *dialect, *head, *optimizer, *schedule, *augment, *monitor, *run_dir,
+        *resume;
     struct app_device device;
     int extras, loader_threads;
     int64_t image_size, epochs, batch, warmup, patience, checkpoint_every, max_steps, step_every;

@@ -8,7 +8,7 @@
 
 #include <math.h>
 #include <nn/io.h>
-#include <nn/models/networks.h>
+#include <nn/models/pretrained.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +16,7 @@
 
 struct nn_classifier {
     nn_classifier_info info;
+    nn_network known; /* unless the network is the caller's */
     char *network;
     nn_device *own; /* NULL where the device is the caller's */
     nn_model *model;
@@ -50,8 +51,8 @@ static int read_threshold(const nn_safetensors *file, double *threshold)
     return end != text && !*end && *threshold >= 0 && *threshold <= 1 ? NN_OK : NN_EFORMAT;
 }
 
-/* What the file says of itself. */
-static int read_metadata(nn_classifier *c, const nn_safetensors *file, const char *path)
+/* The record that a network of the caller's needs. */
+static int read_record(nn_classifier *c, const nn_safetensors *file, const char *path)
 {
     const char *record = nn_safetensors_metadata(file, NN_PREPROCESS_KEY);
     const char *network = nn_safetensors_metadata(file, NN_NETWORK_KEY);
@@ -65,27 +66,51 @@ static int read_metadata(nn_classifier *c, const nn_safetensors *file, const cha
     rc = nn_preprocess_read(&c->info.preprocess, record, &why);
     if (rc)
         return fail(&c->message, rc, "%s: %s", path, why.text);
+    c->network = strdup(network ? network : "");
+    return c->network ? NN_OK : fail(&c->message, NN_ENOMEM, "%s", nn_strerror(NN_ENOMEM));
+}
+
+/* A network that is known, with the record that belongs to its weights. */
+static int identify(nn_classifier *c, nn_safetensors *file, const char *path, const nn_classifier_opts *o)
+{
+    nn_pretrained_opts opts = { .path = path, .config = o->config, .dialect = o->dialect };
+    nn_pretrained p;
+    nn_message why;
+    int rc = nn_pretrained_identify(&p, file, &opts, &why);
+
+    if (rc)
+        return fail(&c->message, rc, "%s: %.400s", path, why.text);
+    c->known = p.network;
+    c->info.preprocess = p.preprocess;
+    c->network = strdup(p.network.name);
+    return c->network ? NN_OK : fail(&c->message, NN_ENOMEM, "%s", nn_strerror(NN_ENOMEM));
+}
+
+/* The same pixels of another size. */
+static void scale_record(nn_preprocess *p, int64_t size)
+{
+    p->resize_height = p->resize_height * size / p->size;
+    p->resize_width = p->resize_width * size / p->size;
+    p->resize_shorter = p->resize_shorter * size / p->size;
+    p->size = size;
+}
+
+static int describe(nn_classifier *c, nn_safetensors *file, const char *path, const nn_classifier_opts *o)
+{
+    int rc = o->network ? read_record(c, file, path) : identify(c, file, path, o);
+
+    if (rc)
+        return rc;
     if (!c->info.preprocess.classes)
         return fail(&c->message, NN_EFORMAT, "%s: \"%s\" in its metadata names no classes", path,
                     NN_PREPROCESS_KEY);
     if (read_threshold(file, &c->info.threshold))
         return fail(&c->message, NN_EFORMAT, "%s: \"%s\" in its metadata is no number from 0 to 1", path,
                     NN_THRESHOLD_KEY);
-    c->network = strdup(network ? network : "");
+    if (o->size)
+        scale_record(&c->info.preprocess, o->size);
     c->info.network = c->network;
-    return c->network ? NN_OK : fail(&c->message, NN_ENOMEM, "%s", nn_strerror(NN_ENOMEM));
-}
-
-static nn_tensor *named_network(nn_graph *g, const char *name, nn_tensor *image, int64_t classes)
-{
-    nn_network network;
-
-    if (!*name)
-        return nn_graph_fail(g, NN_EFORMAT, "its metadata has no \"%s\"", NN_NETWORK_KEY);
-    if (nn_network_find(name, &network))
-        return nn_graph_fail(g, NN_ENOTFOUND, "\"%s\" in its metadata, \"%s\", is no network of libnn",
-                             NN_NETWORK_KEY, name);
-    return network.record(g, image, name, classes);
+    return NN_OK;
 }
 
 static int build(nn_classifier *c, nn_device *device, const char *path, const nn_classifier_opts *o)
@@ -101,7 +126,7 @@ static int build(nn_classifier *c, nn_device *device, const char *path, const nn
         return fail(&c->message, rc, "%s: %s", path, nn_strerror(rc));
     image = nn_input(g, "image", NN_U8, NN_SHAPE4(c->info.batch, p->size, p->size, 3));
     image = nn_normalize(g, image, p->mean, p->std, p->maximum);
-    logits = o->network ? o->network(g, image, p->classes) : named_network(g, c->network, image, p->classes);
+    logits = o->network ? o->network(g, image, p->classes) : c->known.record(g, image, &c->known, p->classes);
     if (logits && !nn_shape_equal(nn_shape_get(logits), NN_SHAPE2(c->info.batch, p->classes)))
         logits = nn_graph_fail(g, NN_ESHAPE, "the network has not one output for each of the %lld classes",
                                (long long)p->classes);
@@ -148,9 +173,9 @@ int nn_classifier_open(nn_classifier **out, const char *path, const nn_classifie
     if (!c)
         return fail(why, NN_ENOMEM, "%s", nn_strerror(NN_ENOMEM));
     c->info.batch = o.batch > 0 ? o.batch : 1;
-    rc = nn_safetensors_open(&file, path, NULL, &c->message);
+    rc = nn_weights_open(&file, path, NULL, &c->message);
     if (!rc)
-        rc = read_metadata(c, file, path);
+        rc = describe(c, file, path, &o);
     if (!rc && !o.device)
         rc = nn_open(&c->own, "cpu", &device, &c->message);
     if (!rc)

@@ -19,7 +19,8 @@
       .eps = e, .momentum = m, .resolution = r, .classes = 1000 }
 #define LITE(n, w, d, p, r) \
     { .name = "efficientnet_lite" #n, .width = w, .depth = d, .dropout = p, .drop_path = 0.2, \
-      .eps = 1e-3, .momentum = 0.01, .resolution = r, .classes = 1000, .lite = 1 }
+      .eps = 1e-3, .momentum = 0.01, .resolution = r, .classes = 1000, .lite = 1, \
+      .padding = NN_PAD_SAME }
 
 static const nn_efficientnet_config configs[] = {
     B(0, 1.0, 1.0, 0.2, 1e-5, 0.1,  224),
@@ -76,7 +77,7 @@ static int64_t blocks_of(const nn_efficientnet_config *c, int stage)
 static nn_tensor *conv_bn(nn_graph *g, const nn_efficientnet_config *c, int index, nn_tensor *x,
                           nn_conv2d_opts conv)
 {
-    conv.padding = c->lite ? NN_PAD_SAME : NN_PAD_AUTO;
+    conv.padding = c->padding;
     nn_pushi(g, index);
     x = nn_layer_conv2d(g, "0", x, conv);
     x = nn_layer_batchnorm(g, "1", x, (nn_batchnorm_opts){ .eps = c->eps, .momentum = c->momentum });
@@ -195,4 +196,14 @@ const nn_efficientnet_config *nn_efficientnet_find(const char *name)
         if (!strcmp(configs[i].name, name))
             return &configs[i];
     return NULL;
+}
+
+int64_t nn_efficientnet_blocks(const nn_efficientnet_config *c, int stage)
+{
+    return stage >= 1 && stage <= STAGES ? blocks_of(c, stage - 1) : 0;
+}
+
+int64_t nn_efficientnet_channels(const nn_efficientnet_config *c, int stage)
+{
+    return stage >= 1 && stage <= STAGES ? widened(c, stages[stage - 1].out) : 0;
 }

@@ -5,12 +5,14 @@
 #include <nn/models/networks.h>
 #include <string.h>
 
-#define FAMILY(family, head_scope)                                                                           \
-    static nn_tensor *family##_record(nn_graph *g, nn_tensor *image, const char *name, int64_t classes)      \
+/* `adapt` sets what else the caller may choose of a configuration. */
+#define FAMILY(family, head_scope, adapt)                                                                    \
+    static nn_tensor *family##_record(nn_graph *g, nn_tensor *image, const nn_network *self, int64_t n)      \
     {                                                                                                        \
-        nn_##family##_config c = *nn_##family##_find(name);                                                  \
+        nn_##family##_config c = *nn_##family##_find(self->name);                                            \
                                                                                                              \
-        c.classes = classes;                                                                                 \
+        adapt(&c, self);                                                                                     \
+        c.classes = n;                                                                                       \
         return nn_##family(g, image, &c);                                                                    \
     }                                                                                                        \
     static int family##_at(int index, nn_network *out)                                                       \
@@ -18,12 +20,16 @@
         const nn_##family##_config *c = nn_##family##_at(index);                                             \
                                                                                                              \
         if (c)                                                                                               \
-            *out = (nn_network){ c->name, head_scope, c->resolution, family##_record };                      \
+            *out = (nn_network){                                                                             \
+                .name = c->name, .head = head_scope, .resolution = c->resolution, .record = family##_record  \
+            };                                                                                               \
         return c != NULL;                                                                                    \
     }
-FAMILY(efficientnet, "classifier.1")
-FAMILY(resnet, "fc")
-FAMILY(vgg, "classifier.6")
+#define NOTHING(config, self) (void)0
+#define AS_TRAINED(config, self) ((config)->padding = (self)->padding, (config)->eps = (self)->eps)
+FAMILY(efficientnet, "classifier.1", AS_TRAINED)
+FAMILY(resnet, "fc", NOTHING)
+FAMILY(vgg, "classifier.6", NOTHING)
 
 int nn_network_at(int index, nn_network *out)
 {
@@ -32,8 +38,13 @@ int nn_network_at(int index, nn_network *out)
     for (size_t f = 0; index >= 0 && f < sizeof family / sizeof *family; f++) {
         int members = 0;
 
-        if (family[f](index, out))
+        if (family[f](index, out)) {
+            const nn_efficientnet_config *c = nn_efficientnet_find(out->name);
+
+            out->padding = c ? c->padding : NN_PAD_AUTO;
+            out->eps = c ? c->eps : 1e-5;
             return NN_OK;
+        }
         while (family[f](members, out))
             members++;
         index -= members;

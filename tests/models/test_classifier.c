@@ -170,7 +170,7 @@ START_TEST(names_what_a_file_lacks)
     nn_classifier_opts wrong = { .threads = 1, .network = wrong_width }, named = { .threads = 1 };
 
     expect_failure(&wrong, NN_ESHAPE, "3 classes");
-    expect_failure(&named, NN_EFORMAT, NN_NETWORK_KEY);
+    expect_failure(&named, NN_EUNSUPPORTED, NN_NETWORK_KEY);
     save_as(NULL, NULL, NULL);
     expect_failure(&own, NN_EFORMAT, NN_PREPROCESS_KEY);
     save_as("{}", NULL, NULL);

@@ -29,7 +29,7 @@ static nn_graph *record(const char *name, nn_model **m, nn_mode mode, int64_t si
     ck_assert_int_eq(nn_network_find(name, &net), NN_OK);
     ck_assert_int_eq(nn_model_new(m, device, 1), NN_OK);
     ck_assert_int_eq(nn_graph_new(&g, device, *m, mode), NN_OK);
-    *logits = net.record(g, nn_input(g, "image", NN_REAL, NN_SHAPE4(2, size, size, 3)), name, 1000);
+    *logits = net.record(g, nn_input(g, "image", NN_REAL, NN_SHAPE4(2, size, size, 3)), &net, 1000);
     return g;
 }
 

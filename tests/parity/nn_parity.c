@@ -79,7 +79,7 @@ static void load(nn_model *m, const char *path)
 static nn_tensor *record(nn_graph *g, nn_network *net, const char *name, nn_tensor *image)
 {
     check(nn_network_find(name, net), name, "no such network");
-    return net->record(g, image, net->name, 1000);
+    return net->record(g, image, net, 1000);
 }
 
 static void run_eval(nn_graph *g, nn_model *m, const char *network, const char *weights, nn_dtype precision)

@@ -31,10 +31,13 @@ NN_C_BEGIN
 typedef struct nn_classifier nn_classifier;
 
 typedef struct nn_classifier_opts {
-    nn_device *device;  /* to run on, open for longer than the classifier; NULL: a CPU device of its own, */
-    int threads;        /* with so many threads; 0: one for each processor */
-    int64_t batch;      /* images that the network sees at once (nn_classifier_logits); 0: 1 */
-    nn_dtype precision; /* of activations, see nn_plan_opts */
+    nn_device *device;   /* to run on, open for longer than the classifier; NULL: a CPU device of its own, */
+    int threads;         /* with so many threads; 0: one for each processor */
+    int64_t batch;       /* images that the network sees at once (nn_classifier_logits); 0: 1 */
+    nn_dtype precision;  /* of activations, see nn_plan_opts */
+    int64_t size;        /* of the network's input, 0: as the file says. Resizing is scaled likewise */
+    const char *dialect; /* of pretrained weights, where they do not tell it, and the contents of the */
+    const char *config;  /* config.json that came with them (nn/models/pretrained.h), or NULL */
     /* A network of your own instead of the one that the file names: normalised image [N,size,size,3] ->
      * logits [N,classes]. */
     nn_tensor *(*network)(nn_graph *g, nn_tensor *image, int64_t classes);
@@ -47,9 +50,10 @@ typedef struct nn_classifier_info {
     int64_t batch;            /* opts.batch */
 } nn_classifier_info;
 
-/* Opens a weight file or checkpoint; averaged weights are preferred. `opts` may be NULL. NN_EFORMAT: damaged,
- * or does not describe itself as above; NN_ENOTFOUND: no such file, or no such network; NN_EIO, NN_EDEVICE,
- * NN_ENOMEM. */
+/* Opens a weight file or checkpoint that describes itself as above (averaged weights are preferred), or
+ * pretrained weights of another origin (nn/models/pretrained.h). `opts` may be NULL. NN_EFORMAT: damaged, or
+ * not described; NN_EINVAL: opts->dialect is needed; NN_EUNSUPPORTED: no network that is known; NN_ENOTFOUND:
+ * no such file, or no such network; NN_EIO, NN_EDEVICE, NN_ENOMEM. */
 NN_API int nn_classifier_open(nn_classifier **out, const char *path, const nn_classifier_opts *opts,
                               nn_message *why);
 NN_API void nn_classifier_close(nn_classifier *c);

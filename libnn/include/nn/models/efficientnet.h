@@ -26,7 +26,8 @@ typedef struct nn_efficientnet_config {
     double eps, momentum; /* of the batch norms */
     int64_t resolution;   /* height and width of the images that the network was designed for */
     int64_t classes;      /* number of logits */
-    int lite;             /* ReLU6, no squeeze-and-excite, TensorFlow's padding, stem and head not widened */
+    int lite;             /* ReLU6, no squeeze-and-excite, stem and head not widened */
+    nn_padding padding;   /* NN_PAD_AUTO or, as in TensorFlow, NN_PAD_SAME */
     int64_t backbone;     /* nonzero: the network, with so many outputs, is called "backbone" and feeds one
                              more dropout and linear layer, "classifier" */
 } nn_efficientnet_config;
@@ -39,6 +40,10 @@ NN_API nn_tensor *nn_efficientnet(nn_graph *g, nn_tensor *image, const nn_effici
 NN_API const nn_efficientnet_config *nn_efficientnet_find(const char *name);
 /* All of them, numbered from 0; NULL past the last. */
 NN_API const nn_efficientnet_config *nn_efficientnet_at(int index);
+/* Blocks of stage 1 to 7 ("features.1" and so on), and the channels that come out of it; 0 for other stages.
+ */
+NN_API int64_t nn_efficientnet_blocks(const nn_efficientnet_config *c, int stage);
+NN_API int64_t nn_efficientnet_channels(const nn_efficientnet_config *c, int stage);
 
 NN_C_END
 

@@ -16,8 +16,11 @@ typedef struct nn_network {
     const char *name;
     const char *head;   /* scope of the linear layer that a file for another number of classes does not fit */
     int64_t resolution; /* height and width of the images that it was designed for */
-    /* image [N,H,W,3], normalised -> logits [N,classes]; NULL when recording failed. `name` is the above. */
-    nn_tensor *(*record)(nn_graph *g, nn_tensor *image, const char *name, int64_t classes);
+    nn_padding
+        padding; /* of an EfficientNet, and the epsilon of its batch norms: what weights were trained with */
+    double eps;
+    /* image [N,H,W,3], normalised -> logits [N,classes]; NULL when recording failed. `self` is the above. */
+    nn_tensor *(*record)(nn_graph *g, nn_tensor *image, const struct nn_network *self, int64_t classes);
 } nn_network;
 
 /* The network called `name`; all of them, numbered from 0. NN_ENOTFOUND, and zeros, when there is none. */

@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * nn_weights: looks into weight files, compares them and writes them in other formats, without Python and
+ * without running anything that a file contains.
+ */
+#include "app.h"
+#include "network.h"
+#include "weights.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { OPT_DIALECT = 256, OPT_AVERAGED };
+
+struct options {
+    const char *command, *dialect, *file[2];
+    int files;
+    bool averaged, all;
+};
+
+static const struct argp_option LIST[] = {
+    { "dialect", OPT_DIALECT, "torchvision|timm|timm-tf|timm-tf-ap|lukemelas|lukemelas-ap", 0,
+      "of the weights, where the file does not tell", 1 },
+    { "ema", OPT_AVERAGED, NULL, 0, "the averaged weights of a checkpoint", 1 },
+    { "all", 'a', NULL, 0, "info: name every tensor", 1 },
+    { 0 }
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct options *o = state->input;
+
+    switch (key) {
+    case OPT_DIALECT: o->dialect = app_choice(state, "dialect", arg); return 0;
+    case OPT_AVERAGED: o->averaged = true; return 0;
+    case 'a': o->all = true; return 0;
+    case ARGP_KEY_ARG:
+        if (!o->command)
+            o->command = arg;
+        else if (o->files < 2)
+            o->file[o->files++] = arg;
+        else
+            argp_error(state, "unexpected argument \"%s\"", arg);
+        return 0;
+    case ARGP_KEY_END:
+        if (!o->command)
+            argp_error(state, "say what to do: info, convert, diff or verify");
+        return 0;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static int open_plain(nn_safetensors **file, const char *path, const struct options *o)
+{
+    nn_weights_opts how = { .averaged = o->averaged };
+    nn_message why;
+    int rc = nn_weights_open(file, path, &how, &why);
+
+    return rc ? app_fail(weights_exit_code(rc), "%s", why.text) : APP_OK;
+}
+
+static const char *shape_text(const nn_shape *s, char text[128])
+{
+    size_t n = 0;
+
+    text[0] = 0;
+    for (int i = 0; i < s->rank; i++)
+        n += (size_t)snprintf(text + n, 128 - n, i ? ",%lld" : "%lld", (long long)s->dim[i]);
+    return text;
+}
+
+/* --------------------------------------------------------------------- info */
+
+static int info(const struct options *o)
+{
+    const char *path = o->file[0];
+    nn_safetensors *file;
+    nn_pretrained p;
+    nn_message why;
+    char *config = NULL, shape[128];
+    int64_t elements = 0, bytes = 0;
+    int rc = open_plain(&file, path, o);
+
+    if (rc)
+        return rc;
+    for (int64_t i = 0; i < nn_safetensors_count(file); i++) {
+        const nn_safetensors_entry *e = nn_safetensors_at(file, i);
+
+        elements += e->count;
+        bytes += (int64_t)e->bytes;
+        if (o->all)
+            (void)printf("%s\t%s\t[%s]\n", e->name, e->dtype, shape_text(&e->shape, shape));
+    }
+    (void)printf("tensors\t%lld\nelements\t%lld\nbytes\t%lld\n", (long long)nn_safetensors_count(file),
+                 (long long)elements, (long long)bytes);
+    for (int64_t i = 0; i < nn_safetensors_metadata_count(file); i++) {
+        const nn_pair *pair = nn_safetensors_metadata_at(file, i);
+
+        (void)printf("%s\t%.200s\n", pair->key, pair->value);
+    }
+    config = weights_config(path);
+    rc = nn_pretrained_identify(
+        &p, file, &(nn_pretrained_opts){ .path = path, .config = config, .dialect = o->dialect }, &why);
+    if (!rc) {
+        struct weights w = { .path = path, .file = file, .about = p };
+        char text[256];
+
+        weights_describe(&w, text);
+        (void)printf("network\t%s\n", text);
+        (void)printf("pixels\t%s, shorter side %lld, crop %lld, mean %g %g %g, std %g %g %g\n",
+                     nn_resize_name(p.preprocess.kernel), (long long)p.preprocess.resize_shorter,
+                     (long long)p.preprocess.size, p.preprocess.mean[0], p.preprocess.mean[1],
+                     p.preprocess.mean[2], p.preprocess.std[0], p.preprocess.std[1], p.preprocess.std[2]);
+        nn_preprocess_free(&p.preprocess);
+    } else {
+        (void)printf("network\t%s\n", why.text);
+    }
+    free(config);
+    nn_safetensors_free(file);
+    return APP_OK; /* a file can be looked into whatever it holds */
+}
+
+/* ------------------------------------------------------------------ convert */
+
+static bool ends_in(const char *text, const char *end)
+{
+    size_t n = strlen(text), m = strlen(end);
+
+    return n > m && !strcmp(text + n - m, end);
+}
+
+/* Every tensor of the network as float32, counters as they are; names as torchvision has them. */
+static int convert_network(const struct weights *w, const char *to, nn_device *device)
+{
+    struct network n = { .device = device,
+                         .net = w->about.network,
+                         .classes = w->about.classes,
+                         .preprocess = w->about.preprocess };
+    nn_load_report report;
+    nn_pair pairs[8];
+    int64_t count = 0;
+    nn_message why;
+    int rc = nn_model_new(&n.model, device, 0);
+
+    if (rc)
+        return app_fail(app_exit_code(rc), "%s", nn_strerror(rc));
+    rc = network_seal(&n);
+    if (!rc && nn_model_load_from(n.model, w->file, NULL, &report))
+        rc = app_fail(APP_DATA, "%s: %s", w->path, nn_model_error(n.model));
+    if (!rc && ends_in(to, ".safetensors")) {
+        rc = network_pairs(&n, pairs, &count, 0.5);
+        if (!rc && nn_model_save(n.model, to, NN_BASE_NONE, pairs, count))
+            rc = app_fail(APP_IO, "%s", nn_model_error(n.model));
+        network_pairs_free(pairs, count);
+    } else if (!rc) {
+        int64_t all = nn_model_count(n.model);
+        nn_safetensors_item *item = calloc((size_t)all, sizeof *item);
+
+        if (!item)
+            rc = app_fail(APP_DEVICE, "out of memory");
+        for (int64_t i = 0; !rc && i < all; i++) {
+            const nn_segment *s = nn_model_segment(n.model, i);
+
+            item[i] =
+                (nn_safetensors_item){ s->name, s->type, s->shape,
+                                       (const char *)nn_model_buffer(n.model, s->base, NULL) + s->offset };
+        }
+        if (!rc && (rc = nn_torch_write(to, item, all, &why)))
+            rc = app_fail(app_exit_code(rc), "%s", why.text);
+        free(item);
+    }
+    if (!rc)
+        app_say("%s: %lld tensors", to, (long long)report.loaded);
+    nn_model_free(n.model);
+    return rc;
+}
+
+/* Some dialects are no network of torchvision's: their description is in the metadata, which .pth lacks. */
+static void warn_of_loss(const struct weights *w, const char *to)
+{
+    const nn_network *their = &w->about.network;
+    nn_network own;
+
+    if (ends_in(to, ".safetensors") || nn_network_find(their->name, &own))
+        return;
+    if (own.padding == their->padding && own.padding == NN_PAD_AUTO && !(own.eps < their->eps) &&
+        !(own.eps > their->eps))
+        return;
+    app_say(
+        "note: %s keeps the names of torchvision but cannot say that this network pads \"%s\" with eps %g; "
+        "torchvision's does not",
+        to, their->padding == NN_PAD_SAME ? "same" : "symmetric", their->eps);
+}
+
+static int convert(const struct options *o)
+{
+    const char *to = o->file[1];
+    struct weights w = { .path = NULL };
+    nn_device *device = NULL;
+    char text[256];
+    int rc;
+
+    if (!ends_in(to, ".safetensors") && !ends_in(to, ".pth") && !ends_in(to, ".pt"))
+        return app_fail(APP_USAGE, "%s: its name must end in .safetensors, .pth or .pt", to);
+    rc = app_open(&device, &(struct app_device){ .threads = 1 });
+    if (rc)
+        return rc;
+    rc = weights_open(&w, o->file[0], o->dialect, o->averaged);
+    if (!rc) {
+        weights_describe(&w, text);
+        app_say("%s: %s", o->file[0], text);
+        warn_of_loss(&w, to);
+        rc = convert_network(&w, to, device);
+    }
+    weights_free(&w);
+    nn_close(device);
+    return rc;
+}
+
+/* --------------------------------------------------------------------- diff */
+
+/* How tensor `a` differs from `b`; NULL when it does not. */
+static const char *difference(const nn_safetensors_entry *a, const nn_safetensors_entry *b)
+{
+    if (!b)
+        return "only in the first";
+    if (strcmp(a->dtype, b->dtype) != 0)
+        return "of different types";
+    if (!nn_shape_equal(a->shape, b->shape))
+        return "of different shapes";
+    return a->bytes && memcmp(a->data, b->data, a->bytes) != 0 ? "of different values" : NULL;
+}
+
+/* Names of one network, whichever dialect each file has; as they are where none is known. */
+static void unify(nn_safetensors *file, const char *path, const struct options *o)
+{
+    char *config = weights_config(path);
+    nn_pretrained p;
+
+    if (!nn_pretrained_identify(
+            &p, file, &(nn_pretrained_opts){ .path = path, .config = config, .dialect = o->dialect }, NULL))
+        nn_preprocess_free(&p.preprocess);
+    free(config);
+}
+
+static int diff(const struct options *o)
+{
+    nn_safetensors *a = NULL, *b = NULL;
+    int64_t differ = 0;
+    int rc = open_plain(&a, o->file[0], o);
+
+    if (!rc)
+        rc = open_plain(&b, o->file[1], o);
+    if (!rc) {
+        unify(a, o->file[0], o);
+        unify(b, o->file[1], o);
+    }
+    for (int64_t i = 0; !rc && i < nn_safetensors_count(a); i++) {
+        const nn_safetensors_entry *x = nn_safetensors_at(a, i);
+        const char *how = difference(x, nn_safetensors_at(b, nn_safetensors_find(b, x->name)));
+
+        if (how && ++differ)
+            (void)printf("%s\t%s\n", x->name, how);
+    }
+    for (int64_t i = 0; !rc && i < nn_safetensors_count(b); i++) {
+        const nn_safetensors_entry *x = nn_safetensors_at(b, i);
+
+        if (nn_safetensors_find(a, x->name) < 0 && ++differ)
+            (void)printf("%s\tonly in the second\n", x->name);
+    }
+    if (!rc)
+        app_say("%lld and %lld tensors, %lld differ", (long long)nn_safetensors_count(a),
+                (long long)nn_safetensors_count(b), (long long)differ);
+    nn_safetensors_free(a);
+    nn_safetensors_free(b);
+    return rc ? rc : differ ? APP_NO : APP_OK;
+}
+
+/* ------------------------------------------------------------------- verify */
+
+/* Whole, of a known network, with all of its tensors, all values finite. */
+static int verify(const struct options *o)
+{
+    nn_load_report report;
+    struct weights w = { .path = NULL };
+    nn_device *device = NULL;
+    char text[256];
+    int rc = app_open(&device, &(struct app_device){ .threads = 1 });
+
+    if (rc)
+        return rc;
+    rc = weights_open(&w, o->file[0], o->dialect, o->averaged);
+    if (!rc)
+        rc = weights_check_finite(&w);
+    if (!rc) {
+        struct network n = { .device = device,
+                             .net = w.about.network,
+                             .classes = w.about.classes,
+                             .preprocess = w.about.preprocess };
+
+        if (nn_model_new(&n.model, device, 0))
+            rc = app_fail(APP_DEVICE, "out of memory");
+        if (!rc)
+            rc = network_seal(&n);
+        if (!rc && nn_model_load_from(n.model, w.file, NULL, &report))
+            rc = app_fail(APP_DATA, "%s: %s", w.path, nn_model_error(n.model));
+        nn_model_free(n.model);
+    }
+    if (!rc) {
+        weights_describe(&w, text);
+        (void)printf("%s\tok\t%lld tensors\t%s\n", w.path, (long long)report.loaded, text);
+    }
+    weights_free(&w);
+    nn_close(device);
+    return rc;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct command {
+        const char *name;
+        int files;
+        int (*run)(const struct options *o);
+    } commands[] = {
+        { "info", 1, info }, { "convert", 2, convert }, { "diff", 2, diff }, { "verify", 1, verify }
+    };
+    const struct argp argp = { LIST,
+                               parse,
+                               "info FILE\nconvert FROM TO\ndiff A B\nverify FILE",
+                               "Weight files: .safetensors, and .pth of torchvision, timm and lukemelas.\n\n"
+                               "Examples:\n"
+                               "  nn_weights info efficientnet_b0_rwightman-7f5810bc.pth\n"
+                               "  nn_weights convert tf_efficientnet_b0_ns-c0e6a31c.pth b0.safetensors\n"
+                               "  nn_weights convert b0.safetensors b0.pth\n"
+                               "  nn_weights diff a.safetensors b.pth\v"
+                               "convert writes names as torchvision has them; a .safetensors file also says "
+                               "how the network pads and "
+                               "which pixels it wants, and every program of libnn opens it.\n"
+                               "Exit status: 0 done; 1 diff: not every tensor is equal to the bit; 2 usage, "
+                               "or the file does not tell "
+                               "its dialect; 3 bad weights; 4 input or output; 5 device or memory.",
+                               NULL,
+                               NULL,
+                               NULL };
+    struct options o = { .command = NULL };
+    int rc = -1;
+
+    app_parse(&argp, argc, argv, &o);
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        if (strcmp(commands[i].name, o.command) != 0)
+            continue;
+        rc = o.files == commands[i].files ? commands[i].run(&o)
+                                          : app_fail(APP_USAGE, "%s takes %s", o.command,
+                                                     commands[i].files == 1 ? "a file" : "two files");
+    }
+    if (rc < 0)
+        return app_fail(APP_USAGE, "there is no command \"%s\"; there are info, convert, diff and verify",
+                        o.command);
+    if (!rc && (fflush(stdout) || ferror(stdout)))
+        rc = app_fail(APP_IO, "standard output cannot be written");
+    return rc;
+}
