@@ -24,6 +24,24 @@ static nn_reduce_opts axes(const double *k)
     return (nn_reduce_opts){ .axes = (uint32_t)k[0], .keep = k[1] != 0 };
 }
 
+static nn_pool_opts window(const double *k)
+{
+    return (nn_pool_opts){ .k = (int64_t)k[0],
+                           .stride = (int64_t)k[1],
+                           .pad = (int64_t)k[2],
+                           .ceil_mode = k[3] != 0,
+                           .exclude_pad = k[4] != 0 };
+}
+
+static nn_tensor *permute(nn_graph *g, nn_tensor *x, const double *k)
+{
+    int order[OPTIONS];
+
+    for (int i = 0; i < OPTIONS; i++)
+        order[i] = (int)k[i];
+    return nn_permute(g, x, order);
+}
+
 /* Of inputs in[] and options k[]. */
 #define OPS(X)                                                                                               \
     X(relu, nn_relu(g, in[0]))                                                                               \
@@ -55,7 +73,20 @@ static nn_reduce_opts axes(const double *k)
     X(smooth_l1, nn_smooth_l1(g, in[0], in[1], k[1], (nn_reduction)k[0]))                                    \
     X(huber, nn_huber(g, in[0], in[1], k[1], (nn_reduction)k[0]))                                            \
     X(kl_div, nn_kl_div(g, in[0], in[1], (nn_reduction)k[0]))                                                \
-    X(bce_with_logits, nn_bce_with_logits(g, in[0], in[1], in[2], (nn_reduction)k[0]))
+    X(bce_with_logits, nn_bce_with_logits(g, in[0], in[1], in[2], (nn_reduction)k[0]))                       \
+    X(max_pool2d, nn_max_pool2d(g, in[0], window(k)))                                                        \
+    X(avg_pool2d, nn_avg_pool2d(g, in[0], window(k)))                                                        \
+    X(adaptive_avg_pool2d, nn_adaptive_avg_pool2d(g, in[0], (int64_t)k[0], (int64_t)k[1]))                   \
+    X(upsample,                                                                                              \
+      nn_upsample(g, in[0], (nn_upsample_opts){ (int64_t)k[0], (int64_t)k[1], k[2] != 0, k[3] != 0 }))       \
+    X(permute, permute(g, in[0], k))                                                                         \
+    X(concat, nn_concat(g, in, 3, (int)k[0]))                                                                \
+    X(slice, nn_slice(g, in[0], (int)k[0], (int64_t)k[1], (int64_t)k[2]))                                    \
+    X(gather, nn_gather(g, in[0], in[1], (int)k[0]))                                                         \
+    X(embedding, nn_embedding(g, in[0], in[1]))                                                              \
+    X(matmul, nn_matmul(g, in[0], in[1], (nn_matmul_opts){ k[0] != 0, k[1] != 0 }))                          \
+    X(layer_norm, nn_layer_norm(g, in[0], in[1], in[2], k[0]))                                               \
+    X(group_norm, nn_group_norm(g, in[0], in[1], in[2], (nn_group_norm_opts){ (int64_t)k[0], k[1] }))
 
 #define X(name, call)                                                                                        \
     static nn_tensor *record_##name(nn_graph *g, nn_tensor *const *in, const double *k)                      \

@@ -127,6 +127,50 @@ for r in [MEAN, SUM, BATCHMEAN, NONE]:
 case("kl_div", lambda x, t: F.kl_div(x, t.detach(), reduction="sum"), [some(-1, -2), some(1, 0)], SUM)
 
 
+
+
+def last(function):
+    """An op of PyTorch's on channels first, for channels last."""
+    return lambda x, *more: function(x.permute(0, 3, 1, 2), *more).permute(0, 2, 3, 1)
+
+
+images, steps = rand(2, 9, 8, 5), np.round(rand(2, 9, 8, 5))
+for k, stride, pad, ceil in [(2, 2, 0, False), (3, 2, 1, False), (3, 2, 1, True), (2, 3, 1, True), (5, 1, 2, False)]:
+    case("max_pool2d", last(lambda x, a=(k, stride, pad), c=ceil: F.max_pool2d(x, *a, ceil_mode=c)), [steps],
+         k, stride, pad, ceil)
+    for exclude in [False, True]:
+        case("avg_pool2d", last(lambda x, a=(k, stride, pad, ceil), e=exclude: F.avg_pool2d(x, *a, not e)), [images],
+             k, stride, pad, ceil, exclude)
+for size in [(3, 4), (4, 3), (1, 1), (13, 11)]:
+    case("adaptive_avg_pool2d", last(lambda x, s=size: F.adaptive_avg_pool2d(x, s)), [images], *size)
+    case("upsample", last(lambda x, s=size: F.interpolate(x, s, mode="nearest")), [images], *size)
+    for corners in [False, True]:
+        case("upsample", last(lambda x, s=size, c=corners: F.interpolate(x, s, mode="bilinear", align_corners=c)),
+             [images], *size, 1, corners)
+for order in [(0, 3, 1, 2), (3, 2, 1, 0), (2, 0, 3, 1)]:
+    case("permute", lambda x, o=order: x.permute(o), [images], *order)
+for a in [0, 2, -1]:
+    shapes = [[4, 3, 5], [4, 3, 5], [4, 3, 5]]
+    for i, shape in enumerate(shapes):
+        shape[a] = i + 1
+    case("concat", lambda x, y, z, a=a: torch.cat([x, y, z], a), [rand(*s) for s in shapes], a)
+    case("slice", lambda x, a=a: torch.narrow(x, a, 1, 2), [rand(4, 3, 5)], a, 1, 2)
+    case("gather", lambda x, i, a=a: torch.index_select(x, a, i), [rand(4, 3, 5), rng.integers(0, 3, 7)], a)
+case("embedding", lambda w, i: F.embedding(i, w), [rand(9, 4), rng.integers(0, 9, (3, 8)).astype("int32")])
+for ta, tb in [(0, 0), (0, 1), (1, 0), (1, 1)]:
+    turn = lambda x, t: x.transpose(-1, -2) if t else x
+    product = lambda a, b, ta=ta, tb=tb: torch.matmul(turn(a, ta), turn(b, tb))
+    left, second = (7, 4) if ta else (4, 7), (6, 7) if tb else (7, 6)
+    case("matmul", product, [rand(*left), rand(*second)], ta, tb)
+    case("matmul", product, [rand(2, 3, *left), rand(2, 3, *second)], ta, tb)
+    if not ta:
+        case("matmul", product, [rand(2, 3, *left), rand(*second)], ta, tb)
+case("layer_norm", lambda x, w, b: F.layer_norm(x, (9,), w, b, 1e-5), [rand(3, 4, 9), rand(9), rand(9)], 1e-5)
+for groups in [1, 2, 6]:
+    case("group_norm", last(lambda x, w, b, n=groups: F.group_norm(x, n, w, b, 1e-5)),
+         [rand(3, 4, 5, 6), rand(6), rand(6)], groups, 1e-5)
+
+
 def ours(driver, cases):
     with tempfile.TemporaryDirectory() as folder:
         given, made = pathlib.Path(folder, "given"), pathlib.Path(folder, "made")

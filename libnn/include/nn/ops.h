@@ -37,6 +37,25 @@ NN_API nn_tensor *nn_depthwise(nn_graph *g, nn_tensor *x, nn_tensor *weight, nn_
 /* x [N,I], weight [O,I], bias [O] or NULL -> [N,O]. */
 NN_API nn_tensor *nn_linear(nn_graph *g, nn_tensor *x, nn_tensor *weight, nn_tensor *bias);
 
+/* torch.matmul: a [...,M,K] (transposed: [...,K,M]) times b [...,K,N] ([...,N,K]) -> [...,M,N]. Leading sizes
+ * are equal, or b is one matrix for all of an a that is not transposed. */
+typedef struct nn_matmul_opts {
+    int transpose_a, transpose_b;
+} nn_matmul_opts;
+NN_API nn_tensor *nn_matmul(nn_graph *g, nn_tensor *a, nn_tensor *b, nn_matmul_opts opts);
+
+/* ---- normalisation of single samples; gamma, beta [C] or NULL ---- */
+
+/* torch.nn.functional.layer_norm over the last dimension. */
+NN_API nn_tensor *nn_layer_norm(nn_graph *g, nn_tensor *x, nn_tensor *gamma, nn_tensor *beta, double eps);
+/* torch.nn.functional.group_norm, of x [N,...,C]: groups are of neighbouring channels. */
+typedef struct nn_group_norm_opts {
+    int64_t groups;
+    double eps;
+} nn_group_norm_opts;
+NN_API nn_tensor *nn_group_norm(nn_graph *g, nn_tensor *x, nn_tensor *gamma, nn_tensor *beta,
+                                nn_group_norm_opts opts);
+
 /* ---- normalisation, in its parts ---- */
 
 /* Mean and biased variance [C] of x [...,C] over all but the channel. One value per channel is an error. */
@@ -88,6 +107,14 @@ NN_API nn_tensor *nn_flatten(nn_graph *g, nn_tensor *x);
 /* torch.permute: dimension k of the result is dimension order[k] of x. `order` has as many entries as x has
  * dimensions. */
 NN_API nn_tensor *nn_permute(nn_graph *g, nn_tensor *x, const int *order);
+/* torch.cat of `count` tensors, at most NN_MAX_IN, that differ along `axis` only; torch.narrow. Here and
+ * below an axis counts from 0, or from -1 at the end. */
+NN_API nn_tensor *nn_concat(nn_graph *g, nn_tensor *const *x, int count, int axis);
+NN_API nn_tensor *nn_slice(nn_graph *g, nn_tensor *x, int axis, int64_t begin, int64_t length);
+/* torch.index_select, with `index` (I32 or I64) of any shape, which takes the place of the axis: numpy.take.
+ * An index out of range gives NaN. nn_embedding, of weight [V,D], is that along axis 0: [...] -> [...,D]. */
+NN_API nn_tensor *nn_gather(nn_graph *g, nn_tensor *x, nn_tensor *index, int axis);
+NN_API nn_tensor *nn_embedding(nn_graph *g, nn_tensor *weight, nn_tensor *index);
 /* Zeros around H and W of x [N,H,W,C]. */
 NN_API nn_tensor *nn_pad(nn_graph *g, nn_tensor *x, int64_t top, int64_t bottom, int64_t left, int64_t right);
 
@@ -192,6 +219,7 @@ NN_API nn_tensor *nn_expand_depthwise(nn_graph *g, nn_tensor *x, nn_tensor *w1, 
     X(silu) X(relu) X(relu6) X(sigmoid) X(exp) X(log) X(sqrt) X(tanh) X(hardswish) X(gelu) X(leaky_relu)     \
     X(clamp) X(add) X(sub) X(mul) X(div) X(where) X(scale) X(cast) X(normalize)                              \
     X(reshape) X(permute) X(pad) X(sum) X(mean) X(max) X(min) X(variance) X(global_avg_pool) X(softmax) X(log_softmax)  \
+    X(concat) X(slice) X(gather) X(matmul) X(layer_norm) X(group_norm)                                       \
     X(max_pool2d) X(avg_pool2d) X(adaptive_avg_pool2d) X(upsample)                                           \
     X(cross_entropy) X(mse) X(l1) X(smooth_l1) X(huber) X(kl_div) X(bce_with_logits)                         \
     X(keep_mask) X(expand_depthwise)
