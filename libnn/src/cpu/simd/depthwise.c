@@ -281,24 +281,10 @@ INLINE void activate(int act, int grad, int made, const void *x, int64_t step, i
 {
     for (int64_t i = 0; i < n; i++) {
         vec in = made ? vload((const nn_real *)x + i * VEC) : eload((const elem *)x + i * step);
-        vec z = scale * (in - mean) + beta, v, g, s;
+        vec z = scale * (in - mean) + beta, v, g;
 
         fetch(soon, i * soon->step);
-        switch (act) {
-        case NN_ACT_SILU:
-            s = vsigmoid(z);
-            v = z * s;
-            g = s + v * (vset(1) - s);
-            break;
-        case NN_ACT_SIGMOID:
-            v = vsigmoid(z);
-            g = v * (vset(1) - v);
-            break;
-        default:
-            v = vact(act, z);
-            g = vact_grad(act, z);
-            break;
-        }
+        v = vact_slope(act, z, &g);
         vstore(a + i * VEC, v);
         if (grad)
             vstore(slope + i * VEC, g);

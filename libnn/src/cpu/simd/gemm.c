@@ -474,16 +474,9 @@ static ALWAYS void prologue_back_act(elem *dx, int64_t ldx, const nn_real *ds, i
 
         for (int64_t r = 0; r < rows; r++) {
             vec d = eload_some(x + r * ldsx + j, part) - mean, z = d * scale + beta;
-            vec g = load_some(ds + r * lds + j, part), a, slope, s;
+            vec g = load_some(ds + r * lds + j, part), a, slope;
 
-            if (act == NN_ACT_SILU) {
-                s = vsigmoid(z);
-                a = z * s;
-                slope = s + a * (vset(1) - s);
-            } else {
-                a = vact(act, z);
-                slope = vact_grad(act, z);
-            }
+            a = vact_slope(act, z, &slope);
             sum_gate += a * g;
             if (again)
                 store_some(again + r * lda + j, a * gate, part);

@@ -302,10 +302,12 @@ INLINE void affine_sum_step(nn_real *sum, nn_real *slopes, const elem *x, int64_
     for (int r = 0; r < rows; r++) {
         vec d = eget(x + r * cols + c, w) - k.mean, z = k.scale * d + k.beta;
 
-        s += act == IDENTITY ? d : vact(act, z);
-        if (slopes) {
-            vec slope = vact_grad(act, z);
+        if (act == IDENTITY) {
+            s += d;
+        } else {
+            vec slope, a = vact_slope(act, z, &slope);
 
+            s += a;
             s0 += slope;
             s1 += slope * d;
         }

@@ -256,17 +256,33 @@ static inline vec vact(int act, vec z)
     }
 }
 
-static inline vec vact_grad(int act, vec z)
+/* act(z), and its derivative to *slope: what they share is computed once. */
+static inline vec vact_slope(int act, vec z, vec *slope)
 {
-    vec s;
+    vec s, a;
 
     switch (act) {
-    case NN_ACT_RELU: return vand(z > vzero(), vset(1));
-    case NN_ACT_RELU6: return vand((z > vzero()) & (z < vset(6)), vset(1));
-    case NN_ACT_SILU: s = vsigmoid(z); return s * (vset(1) + z * (vset(1) - s));
-    case NN_ACT_SIGMOID: s = vsigmoid(z); return s * (vset(1) - s);
-    default: return vset(1);
+    case NN_ACT_RELU: *slope = vand(z > vzero(), vset(1)); return vact(act, z);
+    case NN_ACT_RELU6: *slope = vand((z > vzero()) & (z < vset(6)), vset(1)); return vact(act, z);
+    case NN_ACT_SILU:
+        s = vsigmoid(z);
+        a = z * s;
+        *slope = s + a * (vset(1) - s);
+        return a;
+    case NN_ACT_SIGMOID:
+        s = vsigmoid(z);
+        *slope = s * (vset(1) - s);
+        return s;
+    default: *slope = vset(1); return z;
     }
+}
+
+static inline vec vact_grad(int act, vec z)
+{
+    vec slope;
+
+    (void)vact_slope(act, z, &slope);
+    return slope;
 }
 
 #endif
