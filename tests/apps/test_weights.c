@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * nn_weights and nn_classify as a user runs them: what is printed, what is written, what is refused and how.
+ */
+#include "programs.h"
+
+/* A network of 1000 classes under torchvision's names, without a word about itself. */
+static void make_plain(const char *path)
+{
+    nn_network net;
+    nn_model *m;
+    nn_graph *g;
+
+    ck_assert_int_eq(nn_network_find("efficientnet_lite0", &net), NN_OK);
+    ck_assert_int_eq(nn_model_new(&m, device, 5), NN_OK);
+    ck_assert_int_eq(nn_graph_new(&g, device, m, NN_EVAL), NN_OK);
+    (void)net.record(g, nn_input(g, "image", NN_REAL, NN_SHAPE4(1, 32, 32, 3)), &net, 1000);
+    ck_assert_int_eq(nn_graph_status(g), NN_OK);
+    nn_graph_free(g);
+    ck_assert_msg(!nn_model_save(m, in_tree(path), NN_BASE_NONE, NULL, 0), "%s", nn_model_error(m));
+    nn_model_free(m);
+}
+
+START_TEST(there_and_back)
+{
+    make_plain("plain.safetensors");
+    run("nn_weights", "info", in_tree("plain.safetensors"), NULL);
+    expect_code(0);
+    expect_in(ran.out, "tensors\t296\n");
+    expect_in(ran.out, "efficientnet_lite0, 1000 classes");
+    run("nn_weights", "convert", in_tree("plain.safetensors"), in_tree("a.pth"), NULL);
+    expect_code(0);
+    expect_in(ran.err, "cannot say that this network pads");
+    run("nn_weights", "convert", in_tree("a.pth"), in_tree("b.safetensors"), NULL);
+    expect_code(0);
+    run("nn_weights", "diff", in_tree("plain.safetensors"), in_tree("b.safetensors"), NULL);
+    expect_code(0);
+    ck_assert_str_eq(ran.out, "");
+    run("nn_weights", "verify", in_tree("a.pth"), NULL);
+    expect_code(0);
+    expect_in(ran.out, "ok\t296 tensors");
+    run("nn_weights", "info", "--all", in_tree("b.safetensors"), NULL);
+    expect_in(ran.out, "features.0.0.weight\tF32\t[32,3,3,3]\n");
+    expect_in(ran.out, "libnn.pad_mode\tsame\n");
+}
+END_TEST
+
+START_TEST(differences)
+{
+    make_checkpoint("a.safetensors", 1, 0.5);
+    make_checkpoint("b.safetensors", 2, 0.5);
+    run("nn_weights", "diff", in_tree("a.safetensors"), in_tree("b.safetensors"), NULL);
+    expect_code(1);
+    expect_in(ran.out, "features.0.0.weight\tof different values\n");
+    expect_not_in(ran.out, "num_batches_tracked");
+    make_plain("c.safetensors");
+    run("nn_weights", "diff", in_tree("a.safetensors"), in_tree("c.safetensors"), NULL);
+    expect_code(1);
+    expect_in(ran.out, "classifier.1.weight\tof different shapes\n");
+}
+END_TEST
+
+/* What nn_classify says is what the network says, best first. */
+START_TEST(classify)
+{
+    static const char *const fields = "%[^\t]\t%lld\t%lld\t%lg\t%[^\n]\n%n";
+    long long rank, index;
+    double p, before = 1;
+    char image[4096], name[256];
+    int n = 0;
+
+    make_plain("plain.safetensors");
+    put_png("x.png", 3);
+    run("nn_classify", "--weights", in_tree("plain.safetensors"), "--image-size", "64", "--format", "tsv",
+        "--top", "3", in_tree("x.png"), NULL);
+    expect_code(0);
+    for (long long i = 1; i <= 3; i++) {
+        const char *at = ran.out + n;
+        int step = 0;
+
+        ck_assert_int_eq(sscanf(at, fields, image, &rank, &index, &p, name, &step), 5);
+        ck_assert_str_eq(image, in_tree("x.png"));
+        ck_assert_int_eq(rank, i);
+        ck_assert(p <= before && p > 0);
+        ck_assert_str_eq(name, nn_imagenet_class(index));
+        before = p;
+        n += step;
+    }
+    ck_assert_str_eq(ran.out + n, "");
+    put_bytes("bad.png", "no image", 8);
+    run("nn_classify", "-w", in_tree("plain.safetensors"), "--image-size", "64", in_tree("bad.png"),
+        in_tree("x.png"), NULL);
+    expect_code(3);
+    expect_in(ran.err, "bad.png");
+    expect_in(ran.out, "x.png");
+}
+END_TEST
+
+START_TEST(usage)
+{
+    static const float one = 1;
+    const nn_safetensors_item odd = { "weight", NN_F32, NN_SHAPE1(1), &one };
+
+    make_plain("plain.safetensors");
+    ck_assert_int_eq(nn_safetensors_write(in_tree("odd.safetensors"), &odd, 1, NULL, 0, &why), NN_OK);
+    put_bytes("html.pth", "<html>Not found</html>", 22);
+    run("nn_weights", NULL);
+    expect_code(2);
+    run("nn_weights", "mend", "x", NULL);
+    expect_code(2);
+    expect_in(ran.err, "no command \"mend\"");
+    run("nn_weights", "diff", in_tree("plain.safetensors"), NULL);
+    expect_code(2);
+    run("nn_weights", "convert", in_tree("plain.safetensors"), in_tree("x.onnx"), NULL);
+    expect_code(2);
+    run("nn_weights", "verify", in_tree("odd.safetensors"), NULL);
+    expect_code(3);
+    expect_in(ran.err, "no network that is known");
+    run("nn_weights", "info", in_tree("html.pth"), NULL);
+    expect_code(3);
+    expect_in(ran.err, "HTML");
+    run("nn_weights", "info", in_tree("nowhere"), NULL);
+    expect_code(3);
+    run("nn_weights", "convert", in_tree("plain.safetensors"), "/nowhere/x.pth", NULL);
+    expect_code(4);
+    run("nn_classify", "--weights", in_tree("plain.safetensors"), NULL);
+    expect_code(2);
+    run("nn_classify", in_tree("x.png"), NULL);
+    expect_code(2);
+    run("nn_classify", "--weights", in_tree("plain.safetensors"), "--dialect", "timm", in_tree("x.png"),
+        NULL);
+    expect_code(2);
+    expect_in(ran.err, "--dialect");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("weights");
+    TCase *t = tcase_create("programs");
+    SRunner *r;
+    int failed;
+
+    tcase_set_timeout(t, 120);
+    tcase_add_checked_fixture(t, programs_setup, programs_teardown);
+    tcase_add_test(t, there_and_back);
+    tcase_add_test(t, differences);
+    tcase_add_test(t, classify);
+    tcase_add_test(t, usage);
+    suite_add_tcase(s, t);
+    r = srunner_create(s);
+    srunner_run_all(r, CK_ENV);
+    failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed != 0;
+}
