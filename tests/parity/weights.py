@@ -90,9 +90,9 @@ def lukemelas_cases():
                file=File.get_model_file_path(), tell=False)
 
 
-def give_weights(net, size):
-    """Running statistics near those of random images: far from them activations grow until float32 is wrong. And
-    logits of a usual size, or most probabilities are zero."""
+def give_weights(net, x):
+    """Running statistics near those of the images: far from them activations grow until float32 is wrong. And logits
+    of a usual size, or most probabilities are zero."""
     torch.manual_seed(1)
     norms = [m for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     for m in norms:
@@ -101,14 +101,14 @@ def give_weights(net, size):
         m.reset_running_stats()
         m.saved, m.momentum = m.momentum, None
     with torch.no_grad():
-        net.train()(torch.randn(4 if size < 300 else 2, 3, size, size))
+        net.train()(x)
     for m in norms:
         m.momentum = m.saved
         m.running_mean += 0.02 * torch.randn_like(m.running_mean) * m.running_var.sqrt()
         m.running_var *= torch.empty_like(m.running_var).uniform_(0.9, 1.1)
     head = [m for m in net.modules() if isinstance(m, torch.nn.Linear)][-1]
     with torch.no_grad():
-        head.weight *= 3 / net.eval()(torch.randn(2, 3, size, size)).std()
+        head.weight *= 3 / net.eval()(x).std()
     return net
 
 
@@ -186,7 +186,7 @@ def run(options, case, folder, images):
         net.eval()
         compare(options, case, net, case.file, case.crop, images, "as published")
         return
-    net = give_weights(net, min(case.crop, 300))
+    net = give_weights(net, torch.cat([pixels_of(case, p, min(case.crop, 260)) for p in images]).float())
     variants = [("zip", torch.float32, {})]
     if case.name in ("torchvision b0", "tf_efficientnet_b1", "tf_efficientnet_lite0"):
         variants += [("legacy", torch.float32, {"_use_new_zipfile_serialization": False}), ("float16", torch.float16, {}),
