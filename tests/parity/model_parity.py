@@ -4,7 +4,8 @@
 
 usage: model_parity.py [BUILD] [--only NAME]
 
-Evaluation: the logits, of one network also with activations in bfloat16. Training: loss, every parameter's gradient, and the running statistics after three
+Evaluation: the logits; of one network with activations in bfloat16, too, which may be as far off as PyTorch's with
+autocast. Training: loss, every parameter's gradient, and the running statistics after three
 batches, of the optimised plan and of the debug plan. Rounding alone moves these, so the measure is PyTorch's
 own float32: libnn's distance from float64 may be at most twice its (or 1e-6), for each tensor and in the
 median. A single tensor's distance is a matter of luck, though: with another number of threads PyTorch itself
@@ -20,7 +21,7 @@ import torchvision
 
 from parity import distance, finish, nn_parity, report
 
-EVAL_TOLERANCE, NARROW_TOLERANCE, FLOOR = 2e-5, 2e-2, 1e-6
+EVAL_TOLERANCE, FLOOR = 2e-5, 1e-6
 NARROW = "efficientnet_b0"  # whose logits are compared with activations in bfloat16, too
 EVAL = [("efficientnet_b0", 224), ("efficientnet_b4", 224), ("efficientnet_b4", 380), ("efficientnet_b6", 224),
         ("efficientnet_b6", 528), ("efficientnet_lite0", 224), ("resnet18", 224), ("resnet50", 192), ("vgg16_bn", 224),
@@ -84,9 +85,8 @@ def compare_eval(build, name, size, net, weights):
     if name == NARROW:
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
             narrow = net(image).float().numpy()
-        d = distance(nn_parity(build, "eval", name, weights, given, "bf16")["logits"], want)
-        report(d <= NARROW_TOLERANCE,
-               f"{name} at {size}, bfloat16: logits {d:.2e} from float64 (PyTorch autocast {distance(narrow, want):.2e})")
+        d, allowed = distance(nn_parity(build, "eval", name, weights, given, "bf16")["logits"], want), distance(narrow, want)
+        report(d <= allowed, f"{name} at {size}, bfloat16: logits {d:.2e} from float64 (PyTorch autocast {allowed:.2e})")
 
 
 class Masked(torch.nn.Module):
