@@ -84,8 +84,8 @@ NN_API int nn_resize_named(nn_resize_kernel *kernel, const char *name, nn_messag
 /* Working memory that calls of one thread reuse: zero it, pass it on, free it at the end. Where a function
  * takes one, NULL is fine. */
 typedef struct nn_vision_scratch {
-    void *memory[3];
-    size_t size[3];
+    void *memory[8];
+    size_t size[8];
 } nn_vision_scratch;
 NN_API void nn_vision_scratch_free(nn_vision_scratch *scratch);
 
@@ -139,6 +139,31 @@ NN_API int nn_preprocess_write(const nn_preprocess *record, char *text, size_t s
 /* Strict: an unknown, missing or duplicate key, a wrong type, or what nn_preprocess_check refuses is
  * NN_EFORMAT and named. Numbers come back bit for bit. Free *out in the end. */
 NN_API int nn_preprocess_read(nn_preprocess *out, const char *text, nn_message *why);
+
+/* ---- augmentation ---- */
+
+/* A pipeline of random transforms, described by a text of steps separated by ';' or line ends ('#' begins a
+ * comment): a name and settings, each a number or a range "low..high" to draw from, and the probability p.
+ *
+ *     advanced_blur; affine rotate=-10..10 scale=0.9..2 p=0.3; flip
+ *
+ * `resize` makes the picture the network's input by the preprocessing record; without it that is the first
+ * step. Instead of a text: "none", "flip", or "entry", the pipeline of the entry this project comes from
+ * (equal to Albumentations 1.3.1, see docs/augmentation.md). */
+typedef struct nn_augment nn_augment;
+/* NN_EFORMAT: an unknown name, a value that is none or out of range; the text says where. NN_ENOMEM. */
+NN_API int nn_augment_new(nn_augment **out, const char *text, nn_message *why);
+NN_API void nn_augment_free(nn_augment *augment);
+/* The whole pipeline with every setting, one step a line; means the same when it is read again. */
+NN_API const char *nn_augment_text(const nn_augment *augment);
+/* Decoded image to rgb[size,size,3]. What is drawn depends on (seed, epoch, sample) and each transform's name
+ * only. NN_EINVAL, NN_ENOMEM. */
+typedef struct nn_augment_key {
+    uint64_t seed, sample;
+    uint32_t epoch;
+} nn_augment_key;
+NN_API int nn_augment_apply(const nn_augment *augment, const nn_preprocess *record, const nn_image *in,
+                            nn_augment_key key, uint8_t *rgb, nn_vision_scratch *scratch, nn_message *why);
 
 NN_C_END
 

@@ -50,7 +50,7 @@ void nn_vision_scratch_free(nn_vision_scratch *scratch)
 {
     if (!scratch)
         return;
-    for (int i = 0; i < 3; i++)
+    for (size_t i = 0; i < sizeof scratch->memory / sizeof *scratch->memory; i++)
         nni_free(scratch->memory[i]);
     *scratch = (nn_vision_scratch){ .size = { 0 } };
 }

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What every transform uses: the two pictures that take turns, and the dice.
+ */
+#include "vision/transform.h"
+
+void *nni_canvas_next(struct nni_canvas *c, int64_t width, int64_t height, bool real)
+{
+    int slot = c->slot == NNI_SCRATCH_CANVAS ? NNI_SCRATCH_CANVAS + 1 : NNI_SCRATCH_CANVAS;
+
+    return nni_scratch(c->scratch, slot, (size_t)(width * height * 3) * (real ? sizeof(float) : 1));
+}
+
+void nni_canvas_turn(struct nni_canvas *c, int64_t width, int64_t height, bool real)
+{
+    c->slot = c->slot == NNI_SCRATCH_CANVAS ? NNI_SCRATCH_CANVAS + 1 : NNI_SCRATCH_CANVAS;
+    c->at = c->scratch->memory[c->slot];
+    c->width = width;
+    c->height = height;
+    c->real = real;
+}
+
+static uint32_t next_word(struct nni_dice *d)
+{
+    if (!d->left) {
+        nni_stream_at(&d->stream, d->sample, d->epoch, d->index++, d->word);
+        d->left = 4;
+    }
+    return d->word[4 - d->left--];
+}
+
+double nni_dice_uniform(struct nni_dice *d, double low, double high)
+{
+    return low + (high - low) * nni_uniform(next_word(d));
+}
+
+int64_t nni_dice_int(struct nni_dice *d, int64_t low, int64_t high)
+{
+    uint32_t bound = (uint32_t)(high - low + 1), reject = (uint32_t)(-(int64_t)bound) % bound;
+
+    for (;;) {
+        uint64_t product = (uint64_t)next_word(d) * bound;
+
+        if ((uint32_t)product >= reject)
+            return low + (int64_t)(product >> 32);
+    }
+}

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See warp.h. The arithmetic is that of OpenCV's remap and warpAffine: places in 1/32, for an affine map by
+ * way of 1/1024; weights with 10 bits, sums rounded half up. Everything is integer once the places are, so
+ * 8-bit results are equal to the bit.
+ */
+#include "vision/warp.h"
+
+#include <math.h>
+
+enum { FRACTION = 5, ONE = 1 << FRACTION, MASK = ONE - 1, AFFINE = 10, ALL = ONE * ONE };
+
+int32_t nni_warp_round(float place)
+{
+    float scaled = place * (float)ONE;
+
+    if (!(scaled > -2147483648.0f))
+        return INT32_MIN;
+    if (scaled >= 2147483648.0f)
+        return INT32_MIN; /* as the conversion instruction answers what does not fit */
+    return (int32_t)lrintf(scaled);
+}
+
+/* Saturated to 16 bits, where places end. */
+static int64_t whole(int32_t place)
+{
+    int32_t v = place >> FRACTION;
+
+    return v < INT16_MIN ? INT16_MIN : v > INT16_MAX ? INT16_MAX : v;
+}
+
+/* Mirror without the edge: -1 is 1, n is n-2. */
+static int64_t mirrored(int64_t i, int64_t n)
+{
+    int64_t period = 2 * n - 2;
+
+    if (n == 1)
+        return 0;
+    i %= period;
+    if (i < 0)
+        i += period;
+    return i < n ? i : period - i;
+}
+
+/* Index of the pixel that stands for (x,y); -1 for black. */
+static int64_t neighbour(const struct nni_canvas *c, int64_t x, int64_t y, enum nni_border border)
+{
+    if (x >= 0 && x < c->width && y >= 0 && y < c->height)
+        return y * c->width + x;
+    if (border == NNI_BORDER_BLACK)
+        return -1;
+    return mirrored(y, c->height) * c->width + mirrored(x, c->width);
+}
+
+/* The four pixels around a place. */
+static void neighbours(const struct nni_canvas *c, int64_t x, int64_t y, enum nni_border border,
+                       int64_t at[4])
+{
+    at[0] = neighbour(c, x, y, border);
+    at[1] = neighbour(c, x + 1, y, border);
+    at[2] = neighbour(c, x, y + 1, border);
+    at[3] = neighbour(c, x + 1, y + 1, border);
+}
+
+static bool inside(const struct nni_canvas *c, int64_t x, int64_t y)
+{
+    return x >= 0 && y >= 0 && x + 1 < c->width && y + 1 < c->height;
+}
+
+static void sample_bytes(const struct nni_canvas *c, const int32_t *sx, const int32_t *sy, uint8_t *to,
+                         enum nni_border border)
+{
+    const uint8_t *from = c->at;
+    int64_t row = 3 * c->width;
+
+    for (int64_t i = 0; i < c->width; i++, to += 3) {
+        int64_t x = whole(sx[i]), y = whole(sy[i]);
+        int fx = sx[i] & MASK, fy = sy[i] & MASK;
+        int w[4] = { (ONE - fx) * (ONE - fy), fx * (ONE - fy), (ONE - fx) * fy, fx * fy };
+
+        if (inside(c, x, y)) {
+            const uint8_t *p = from + y * row + 3 * x;
+
+            for (int k = 0; k < 3; k++)
+                to[k] = (uint8_t)((p[k] * w[0] + p[k + 3] * w[1] + p[row + k] * w[2] + p[row + k + 3] * w[3] +
+                                   ALL / 2) /
+                                  ALL);
+        } else {
+            int64_t at[4];
+            int sum[3] = { ALL / 2, ALL / 2, ALL / 2 };
+
+            neighbours(c, x, y, border, at);
+            for (int j = 0; j < 4; j++)
+                for (int k = 0; at[j] >= 0 && k < 3; k++)
+                    sum[k] += from[3 * at[j] + k] * w[j];
+            for (int k = 0; k < 3; k++)
+                to[k] = (uint8_t)(sum[k] / ALL);
+        }
+    }
+}
+
+static void sample_floats(const struct nni_canvas *c, const int32_t *sx, const int32_t *sy, float *to,
+                          enum nni_border border)
+{
+    const float *from = c->at;
+
+    for (int64_t i = 0; i < c->width; i++, to += 3) {
+        float fx = (float)(sx[i] & MASK) / ONE, fy = (float)(sy[i] & MASK) / ONE;
+        float w[4] = { (1 - fx) * (1 - fy), fx * (1 - fy), (1 - fx) * fy, fx * fy };
+        int64_t at[4];
+
+        neighbours(c, whole(sx[i]), whole(sy[i]), border, at);
+        for (int k = 0; k < 3; k++) {
+            float sum = 0;
+
+            for (int j = 0; j < 4; j++)
+                sum += at[j] >= 0 ? from[3 * at[j] + k] * w[j] : 0;
+            to[k] = sum;
+        }
+    }
+}
+
+int nni_warp(struct nni_canvas *c, nni_warp_row *row, const void *context, enum nni_border border)
+{
+    int64_t width = c->width, height = c->height;
+    void *to = nni_canvas_next(c, width, height, c->real);
+    int32_t *sx = nni_scratch(c->scratch, NNI_SCRATCH_ROWS, (size_t)width * 2 * sizeof *sx);
+
+    if (!to || !sx)
+        return NN_ENOMEM;
+    for (int64_t y = 0; y < height; y++) {
+        row(context, y, width, sx, sx + width);
+        if (c->real)
+            sample_floats(c, sx, sx + width, (float *)to + 3 * width * y, border);
+        else
+            sample_bytes(c, sx, sx + width, (uint8_t *)to + 3 * width * y, border);
+    }
+    nni_canvas_turn(c, width, height, c->real);
+    return NN_OK;
+}
+
+/* ------------------------------------------------------------------------ affine maps */
+
+static int32_t rounded(double v)
+{
+    return v >= 2147483647.0 ? INT32_MAX : v <= -2147483648.0 ? INT32_MIN : (int32_t)lrint(v);
+}
+
+/* Differences wrap, as the integers of the original do. */
+static int32_t add_wrapped(int32_t a, int32_t b) { return (int32_t)((uint32_t)a + (uint32_t)b); }
+
+static void affine_row(const void *context, int64_t y, int64_t width, int32_t *sx, int32_t *sy)
+{
+    const double *m = context;
+    int half = 1 << (AFFINE - FRACTION - 1);
+    int32_t x0 = add_wrapped(rounded((m[1] * (double)y + m[2]) * (1 << AFFINE)), half);
+    int32_t y0 = add_wrapped(rounded((m[4] * (double)y + m[5]) * (1 << AFFINE)), half);
+
+    for (int64_t x = 0; x < width; x++) {
+        sx[x] = add_wrapped(x0, rounded(m[0] * (double)x * (1 << AFFINE))) >> (AFFINE - FRACTION);
+        sy[x] = add_wrapped(y0, rounded(m[3] * (double)x * (1 << AFFINE))) >> (AFFINE - FRACTION);
+    }
+}
+
+int nni_warp_affine(struct nni_canvas *c, const double m[6], enum nni_border border)
+{
+    double d = m[0] * m[4] - m[1] * m[3];
+    double inverse[6];
+
+    d = d != 0 ? 1 / d : 0;
+    inverse[0] = m[4] * d;
+    inverse[4] = m[0] * d;
+    inverse[1] = -m[1] * d;
+    inverse[3] = -m[3] * d;
+    inverse[2] = -inverse[0] * m[2] - inverse[1] * m[5];
+    inverse[5] = -inverse[3] * m[2] - inverse[4] * m[5];
+    return nni_warp(c, affine_row, inverse, border);
+}
