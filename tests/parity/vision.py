@@ -30,7 +30,7 @@ class NnImage(ct.Structure):
 
 
 class Scratch(ct.Structure):
-    _fields_ = [("memory", ct.c_void_p * 3), ("size", ct.c_size_t * 3)]
+    _fields_ = [("memory", ct.c_void_p * 8), ("size", ct.c_size_t * 8)]
 
 
 class Message(ct.Structure):

@@ -96,7 +96,7 @@ static void saturation(struct nni_canvas *c, double factor)
             if (c->real)
                 value[k] = unit(value[k] * f + grey * g);
             else
-                byte[k] = rounded((float)byte[k] * f + grey * g);
+                byte[k] = rounded((float)((double)byte[k] * (double)f + (double)(grey * g))); /* fused */
         }
     }
 }
@@ -121,7 +121,7 @@ struct hue_tables {
     uint8_t turned[256];
 };
 
-static void turn_bytes(uint8_t *p, const struct hue_tables *t)
+static void turn_bytes(uint8_t *p, const struct hue_tables *t, bool cut_off)
 {
     int r = p[0], g = p[1], b = p[2], v = r > g ? r : g, low = r < g ? r : g, diff, s, h;
     float out[3];
@@ -135,7 +135,7 @@ static void turn_bytes(uint8_t *p, const struct hue_tables *t)
     h += h < 0 ? 180 : 0;
     from_hsv((float)t->turned[h & 255] * (6.0f / 180), (float)s * (1.0f / 255), (float)v * (1.0f / 255), out);
     for (int k = 0; k < 3; k++)
-        p[k] = rounded(out[k] * 255);
+        p[k] = cut_off ? (uint8_t)(out[k] * 255) : rounded(out[k] * 255);
 }
 
 static void turn_floats(float *p, double factor)
@@ -152,7 +152,8 @@ static void turn_floats(float *p, double factor)
 
 static void hue(struct nni_canvas *c, double factor)
 {
-    int64_t pixels = c->width * c->height;
+    /* OpenCV's vectors cut fractions off, and what is left of a row rounds. */
+    int64_t pixels = c->width * c->height, vectors = c->width - c->width % 32;
     struct hue_tables t = { { 0 }, { 0 }, { 0 } };
 
     if (factor == 0)
@@ -170,7 +171,7 @@ static void hue(struct nni_canvas *c, double factor)
         if (c->real)
             turn_floats((float *)c->at + 3 * i, factor);
         else
-            turn_bytes((uint8_t *)c->at + 3 * i, &t);
+            turn_bytes((uint8_t *)c->at + 3 * i, &t, i % c->width < vectors);
     }
 }
 

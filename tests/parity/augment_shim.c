@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The two halves of a transform, draw and apply, for a script that compares them with Albumentations.
+ */
+#include "vision/transform.h"
+
+#include <string.h>
+
+#define SHIM __attribute__((visibility("default")))
+
+/* The only step of a pipeline text (the resize before it aside). */
+static const struct nni_step *step_of(const nn_augment *a)
+{
+    /* The structure is private to augment.c; its first member is the array of steps. */
+    return (const struct nni_step *)(const void *)a + 1;
+}
+
+/* Draws `count` times for samples 0.. of epoch 0: out[count][NNI_DRAWN]. */
+SHIM int shim_draw(const char *text, int64_t width, int64_t height, uint64_t seed, int64_t count, double *out)
+{
+    const struct nni_step *s;
+    nn_augment *a;
+    nn_message why;
+
+    if (nn_augment_new(&a, text, &why))
+        return 1;
+    s = step_of(a);
+    for (int64_t i = 0; i < count; i++) {
+        struct nni_dice dice = { .stream = nni_stream_of(seed, 1), .sample = (uint64_t)i };
+        struct nni_drawn drawn = { .v = { 0 } };
+
+        s->transform->draw(s, &dice, width, height, &drawn);
+        memcpy(out + i * NNI_DRAWN, drawn.v, sizeof drawn.v);
+    }
+    nn_augment_free(a);
+    return 0;
+}
+
+/* Applies the step with the given parameters to `data` in place; noise may be NULL. */
+SHIM int shim_apply(const char *text, const double *v, const double *noise, int real, int64_t width, int64_t height,
+                    void *data)
+{
+    static nn_vision_scratch scratch;
+    struct nni_canvas c = { .slot = NNI_SCRATCH_CANVAS, .scratch = &scratch };
+    size_t bytes = (size_t)(width * height * 3) * (real ? sizeof(float) : 1);
+    struct nni_drawn drawn = { .noise = noise };
+    nn_augment *a;
+    nn_message why;
+    void *to;
+    int rc;
+
+    if (nn_augment_new(&a, text, &why))
+        return 1;
+    memcpy(drawn.v, v, sizeof drawn.v);
+    to = nni_canvas_next(&c, width, height, real != 0);
+    if (!to)
+        return 1;
+    memcpy(to, data, bytes);
+    nni_canvas_turn(&c, width, height, real != 0);
+    rc = step_of(a)->transform->apply(step_of(a), &drawn, &c);
+    memcpy(data, c.at, bytes);
+    nn_augment_free(a);
+    return rc;
+}
