@@ -359,6 +359,29 @@ bool app_exists(const char *path)
     return !stat(path, &st);
 }
 
+char *app_read_text(const char *path, size_t most)
+{
+    FILE *f = fopen(path, "rb");
+    char *text = f ? malloc(most + 1) : NULL;
+    size_t n = 0;
+    int wrong;
+
+    if (!f)
+        return NULL;
+    errno = 0;
+    if (text)
+        n = fread(text, 1, most + 1, f);
+    wrong = errno ? errno : n > most ? EFBIG : 0;
+    (void)fclose(f);
+    if (text && !wrong) {
+        text[n] = 0;
+        return text;
+    }
+    free(text);
+    errno = wrong ? wrong : ENOMEM;
+    return NULL;
+}
+
 char *app_join(const char *folder, const char *name)
 {
     size_t size = strlen(folder) + strlen(name) + 2;

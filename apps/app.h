@@ -64,6 +64,8 @@ int app_make_folder(const char *path);
 /* Writes a whole small file so that it is old or new, never half. */
 int app_write_file(const char *path, const char *text);
 bool app_exists(const char *path);
+/* A text file of at most `most` bytes, to be freed; NULL with errno otherwise. */
+char *app_read_text(const char *path, size_t most);
 /* "folder/name" in memory to be freed. */
 char *app_join(const char *folder, const char *name);
 /* Bytes of memory this process has used at most. */

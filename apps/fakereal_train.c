@@ -28,6 +28,7 @@ struct training {
     struct network net;
     struct run run;
     nn_dataset *data;
+    nn_augment *augment;
     nn_loader *train, *valid;
     nn_plan *full, *rest, *eval; /* rest: the last, smaller batch of an epoch */
     int64_t warmup, steps_per_epoch, planned;
@@ -390,8 +391,8 @@ static json_t *configuration(const struct training *t)
                           (json_int_t)o->batch, "optimizer", o->optimizer, "lr", o->lr, "weight_decay",
                           o->decay, "warmup_steps", (json_int_t)t->warmup, "schedule", o->schedule,
                           "step_every", (json_int_t)o->step_every, "step_factor", o->step_factor, "augment",
-                          o->augment, "seed", (json_int_t)o->seed, "clip_norm", o->clip, "ema_decay", o->ema,
-                          "label_smoothing", o->smoothing, "monitor", o->monitor);
+                          nn_augment_text(t->augment), "seed", (json_int_t)o->seed, "clip_norm", o->clip,
+                          "ema_decay", o->ema, "label_smoothing", o->smoothing, "monitor", o->monitor);
 
     if (!strcmp(o->schedule, "cosine"))
         (void)json_object_set_new(j, "planned_steps", json_integer((json_int_t)t->planned));
@@ -576,7 +577,7 @@ static int prepare(struct training *t, const struct options *o, json_t *stored)
     rc = nn_loader_new(&t->valid, &l, &why);
     l.split = NN_SPLIT_TRAIN;
     l.shuffle = 1;
-    l.flip = !strcmp(o->augment, "flip");
+    l.augment = t->augment;
     if (!rc)
         rc = nn_loader_new(&t->train, &l, &why);
     if (rc)
@@ -673,6 +674,8 @@ static int run_all(struct options *o, struct training *t)
     if (!rc && nn_dataset_new(&t->data))
         rc = app_fail(APP_DEVICE, "out of memory");
     if (!rc)
+        rc = train_data_augment(&t->augment, o->augment);
+    if (!rc)
         rc = train_data_read(o, t->data);
     if (!rc && app_interrupted)
         rc = app_fail(128 + app_interrupted, "interrupted before the first step");
@@ -712,6 +715,7 @@ int main(int argc, char **argv)
     nn_loader_free(t.train);
     nn_loader_free(t.valid);
     weights_free(&t.weights);
+    nn_augment_free(t.augment);
     network_free(&t.net);
     nn_dataset_free(t.data);
     json_decref(t.run.config);

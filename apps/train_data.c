@@ -6,6 +6,8 @@
 
 #include "problems.h"
 
+#include <stdlib.h>
+
 static void tell_verified(void *payload, int64_t done, int64_t all)
 {
     (void)payload;
@@ -70,6 +72,23 @@ int train_data_read(const struct options *o, nn_dataset *d)
             APP_DATA,
             "%lld of %lld images cannot be used, more than 1 %%; mend or remove the files named above",
             (long long)d->bad, (long long)all);
+    return APP_OK;
+}
+
+int train_data_augment(nn_augment **out, const char *option)
+{
+    nn_message why;
+    int rc = nn_augment_new(out, option, &why);
+    char *text = rc == NN_EFORMAT ? app_read_text(option, 1 << 16) : NULL;
+
+    if (text) {
+        rc = nn_augment_new(out, text, &why);
+        free(text);
+        return rc ? app_fail(APP_USAGE, "--augment %s: %s", option, why.text) : APP_OK;
+    }
+    if (rc)
+        return app_fail(rc == NN_EFORMAT ? APP_USAGE : app_exit_code(rc),
+                        "--augment \"%s\": %s (and there is no such file)", option, why.text);
     return APP_OK;
 }
 

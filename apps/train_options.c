@@ -60,7 +60,10 @@ static const struct argp_option LIST[] = {
     { "split", O_SPLIT, "FILE", 0, "use the split.tsv of an earlier run", 1 },
     { "valid-fraction", O_VALID_FRACTION, "X", 0,
       "share for validation where the data have no valid folder (0.2)", 1 },
-    { "augment", O_AUGMENT, "none|flip", 0, "(flip)", 1 },
+    { "augment", O_AUGMENT, "NAME|TEXT|FILE", 0,
+      "random transforms of training images: none, flip, entry, or a pipeline of one's own such as "
+      "\"flip; affine rotate=-10..10\" (flip)",
+      1 },
     { "image-size", O_IMAGE_SIZE, "N", 0, "height and width of the network's input (224)", 1 },
     { NULL, 0, NULL, 0, "Network:", 2 },
     { "model", 'm', "NAME", 0,
@@ -148,7 +151,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case O_SCHEDULE: o->schedule = app_choice(state, "schedule", arg); return 0;
     case O_STEP_EVERY: o->step_every = app_int(state, "step-every", arg, 1, 1000000); return 0;
     case O_STEP_FACTOR: o->step_factor = app_real(state, "step-factor", arg, 1e-6, 1); return 0;
-    case O_AUGMENT: o->augment = app_choice(state, "augment", arg); return 0;
+    case O_AUGMENT: o->augment = arg; return 0;
     case O_MONITOR: o->monitor = app_choice(state, "monitor", arg); return 0;
     case O_PATIENCE: o->patience = app_int(state, "patience", arg, 0, 1000000); return 0;
     case O_CLIP: o->clip = app_real(state, "clip-norm", arg, 0, 1e12); return 0;

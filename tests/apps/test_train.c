@@ -180,13 +180,13 @@ START_TEST(threads_do_not_matter)
 
     for (int i = 0; i < 3; i++) {
         run("fakereal_train", "--data", in_tree("d"), SMALL, "--run-dir", in_tree(folders[i]), "--threads",
-            threads[i], "--loader-threads", loaders[i], "--augment", "flip", "--max-steps", "20", NULL);
+            threads[i], "--loader-threads", loaders[i], "--augment", "entry", "--max-steps", "20", NULL);
         expect_code(0);
         expect_in(ran.out, "/best.safetensors\n");
         if (i)
             expect_same_run("r1", folders[i]);
     }
-    /* And flipping is not for show. */
+    /* And augmentation is not for show. */
     train_in("r4", "--augment", "none", "--max-steps", "1");
     expect_code(0);
     ck_assert_double_ne(metric("r4", 0, 2), metric("r1", 0, 2));
@@ -195,7 +195,7 @@ END_TEST
 
 enum { KINDS = 4, EXTRA = 14 };
 static const char *const kinds[KINDS][EXTRA] = {
-    { "--augment", "flip", "--precision", "bf16" },
+    { "--augment", "entry", "--precision", "bf16" },
     { "--ema-decay", "0.9", "--schedule", "cosine", "--optimizer", "radam", "--warmup-steps", "5",
       "--monitor", "valid_accuracy", "--clip-norm", "1" },
     { "--schedule", "plateau", "--optimizer", "sgd", "--lr", "0.01", "--patience", "0", "--label-smoothing",
@@ -375,7 +375,7 @@ START_TEST(run_folders)
     expect_code(2);
     expect_in(ran.err, "lr: 0.0001");
     expect_in(ran.err, "seed: 42 in the checkpoint, 7 now");
-    expect_in(ran.err, "augment: \"flip\" in the checkpoint, \"none\" now");
+    expect_in(ran.err, "augment: \"resize\\nflip p=0.5\\n\" in the checkpoint, \"resize\\n\" now");
     run("fakereal_train", "--data", in_tree("d"), "--model", "efficientnet_b0", "--image-size", "32",
         "--batch-size", "8", "--run-dir", in_tree("r"), "--resume", "auto", NULL);
     expect_code(2);
@@ -768,7 +768,9 @@ START_TEST(usage)
         { "--batch-size", "8x", 2, "--batch-size" },
         { "--epochs", "1.5", 2, "--epochs" },
         { "--warmup-steps", "soon", 2, "--warmup-steps" },
-        { "--augment", "entry", 2, "none of none|flip" },
+        { "--augment", "mirror", 2,
+          "line 1, column 1: there is no transform \"mirror\" (and there is no such file)" },
+        { "--augment", "flip p=2", 2, "column 8" },
         { "--optimizer", "adam adamw", 2, "--optimizer" },
         { "--optimizer", "", 2, "--optimizer" },
         { "--schedule", "cos", 2, "none of constant|cosine|step|plateau" },

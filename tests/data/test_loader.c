@@ -59,6 +59,8 @@ static void put_image(const char *path, int k)
 }
 
 /* Sample i of the dataset shows i in its red channel: real ones come after fake ones by name. */
+static nn_augment *pipeline[3]; /* none, flip, entry */
+
 static void setup(void)
 {
     char path[64];
@@ -75,23 +77,27 @@ static void setup(void)
     ck_assert_int_eq(data->samples, N + 2);
     record = nn_preprocess_default();
     record.size = record.resize_width = record.resize_height = SIZE;
+    ck_assert_int_eq(nn_augment_new(&pipeline[1], "flip", &why), NN_OK);
+    ck_assert_int_eq(nn_augment_new(&pipeline[2], "entry", &why), NN_OK);
 }
 
 static void teardown(void)
 {
+    for (int i = 1; i < 3; i++)
+        nn_augment_free(pipeline[i]);
     nn_dataset_free(data);
     nn_preprocess_free(&record);
     tree_teardown();
 }
 
-static nn_loader *make(int threads, int ahead, int shuffle, int flip)
+static nn_loader *make(int threads, int ahead, int shuffle, int augment)
 {
     nn_loader_opts o = { .data = data,
                          .split = NN_SPLIT_TRAIN,
                          .preprocess = &record,
                          .batch = BATCH,
                          .shuffle = shuffle,
-                         .flip = flip,
+                         .augment = pipeline[augment],
                          .seed = 42,
                          .threads = threads,
                          .ahead = ahead };
@@ -194,12 +200,13 @@ END_TEST
 START_TEST(threads_and_positions_do_not_matter)
 {
     static const int threads[] = { 1, 2, 7 }, ahead[] = { 0, 1, 9 };
-    nn_loader *l = make(1, 0, 1, 1);
+    int augment = 1 + _i;
+    nn_loader *l = make(1, 0, 1, augment);
 
     read_epoch(l, 4, 0, &reference);
     nn_loader_free(l);
     for (int i = 0; i < 9; i++) {
-        l = make(threads[i % 3], ahead[i / 3], 1, 1);
+        l = make(threads[i % 3], ahead[i / 3], 1, augment);
         read_epoch(l, 3, 10, &now); /* something else before */
         for (int64_t from = 0; from < N; from += BATCH) {
             read_epoch(l, 4, from, &now);
@@ -387,7 +394,7 @@ int main(void)
     tcase_set_timeout(t, 300);
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, what_an_epoch_holds);
-    tcase_add_test(t, threads_and_positions_do_not_matter);
+    tcase_add_loop_test(t, threads_and_positions_do_not_matter, 0, 2);
     tcase_add_test(t, begun_again_while_threads_work);
     tcase_add_test(t, files_that_go_away);
     tcase_add_test(t, drop_last);

@@ -37,8 +37,8 @@ SHIM int shim_draw(const char *text, int64_t width, int64_t height, uint64_t see
 }
 
 /* Applies the step with the given parameters to `data` in place; noise may be NULL. */
-SHIM int shim_apply(const char *text, const double *v, const double *noise, int real, int64_t width, int64_t height,
-                    void *data)
+SHIM int shim_apply(const char *text, const double *v, const double *noise, int real, int64_t width,
+                    int64_t height, void *data)
 {
     static nn_vision_scratch scratch;
     struct nni_canvas c = { .slot = NNI_SCRATCH_CANVAS, .scratch = &scratch };

@@ -145,9 +145,9 @@ typedef struct nn_loader_opts {
     int split;                              /* NN_SPLIT_*: the samples of it that take part */
     const struct nn_preprocess *preprocess; /* borrowed */
     int64_t batch;
-    int shuffle;   /* nonzero: each epoch in an order drawn from (seed, epoch), else as in the dataset */
-    int flip;      /* nonzero: mirror each image with probability 1/2, drawn from (seed, epoch, sample) */
-    int drop_last; /* nonzero: leave out a last batch that is not full */
+    int shuffle; /* nonzero: each epoch in an order drawn from (seed, epoch), else as in the dataset */
+    const struct nn_augment *augment; /* borrowed; NULL: as the preprocessing record says and no more */
+    int drop_last;                    /* nonzero: leave out a last batch that is not full */
     uint64_t seed;
     int threads; /* 0: one for each processor, at most 8 */
     int ahead;   /* batches prepared in advance, 0: 3 */

@@ -35,7 +35,6 @@ struct nn_loader {
     int64_t *order; /* of the epoch: positions in index */
     struct slot *slot;
     int slots;
-    nni_stream flips;
     pthread_t *thread;
     int threads;
     pthread_mutex_t lock;
@@ -56,7 +55,6 @@ static void load(const nn_loader *l, struct slot *s, int64_t k, int64_t position
     int64_t at = l->index[l->o.shuffle ? l->order[position] : position];
     const nn_sample *sample = &l->o.data->sample[at];
     uint8_t *rgb = s->rgb + k * l->image_bytes;
-    int64_t size = l->o.preprocess->size;
     nn_image image = { 0 };
     nn_message *why = &s->message[k];
 
@@ -64,21 +62,16 @@ static void load(const nn_loader *l, struct slot *s, int64_t k, int64_t position
     s->sample[k] = at;
     s->label[k] = sample->label;
     s->status[k] = nn_image_load(&image, sample->file, NULL, why);
-    if (!s->status[k])
+    if (!s->status[k] && l->o.augment)
+        s->status[k] = nn_augment_apply(
+            l->o.augment, l->o.preprocess, &image,
+            (nn_augment_key){ .seed = l->o.seed, .sample = (uint64_t)at, .epoch = (uint32_t)l->epoch }, rgb,
+            scratch, why);
+    else if (!s->status[k])
         s->status[k] = nn_preprocess_apply(l->o.preprocess, &image, rgb, scratch, why);
     nn_image_free(&image);
-    if (s->status[k]) {
+    if (s->status[k])
         memset(rgb, 0, (size_t)l->image_bytes);
-        return;
-    }
-    if (l->o.flip) {
-        uint32_t word[4];
-
-        nni_stream_at(&l->flips, (uint64_t)at, (uint32_t)l->epoch, 0, word);
-        if (word[0] >> 31)
-            nn_image_flip(
-                &(nn_image){ .rgb = rgb, .width = size, .height = size, .stride = (size_t)(3 * size) });
-    }
 }
 
 static bool claimable(const nn_loader *l)
@@ -204,7 +197,6 @@ int nn_loader_new(nn_loader **out, const nn_loader_opts *opts, nn_message *why)
         l->o.threads = nni_processors() < MOST_THREADS ? nni_processors() : MOST_THREADS;
     l->slots = (l->o.ahead ? l->o.ahead : AHEAD) + 1;
     l->image_bytes = 3 * opts->preprocess->size * opts->preprocess->size;
-    l->flips = nni_stream_of(opts->seed, nni_hash("flip", 4, NNI_HASH_BASIS));
     if (!collect(l) || !allocate(l)) {
         int slots = l->slots;
 
