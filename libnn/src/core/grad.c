@@ -238,6 +238,9 @@ static int emit_forward(struct nni_compile *c, const struct nni_cnode *n, int ki
     for (int k = 0; k < NN_MAX_SAVE; k++) {
         if (n->n.save_shape[k].rank < 0)
             continue;
+        /* What a pool saves takes work that is for nothing where there is no backward. */
+        if (n->n.op->flags & NN_OP_POOLS && !c->loss && !c->opts->seed_count)
+            continue;
         if ((save[k] = new_store(p, bytes_of(n->n.save_shape[k], n->n.save_type[k]), at)) < 0)
             return NN_ENOMEM;
         s->step.save[k] = in_store(n->n.save_shape[k], n->n.save_type[k], save[k]);
