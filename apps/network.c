@@ -138,7 +138,6 @@ static void choose_names(const struct network *n, const nn_safetensors *file, nn
 
 /* Names that do not meet, all of them up to a limit. */
 struct meeting {
-    const char *path;
     int64_t told;
 };
 
@@ -184,7 +183,7 @@ int network_adapt(struct network *n, const struct weights *w)
 
 int network_start_from(struct network *n, const struct weights *w, enum network_head head)
 {
-    struct meeting meeting = { .path = w->path };
+    struct meeting meeting = { 0 };
     nn_load_opts o = { .each = tell, .payload = &meeting };
     const nn_segment *own;
     nn_load_report report;
