@@ -33,7 +33,7 @@ static const struct argp_option LIST[] = {
       "tsv: image, rank from 1, class index from 0, probability, name (text)", 1 },
     { "device", OPT_DEVICE, "NAME", 0, "cpu", 2 },
     { "threads", 't', "N", 0, "threads (one for each processor)", 2 },
-    { "isa", OPT_ISA, "portable|avx2|avx512", 0, "(the best there is)", 2 },
+    { "isa", OPT_ISA, APP_ISAS, 0, "(the best there is)", 2 },
     { "precision", OPT_PRECISION, APP_PRECISIONS, 0, "how activations are stored (fp32)", 2 },
     { 0 }
 };

@@ -11,6 +11,7 @@
  *     operands and their gradients are then planned memory that may be aliased), with each single
  *     gradient not wanted, with a single output seeded, and with parameters as parameters, run
  *     twice with NN_ACCUMULATE;
+ *   - the op on bfloat16 activations, where its descriptor says that it takes them (`narrow`);
  *   - two runs, and one and three threads, equal to the bit; inputs unchanged; guard zones intact;
  *     memory that nobody has written is NaN.
  *
