@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 """Compares every transform with Albumentations 1.3.1, pixel by pixel and draw by draw.
 
-usage: augment.py BUILD [--draws N] [--table] [ONLY...]
+usage: augment.py BUILD [--draws N] [--samples N] [--table] [ONLY...]
+       augment.py --goldens      prints tests/golden/augment.h
 
 Pixels: Albumentations draws parameters, both sides apply them to the same image (20 images: 1x1, 1xN, odd, flat,
 noise, smooth, grey, up to 1024). Draws: Kolmogorov-Smirnov of 100,000 of ours against as many of theirs for each
@@ -169,7 +170,7 @@ def params_of(t, img):
 def compare_pixels(lib, s, pictures, draws):
     random.seed(11)
     np.random.seed(11)
-    total = off = beyond = largest = bad_images = applied = 0
+    total = off = beyond = far = largest = applied = 0
     for d in range(draws):
         img = pictures[d % len(pictures)]
         if img.size > 10 ** 6 and d >= 2 * len(pictures):
@@ -194,9 +195,9 @@ def compare_pixels(lib, s, pictures, draws):
         off += int((diff > 0).sum())
         beyond += int((diff > 1).sum())
         largest = max(largest, int(diff.max()))
-        bad_images += bool((diff > 1).mean() > 0.001)
+        far += int((diff > 3).sum())
         applied += 1
-    return applied, total, off, beyond, largest, bad_images
+    return applied, total, off, beyond, far, largest
 
 
 def compare_draws(lib, s, count, tests):
@@ -208,6 +209,9 @@ def compare_draws(lib, s, count, tests):
     np.random.seed(5)
     if s.name == "gauss_noise":
         theirs = {"sigma": np.array([random.uniform(10, 50) ** 0.5 for _ in range(count)])}
+    elif s.name == "elastic":  # theirs has 10,001 fields in all, one for each seed that it can draw: each once
+        rows = [{"random_state": i} for i in range(10001)]
+        theirs = {n: np.array([f(p) for p in rows]) for n, _, f in s.draws}
     else:
         rows = [params_of(s.theirs, img) for _ in range(count)]
         theirs = {n: np.array([f(p) for p in rows]) for n, _, f in s.draws}
@@ -226,7 +230,38 @@ def compare_draws(lib, s, count, tests):
     return out
 
 
+GOLDEN = (11, 13)  # height, width
+
+
+def goldens():
+    """Albumentations' pixels of one small picture for each transform, with the parameters it drew."""
+    h, w = GOLDEN
+    y, x, c = np.mgrid[0:h, 0:w, 0:3]
+    img = ((x * 37 + y * 59 + c * 83 + x * y * (5 + c)) % 256).astype(np.uint8)
+    random.seed(3)
+    np.random.seed(3)
+    print("/* SPDX-License-Identifier: MIT\n *\n * What Albumentations 1.3.1 makes of a small picture. Written by tests/parity/"
+          "augment.py --goldens.\n */")
+    print(f"enum {{ GOLDEN_HEIGHT = {h}, GOLDEN_WIDTH = {w} }};\n\nstatic const struct {{\n    const char *text;\n    double v[64];\n"
+          f"    double noise[{h * w * 3}];\n    int has_noise;\n    unsigned char rgb[{h * w * 3}];\n}} golden[] = {{")
+
+    def rows(values, per):
+        text = [str(v) for v in values]
+        return ",\n        ".join(", ".join(text[i:i + per]) for i in range(0, len(text), per)) or "0"
+
+    for s in subjects():
+        p = params_of(s.theirs, img)
+        want = s.theirs.apply(img.copy(), **p)
+        v, noise = s.convert(p, img)
+        print(f'    {{ "{s.text}",\n      {{ {rows([repr(float(a)) for a in v], 4)} }},')
+        print(f"      {{ {rows([repr(float(a)) for a in noise.ravel()] if noise is not None else [], 4)} }},")
+        print(f"      {int(noise is not None)},\n      {{ {rows(want.ravel(), 20)} }} }},")
+    print("};")
+
+
 def main():
+    if sys.argv[1:] == ["--goldens"]:
+        return goldens()
     args = argparse.ArgumentParser()
     args.add_argument("build")
     args.add_argument("--draws", type=int, default=500)
@@ -243,12 +278,14 @@ def main():
         if got is None:
             failed = True
             continue
-        applied, total, off, beyond, largest, bad = got
-        good = off == 0 if s.exact else largest <= 3 and beyond <= 0.001 * total
+        applied, total, off, beyond, far, largest = got
+        # A place between pixels that falls on the other side of a 1/32 in the last bit of a float moves a value
+        # across an edge; one in a million may.
+        good = off == 0 if s.exact else far <= 1e-6 * total and beyond <= 0.001 * total
         failed |= not good
         rows.append((s.name, applied, 100 * (1 - off / total), 100 * (1 - beyond / total), largest))
         print(f"{'PASS' if good else 'FAIL'} {s.name}: {applied} draws, equal {100 * (1 - off / total):.5f} %, within 1 "
-              f"{100 * (1 - beyond / total):.5f} %, largest difference {largest}", flush=True)
+              f"{100 * (1 - beyond / total):.5f} %, more than 3 off: {far} of {total}, largest difference {largest}", flush=True)
         if s.draws and o.samples:
             for n, p in compare_draws(lib, s, o.samples, tests):
                 ok = p * tests > 0.01

@@ -244,12 +244,12 @@ static int read_steps(nn_augment *a, const char *text, nn_message *why)
 
 /* ------------------------------------------------------------------------------------- printing */
 
-/* The shortest text that reads back as the same number. */
+/* A text that reads back as the same number. */
 static void print_number(char **to, const char *end, double v)
 {
     char text[64];
 
-    for (int digits = 1; digits <= 17; digits++) {
+    for (int digits = 6; digits <= 17; digits++) {
         (void)snprintf(text, sizeof text, "%.*g", digits, v);
         if (strtod(text, NULL) == v)
             break;
