@@ -147,16 +147,19 @@ bench-rivals:
 parity:
 	@MAKE="$(MAKE)" PYTHON="$(PYTHON)" tests/parity/run.sh
 
-# The readers of foreign files under libFuzzer, one target after the other, in a variant of its own. What is found
-# goes to build/fuzz/TARGET, findings to the folder where this runs.
+# The readers of foreign files under libFuzzer, one target after the other. They alone are instrumented; what else
+# they need comes from the library. What is found goes to build/fuzz/TARGET.
 fuzz_targets := torch pickle safetensors image
 FUZZ_SECONDS ?= 60
-fuzzers:
-	+@$(MAKE) --no-print-directory CC=clang SAN=address,fuzzer-no-link CFLAGS='-O1 -g' build/clang-address-fuzzer-no-link/libnn.a
-	@mkdir -p build/fuzz
+fuzz_c := $(wildcard libnn/src/io/*.c libnn/src/vision/*.c libnn/src/base/*.c) models/pretrained.c models/pretrained_names.c
+build/fuzz/obj/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "  CC   $< (fuzz)"
+	@clang $(cflags) -fwrapv -O1 -g -fsanitize=address,fuzzer-no-link $(internal) -c $< -o $@
+fuzzers: $(fuzz_c:%.c=build/fuzz/obj/%.o) $B/libnn.a
 	@for t in $(fuzz_targets); do \
 	    clang -std=c11 -O1 -g -fsanitize=address,fuzzer -DFUZZ_TARGET=fuzz_$$t $(internal) tests/fuzz/fuzz.c \
-	        build/clang-address-fuzzer-no-link/libnn.a $(ldlibs) -o build/fuzz/fuzz_$$t || exit 1; \
+	        $^ $(ldlibs) -o build/fuzz/fuzz_$$t || exit 1; \
 	done
 fuzz: fuzzers
 	@for t in $(fuzz_targets); do \
