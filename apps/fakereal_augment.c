@@ -89,7 +89,8 @@ static int run(const struct sheet_options *o)
 {
     nn_augment *a = NULL;
     nn_image in = { 0 };
-    nn_image sheet = { .width = o->columns * (o->size + GAP) - GAP, .height = o->rows * (o->size + GAP) - GAP };
+    nn_image sheet = { .width = o->columns * (o->size + GAP) - GAP,
+                       .height = o->rows * (o->size + GAP) - GAP };
     nn_message why;
     int rc = train_data_augment(&a, o->augment);
 
@@ -121,7 +122,8 @@ int main(int argc, char **argv)
         LIST,
         parse,
         NULL,
-        "Shows what random transforms do to an image: a sheet whose first place is the image as it is validated, "
+        "Shows what random transforms do to an image: a sheet whose first place is the image as it is "
+        "validated, "
         "the others as it may be trained on. Prints the pipeline with all its settings.\n\n"
         "Examples:\n"
         "  $ fakereal_augment -i face.jpg -o sheet.png\n"

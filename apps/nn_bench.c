@@ -3,6 +3,7 @@
  * nn_bench: how long a training step or an inference takes here, and where the time goes.
  */
 #include "app.h"
+#include "bench_data.h"
 #include "network.h"
 
 #include <jansson.h>
@@ -11,7 +12,7 @@
 #include <string.h>
 
 struct options {
-    const char *what, *model, *json;
+    const char *what, *model, *json, *augment, *data;
     struct app_device device;
     int64_t batch, image_size, runs;
     bool profile, no_fuse, recompute;
@@ -27,7 +28,9 @@ enum {
     OPT_PROFILE,
     OPT_DEVICE,
     OPT_NO_FUSE,
-    OPT_RECOMPUTE
+    OPT_RECOMPUTE,
+    OPT_AUGMENT,
+    OPT_DATA
 };
 
 static const struct argp_option LIST[] = {
@@ -38,6 +41,8 @@ static const struct argp_option LIST[] = {
     { "profile", OPT_PROFILE, NULL, 0, "print the time of each kind of step", 0 },
     { "recompute", OPT_RECOMPUTE, NULL, 0, "less memory for more time", 0 },
     { "no-fuse", OPT_NO_FUSE, NULL, 0, "without fusion, to see what it brings", 0 },
+    { "data", OPT_DATA, "DIR", 0, "data: the folder of images", 0 },
+    { "augment", OPT_AUGMENT, "NAME|TEXT|FILE", 0, "data: as for fakereal_train (flip)", 0 },
     { "json", OPT_JSON, "FILE", 0, "also write the result there", 0 },
     { NULL, 0, NULL, 0, "Device:", 2 },
     { "device", OPT_DEVICE, "NAME", 0, "cpu (default)", 2 },
@@ -61,19 +66,23 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case OPT_NO_FUSE: o->no_fuse = true; return 0;
     case OPT_RECOMPUTE: o->recompute = true; return 0;
     case OPT_JSON: o->json = arg; return 0;
+    case OPT_AUGMENT: o->augment = arg; return 0;
+    case OPT_DATA: o->data = arg; return 0;
     case OPT_ISA: o->device.isa = arg; return 0;
     case OPT_DEVICE: o->device.device = arg; return 0;
     case OPT_PRECISION: o->device.precision = app_precision(state, arg); return 0;
     case ARGP_KEY_ARG:
         if (o->what)
-            argp_error(state, "one of train, infer and ops, not \"%s\" too", arg);
-        if (strcmp(arg, "train") && strcmp(arg, "infer") && strcmp(arg, "ops"))
-            argp_error(state, "\"%s\": this build measures train, infer and ops", arg);
+            argp_error(state, "one of train, infer, ops and data, not \"%s\" too", arg);
+        if (strcmp(arg, "train") && strcmp(arg, "infer") && strcmp(arg, "ops") && strcmp(arg, "data"))
+            argp_error(state, "\"%s\": this build measures train, infer, ops and data", arg);
         o->what = arg;
         return 0;
     case ARGP_KEY_END:
         if (!o->what)
-            argp_error(state, "say what to measure: train, infer or ops");
+            argp_error(state, "say what to measure: train, infer, ops or data");
+        if (o->data ? strcmp(o->what, "data") != 0 : !strcmp(o->what, "data"))
+            argp_error(state, "--data and \"data\" go together");
         return 0;
     default: return ARGP_ERR_UNKNOWN;
     }
@@ -301,18 +310,22 @@ static int measure(struct options *o, struct network *n, nn_plan *plan)
 
 int main(int argc, char **argv)
 {
-    struct options o = {
-        .model = "efficientnet_b0", .batch = 8, .image_size = 224, .runs = 5, .start = app_seconds()
-    };
+    struct options o = { .model = "efficientnet_b0",
+                         .batch = 8,
+                         .image_size = 224,
+                         .runs = 5,
+                         .augment = "flip",
+                         .start = app_seconds() };
     const struct argp argp = {
         LIST,
         parse,
-        "train|infer|ops",
+        "train|infer|ops|data",
         "Measures a training step, an inference, or each distinct op call of a training step of a "
-        "network with random weights.\n\n"
+        "network with random weights; or images a second from files to augmented pixels.\n\n"
         "Examples:\n"
         "  $ nn_bench train --model efficientnet_b6 --batch-size 8 --profile\n"
-        "  $ nn_bench ops --model efficientnet_lite0\v"
+        "  $ nn_bench ops --model efficientnet_lite0\n"
+        "  $ nn_bench data --data photos --augment entry --threads 1\v"
         "Exit codes: 0 done; 2 usage; 4 input or output; 5 device or memory.",
         NULL,
         NULL,
@@ -326,6 +339,13 @@ int main(int argc, char **argv)
     int rc;
 
     app_parse(&argp, argc, argv, &o);
+    if (!strcmp(o.what, "data"))
+        return bench_data(&(struct bench_data){ .folder = o.data,
+                                                .augment = o.augment,
+                                                .json = o.json,
+                                                .image_size = o.image_size,
+                                                .runs = o.runs,
+                                                .threads = o.device.threads ? o.device.threads : 1 });
     p.size = p.resize_height = p.resize_width = o.image_size;
     if (o.no_fuse)
         opts.flags |= NN_PLAN_NO_FUSE;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Augmentation pipelines: pixels equal to Albumentations' for the parameters it drew, the text of a pipeline in
- * and out, what a sample's draws depend on, and every failure of memory. The long comparison, with hundreds of
- * draws and their distributions, is tests/parity/augment.py.
+ * Augmentation pipelines: pixels equal to Albumentations' for the parameters it drew, the text of a pipeline
+ * in and out, what a sample's draws depend on, and every failure of memory. The long comparison, with
+ * hundreds of draws and their distributions, is tests/parity/augment.py.
  */
 #include "../golden/augment.h"
 #include "vision/transform.h"
@@ -58,8 +58,8 @@ START_TEST(equal_to_albumentations)
         off += d > 0;
         beyond += d > 1;
     }
-    ck_assert_msg(off <= BYTES / 100 && !beyond, "%s: %d of %d values differ, %d by more than one level", t->name, off,
-                  BYTES, beyond);
+    ck_assert_msg(off <= BYTES / 100 && !beyond, "%s: %d of %d values differ, %d by more than one level",
+                  t->name, off, BYTES, beyond);
     nn_vision_scratch_free(&scratch);
 }
 END_TEST
@@ -69,8 +69,13 @@ END_TEST
 START_TEST(text_in_and_out)
 {
     static const char *const texts[] = {
-        "", "none", "flip", "entry", "flip p=0.25; affine rotate=-5..5 # turned a little\n\n  gauss_noise variance=3",
-        "affine;resize;affine p=1;;", "elastic alpha=1e2\r\nflip\r\n",
+        "",
+        "none",
+        "flip",
+        "entry",
+        "flip p=0.25; affine rotate=-5..5 # turned a little\n\n  gauss_noise variance=3",
+        "affine;resize;affine p=1;;",
+        "elastic alpha=1e2\r\nflip\r\n",
     };
     static const int64_t steps[] = { 1, 1, 2, 8, 4, 3, 3 };
 
@@ -239,7 +244,8 @@ START_TEST(noise_is_normal)
     for (uint64_t i = 0; i < 20; i++) {
         nn_image in = { .rgb = grey, .width = 64, .height = 64 };
 
-        ck_assert_int_eq(nn_augment_apply(a, &record, &in, (nn_augment_key){ .sample = i }, out, NULL, &why), NN_OK);
+        ck_assert_int_eq(nn_augment_apply(a, &record, &in, (nn_augment_key){ .sample = i }, out, NULL, &why),
+                         NN_OK);
         for (size_t k = 0; k < sizeof out; k++) {
             double d = (double)out[k] - 127.5; /* fractions were cut off */
 
@@ -270,12 +276,14 @@ START_TEST(any_size)
         nn_augment *a;
 
         record.size = record.resize_height = record.resize_width = i % 2 ? 5 : 1;
-        ck_assert_int_eq(nn_augment_new(&a,
-                                        "advanced_blur p=1;color_jitter p=1;gauss_noise p=1;optical_distortion p=1;"
-                                        "affine p=1;elastic alpha=300 p=1;resize;advanced_blur p=1;elastic p=1",
-                                        &why),
-                         NN_OK);
-        ck_assert_msg(!nn_augment_apply(a, &record, &in, (nn_augment_key){ .seed = i }, rgb, NULL, &why), "%s", why.text);
+        ck_assert_int_eq(
+            nn_augment_new(&a,
+                           "advanced_blur p=1;color_jitter p=1;gauss_noise p=1;optical_distortion p=1;"
+                           "affine p=1;elastic alpha=300 p=1;resize;advanced_blur p=1;elastic p=1",
+                           &why),
+            NN_OK);
+        ck_assert_msg(!nn_augment_apply(a, &record, &in, (nn_augment_key){ .seed = i }, rgb, NULL, &why),
+                      "%s", why.text);
         nn_augment_free(a);
     }
 }
