@@ -46,16 +46,17 @@ static int report(const struct bench_data *o, double *t, int64_t n, int64_t bad,
 
     qsort(t, (size_t)o->runs, sizeof *t, ascending);
     median = o->runs % 2 ? t[o->runs / 2] : (t[o->runs / 2 - 1] + t[o->runs / 2]) / 2;
-    printf("data %s, %lld images to %lld px, %d threads: median %.1f images/s, best %.1f images/s, peak memory "
-           "%.0f MB\n",
-           o->augment, (long long)n, (long long)o->image_size, o->threads, (double)n / median, (double)n / t[0],
-           app_peak_bytes() / 1e6);
+    printf(
+        "data %s, %lld images to %lld px, %d threads: median %.1f images/s, best %.1f images/s, peak memory "
+        "%.0f MB\n",
+        o->augment, (long long)n, (long long)o->image_size, o->threads, (double)n / median, (double)n / t[0],
+        app_peak_bytes() / 1e6);
     if (o->json) {
-        json_t *j = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:i, s:f, s:f, s:f, s:f}", "what", "data", "augment",
-                              o->augment, "pipeline", pipeline, "images", (json_int_t)n, "unusable",
-                              (json_int_t)bad, "image_size", (json_int_t)o->image_size, "threads", o->threads,
-                              "median_s", median, "min_s", t[0], "images_per_second", (double)n / median,
-                              "peak_rss_bytes", app_peak_bytes());
+        json_t *j = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:i, s:f, s:f, s:f, s:f}", "what", "data",
+                              "augment", o->augment, "pipeline", pipeline, "images", (json_int_t)n,
+                              "unusable", (json_int_t)bad, "image_size", (json_int_t)o->image_size, "threads",
+                              o->threads, "median_s", median, "min_s", t[0], "images_per_second",
+                              (double)n / median, "peak_rss_bytes", app_peak_bytes());
         char *text = j ? json_dumps(j, JSON_INDENT(2)) : NULL;
 
         rc = text ? app_write_file(o->json, text) : app_fail(APP_DEVICE, "out of memory");
@@ -75,7 +76,9 @@ int bench_data(const struct bench_data *o)
     nn_message why;
     int64_t bad = 0;
     int rc = t && !nn_dataset_new(&data) ? APP_OK : app_fail(APP_DEVICE, "out of memory");
-    nn_loader_opts l = { .split = NN_SPLIT_TEST, .preprocess = &record, .batch = BATCH, .seed = 42, .threads = o->threads };
+    nn_loader_opts l = {
+        .split = NN_SPLIT_TEST, .preprocess = &record, .batch = BATCH, .seed = 42, .threads = o->threads
+    };
 
     record.size = record.resize_height = record.resize_width = o->image_size;
     if (!rc)
