@@ -12,6 +12,8 @@
 # make installcheck    installs into build/, looks at what arrived, builds and runs examples/ against it
 # make examples        builds and runs examples/ against such a copy
 # make dist            build/libnn-VERSION.tar.gz of what is committed, the same bytes each time
+# make CUDA=1          with the CUDA backend: needs nvcc (its own variant folder)
+# make CUDA=host       the CUDA backend on this processor, for its tests (part of make check)
 # make REAL=double     the variant whose arithmetic is double (gradient checks)
 # make SAN=address,undefined | SAN=thread      sanitizer variants
 # make CC=clang        another compiler (its own variant folder)
@@ -24,6 +26,7 @@ CC      := gcc
 endif
 REAL    ?= float
 SAN     ?=
+CUDA    ?=
 PYTHON  ?= python3
 PREFIX  ?= /usr/local
 DESTDIR ?=
@@ -33,7 +36,8 @@ comma   := ,
 ccname  := $(notdir $(firstword $(CC)))
 variant := $(if $(filter gcc cc,$(ccname)),,$(ccname)-)$(if $(filter double,$(REAL)),double-)$(if $(SAN),$(subst $(comma),-,$(SAN))-)
 variant := $(patsubst %-,%,$(variant))
-B       := build$(if $(variant),/$(variant))
+plain   := build$(if $(variant),/$(variant))
+B       := $(if $(CUDA),build/$(if $(variant),$(variant)-)cuda$(if $(filter host,$(CUDA)),-host),$(plain))
 
 PACKAGES := openblas jansson nettle zlib libzip
 warnings := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla
@@ -55,33 +59,78 @@ flags_avx512   := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vect
 bf16_isas         := $(if $(filter double,$(REAL)),,$(isas) $(if $(filter avx512,$(isas)),avx512_bf16))
 flags_avx512_bf16 := $(flags_avx512) -mavx512bf16
 
-lib_c    := $(filter-out libnn/src/cpu/simd/%,$(wildcard libnn/src/*/*.c))
+lib_c    := $(filter-out libnn/src/cpu/simd/% libnn/src/cuda/%,$(wildcard libnn/src/*/*.c))
 simd_c   := $(wildcard libnn/src/cpu/simd/*.c)
 models_c := $(wildcard models/*.c)
 bf16_c   := $(filter %/depthwise.c %/gemm.c %/pointwise.c,$(simd_c))
 lib_o    := $(lib_c:%.c=$B/obj/%.o) $(models_c:%.c=$B/obj/%.o) $(foreach i,$(isas),$(simd_c:%.c=$B/obj/%.$i.o)) \
             $(foreach i,$(bf16_isas),$(bf16_c:%.c=$B/obj/%.bf16_$i.o))
+# With CUDA only what names the backend is compiled anew; the rest is that of the plain variant.
+ifneq ($(CUDA),)
+ifeq ($(REAL),double)
+$(error the CUDA backend computes in float: CUDA and REAL=double exclude each other)
+endif
+NVCC     ?= $(firstword $(wildcard /usr/local/cuda/bin/nvcc) nvcc)
+cuda_at  := $(if $(filter host,$(CUDA)),tests/cuda_host,$(dir $(NVCC))../include)
+named    := $(shell grep -l NNI_IF_CUDA $(lib_c))
+cuda_c   := $(filter-out $(if $(filter host,$(CUDA)),%/library.c),$(wildcard libnn/src/cuda/*.c))
+cuda_cu  := $(wildcard libnn/src/*/*.cu)
+host_cpp := $(if $(filter host,$(CUDA)),$(wildcard tests/cuda_host/*.cpp tests/cuda_host/*.cu))
+plain_o  := $(patsubst $B/%,$(plain)/%,$(filter-out $(named:%.c=$B/obj/%.o),$(lib_o)))
+lib_o    := $(named:%.c=$B/obj/%.o) $(cuda_c:%.c=$B/obj/%.o) $(cuda_cu:%=$B/obj/%.o) $(host_cpp:%=$B/obj/%.o)
+cflags   += -DNN_CUDA
+internal += -isystem $(cuda_at)
+LINK     := $(CXX)
+ldlibs   += $(if $(filter host,$(CUDA)),,-L$(dir $(NVCC))../lib64 -lcudart_static -ldl -lrt)
+endif
+LINK     ?= $(CC)
 app_c    := $(wildcard apps/fakereal_*.c apps/nn_*.c)
 appobj   := $(patsubst %.c,$B/obj/%.o,$(filter-out $(app_c),$(wildcard apps/*.c)))
 apps     := $(app_c:%.c=$B/%)
-test_c   := $(wildcard tests/test_*.c tests/*/test_*.c)
+test_c   := $(if $(filter host,$(CUDA)),$(wildcard tests/cuda/test_*.c),$(filter-out tests/cuda/%,$(wildcard tests/test_*.c tests/*/test_*.c)))
 harness  := $(patsubst %.c,$B/obj/%.o,$(filter-out $(test_c),$(wildcard tests/harness/*.c)))
 tests    := $(test_c:%.c=$B/%)
 # What `make check` runs: all of this variant, and what depends on arithmetic once more in double.
 checked  := $(if $(ONLY),$(filter $(foreach a,$(ONLY),$B/tests/$a $B/tests/$a/%),$(tests)),$(tests))
 twin     := $(if $(SAN)$(filter double,$(REAL)),,$(if $(filter build,$B),$B/double,$B-double))
 twinned  := $(if $(twin),$(patsubst $B/%,$(twin)/%,$(filter $(foreach a,core ops optim,$B/tests/$a/%),$(checked))))
+# Tests of the CUDA backend, which run in a variant of their own.
+host_B   := build/$(if $(variant),$(variant)-)cuda-host
+hosted   := $(if $(CUDA)$(filter double,$(REAL)),,$(patsubst %.c,$(host_B)/%,$(wildcard tests/cuda/test_*.c)))
+hosted   := $(if $(ONLY),$(filter $(foreach a,$(ONLY),$(host_B)/tests/$a $(host_B)/tests/$a/%),$(hosted)),$(hosted))
 
-.PHONY: all check check-twin tests apps parity bench bench-rivals clean format format-check install man uninstall examples installcheck dist fuzz fuzzers
+.PHONY: all check check-twin check-cuda tests apps parity bench bench-rivals clean format format-check install man uninstall examples installcheck dist fuzz fuzzers
 .SECONDARY:
 all: $B/libnn.a $(apps)
 apps: $(apps)
 tests: $(tests)
 
-$B/libnn.a: $(lib_o)
+$B/libnn.a: $(lib_o) $(if $(CUDA),$(plain)/libnn.a)
 	@rm -f $@
-	@ar rcs $@ $^
+	@ar rcs $@ $(lib_o) $(plain_o)
 	@echo "  AR   $@"
+ifneq ($(CUDA),)
+$(plain)/libnn.a: FORCE
+	+@$(MAKE) --no-print-directory CUDA= $@
+FORCE:
+
+# CUDA C++ by nvcc, for two architectures and as PTX for later ones; or as plain C++ for this processor.
+cxxflags := -std=c++17 $(filter -D%,$(cflags)) $(public) -Ilibnn/src -DNN_CUDA
+hostwarn := -Wall -Wextra -Wpedantic -Wshadow -Wconversion $(if $(WERROR),-Werror)
+archs    := -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90a,code=sm_90a \
+            -gencode arch=compute_80,code=compute_80
+ifeq ($(CUDA),host)
+$B/obj/%.o: %
+	@mkdir -p $(@D)
+	@echo "  CXX  $<"
+	@$(CXX) $(cxxflags) $(hostwarn) -fPIC -pthread $(sanflags) $(CFLAGS) -I$(cuda_at) -MMD -MP -x c++ -c $< -o $@
+else
+$B/obj/%.cu.o: %.cu
+	@mkdir -p $(@D)
+	@echo "  NVCC $<"
+	@$(NVCC) $(cxxflags) -O3 $(archs) --Werror all-warnings -Xcompiler -fPIC,-Wall,-Wextra -MMD -MP -c $< -o $@
+endif
+endif
 
 # $1: the variant's name; $2: its flags
 define simd_rule
@@ -119,19 +168,22 @@ $B/obj/tests/%.o: tests/%.c
 $B/apps/%: $B/obj/apps/%.o $(appobj) $B/libnn.a
 	@mkdir -p $(@D)
 	@echo "  LD   $@"
-	@$(CC) $(sanflags) $(LDFLAGS) $^ $(ldlibs) -o $@
+	@$(LINK) $(sanflags) $(LDFLAGS) $^ $(ldlibs) -o $@
 $B/tests/%: $B/obj/tests/%.o $(harness) $B/libnn.a
 	@mkdir -p $(@D)
 	@echo "  LD   $@"
-	@$(CC) $(sanflags) $(LDFLAGS) $^ $(shell pkg-config --libs check) $(ldlibs) -o $@
+	@$(LINK) $(sanflags) $(LDFLAGS) $^ $(shell pkg-config --libs check) $(ldlibs) -o $@
 # Tests of the programs run them, and make checkpoints with the code that these share.
 $B/tests/apps/%: $B/obj/tests/apps/%.o $(appobj) $(harness) $B/libnn.a | $(apps)
 	@mkdir -p $(@D)
 	@echo "  LD   $@"
-	@$(CC) $(sanflags) $(LDFLAGS) $^ $(shell pkg-config --libs check) $(ldlibs) -o $@
+	@$(LINK) $(sanflags) $(LDFLAGS) $^ $(shell pkg-config --libs check) $(ldlibs) -o $@
 
-check: $(checked) check-twin
-	@tests/run.sh $(checked) $(twinned)
+check: $(checked) check-twin check-cuda
+	@tests/run.sh $(checked) $(twinned) $(hosted)
+# The CUDA backend, carried out by this processor.
+check-cuda: $B/libnn.a
+	+@$(if $(hosted),$(MAKE) --no-print-directory CUDA=host $(hosted))
 check-twin:
 	+@$(if $(twinned),$(MAKE) --no-print-directory REAL=double $(twinned))
 
@@ -171,7 +223,7 @@ clean:
 	rm -rf build
 
 # Tables of recorded bytes and numbers keep their own layout.
-formatted = $(filter-out tests/golden/% tests/vision/jpegs.h,$(shell git ls-files '*.c' '*.h'))
+formatted = $(filter-out tests/golden/% tests/vision/jpegs.h,$(shell git ls-files '*.c' '*.h' '*.cu' '*.cpp'))
 format:
 	@clang-format -i $(formatted)
 format-check:

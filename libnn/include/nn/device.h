@@ -20,9 +20,10 @@ typedef struct nn_device_options {
     void *payload;    /* first argument of `log` */
 } nn_device_options;
 
-/* Opens the device called `name` ("cpu"). Results are bit-identical for any number of threads, and
- * differ in the last bits between instruction sets.
- * NN_EDEVICE: no such device here, or the processor lacks the instruction set asked for. */
+/* Opens the device called `name`: "cpu", or in a build with the CUDA backend (make CUDA=1) "cuda" or
+ * "cuda:N", the N-th GPU. Results are bit-identical for any number of threads, and differ in the last bits
+ * between instruction sets. NN_EDEVICE: no such device here, or the processor lacks the instruction set asked
+ * for. */
 NN_API int nn_open(nn_device **out, const char *name, const nn_device_options *options, nn_message *why);
 /* Closes the device. OpenBLAS is set to one thread while any device is open and gets its count back
  * with the last one. */
@@ -35,7 +36,7 @@ NN_API int nn_device_threads(const nn_device *device);
 NN_API const char *nn_device_isas(void);
 
 /* What all threads reach in loops that do nothing else, to compare a profile with. Takes tenths of a second.
- */
+ * NN_EUNSUPPORTED: the device is no CPU. */
 typedef struct nn_ceilings {
     double flops;     /* multiply-adds a second, counted as two operations */
     double bandwidth; /* bytes a second of a copy larger than the caches, read and written */

@@ -28,6 +28,9 @@ struct nn_optim {
     const char *name; /* NULL: no optimizer */
     int moments;      /* buffers it keeps: 0, 1 or 2 */
     void (*update)(const nn_optim *self, const nn_update *u);
+    /* CUDA: enqueues the update of everything in one launch; NULL: not there. The table is the backend's own.
+     */
+    int (*launch)(const nn_optim *self, const void *table, void *stream);
     double decay;
     double p[6]; /* the optimizer's own numbers */
 };

@@ -46,6 +46,7 @@ struct nn_device {
     const struct nni_cpu *cpu; /* kernels of the chosen instruction set; NULL: not a CPU */
     nn_log_sink *log;
     void *payload;
+    void *own;        /* the backend's */
     atomic_flag busy; /* a plan is running */
 };
 

@@ -9,6 +9,7 @@
  */
 #include "core/core.h"
 #include "cpu/cpu.h"
+#include "cuda/if_cuda.h"
 
 #include <string.h>
 
@@ -35,7 +36,10 @@ static int add_prepare(nn_step *s)
     return NN_OK;
 }
 
-static const nn_op op_gradient_sum = { .abi = NN_OP_ABI, .name = "gradient_sum", .forward = { add_prepare } };
+static const nn_op op_gradient_sum = { .abi = NN_OP_ABI,
+                                       .name = "gradient_sum",
+                                       .forward = { add_prepare,
+                                                    NNI_IF_CUDA(nni_cuda_gradient_sum_forward) } };
 
 /* The gradient of the loss itself. */
 static void seed_tile(const nn_step *s, int64_t tile, void *lane)
@@ -51,7 +55,9 @@ static int seed_prepare(nn_step *s)
     return NN_OK;
 }
 
-static const nn_op op_seed = { .abi = NN_OP_ABI, .name = "loss_seed", .forward = { seed_prepare } };
+static const nn_op op_seed = { .abi = NN_OP_ABI,
+                               .name = "loss_seed",
+                               .forward = { seed_prepare, NNI_IF_CUDA(nni_cuda_loss_seed_forward) } };
 
 /* ------------------------------------------------------------------- stores */
 

@@ -33,7 +33,7 @@ static void copy_tile(void *context, int64_t tile, int lane)
     m->kernels->copy(m->to + tile * per, m->from + tile * per, per);
 }
 
-int nn_device_ceilings(nn_device *d, nn_ceilings *out)
+static int measure(nn_device *d, nn_ceilings *out)
 {
     int threads = nni_pool_threads(d->pool);
     struct measure m = { .kernels = d->cpu->ceiling,
@@ -42,7 +42,6 @@ int nn_device_ceilings(nn_device *d, nn_ceilings *out)
                          .to = nni_alloc_array(COPY_ELEMENTS, sizeof *m.to) };
     int rc = m.sink && m.from && m.to ? NN_OK : NN_ENOMEM;
 
-    *out = (nn_ceilings){ 0 };
     for (int i = 0; !rc && i < threads; i++) {
         m.sink[i][0] = (nn_real)0.999;
         m.sink[i][1] = (nn_real)0.001;
@@ -64,4 +63,10 @@ int nn_device_ceilings(nn_device *d, nn_ceilings *out)
     nni_free(m.from);
     nni_free(m.to);
     return rc;
+}
+
+int nn_device_ceilings(nn_device *d, nn_ceilings *out)
+{
+    *out = (nn_ceilings){ 0 };
+    return d->cpu ? measure(d, out) : NN_EUNSUPPORTED;
 }

@@ -12,6 +12,7 @@
  * memory. The mask itself gets no gradient: only masks that have none by nature are taken into the slot.
  */
 #include "core/core.h"
+#include "cuda/if_cuda.h"
 #include "ops/broadcast.h"
 
 #include <string.h>
@@ -281,8 +282,8 @@ const nn_op nn_op_add = {
     .narrow = NN_IN(A) | NN_IN(B),
     .infer = infer,
     .accepts = accepts,
-    .forward = { forward },
-    .backward = { backward },
+    .forward = { forward, NNI_IF_CUDA(nni_cuda_add_forward) },
+    .backward = { backward, NNI_IF_CUDA(nni_cuda_add_backward) },
 };
 
 nn_tensor *nn_add(nn_graph *g, nn_tensor *a, nn_tensor *b)

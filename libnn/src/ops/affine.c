@@ -14,6 +14,7 @@
  * second phase merges them in the order of tiles.
  */
 #include "cpu/cpu.h"
+#include "cuda/if_cuda.h"
 
 #include <string.h>
 
@@ -97,8 +98,8 @@ const nn_op nn_op_affine = {
     .flags = NN_OP_CHEAP | NN_OP_FOLLOW,
     .narrow = NN_IN(X),
     .infer = infer,
-    .forward = { forward },
-    .backward = { backward },
+    .forward = { forward, NNI_IF_CUDA(nni_cuda_affine_forward) },
+    .backward = { backward, NNI_IF_CUDA(nni_cuda_affine_backward) },
 };
 
 nn_tensor *nn_affine(nn_graph *g, nn_tensor *x, nn_tensor *mean, nn_tensor *scale, nn_tensor *beta)

@@ -8,18 +8,16 @@
  * activation. gamma may be absent (ones).
  */
 #include "cpu/cpu.h"
+#include "cuda/if_cuda.h"
+#include "ops/attrs.h"
 
 #include <math.h>
 
 enum { VARIANCE, GAMMA };
 
-struct bn_coeff {
-    double eps;
-};
-
 static void forward_tile(const nn_step *s, int64_t tile, void *lane)
 {
-    const struct bn_coeff *a = s->attrs;
+    const struct nni_bn_coeff *a = s->attrs;
     const nn_real *variance = s->in[VARIANCE].at, *gamma = nn_has(&s->in[GAMMA]) ? s->in[GAMMA].at : NULL;
     nn_real *scale = s->out[0].at;
 
@@ -38,7 +36,7 @@ static int forward(nn_step *s)
 
 static void backward_tile(const nn_step *s, int64_t tile, void *lane)
 {
-    const struct bn_coeff *a = s->attrs;
+    const struct nni_bn_coeff *a = s->attrs;
     const nn_real *variance = s->in[VARIANCE].at, *gamma = nn_has(&s->in[GAMMA]) ? s->in[GAMMA].at : NULL;
     const nn_real *dscale = s->dout[0].at;
     nn_real *dvariance = nn_has(&s->din[VARIANCE]) ? s->din[VARIANCE].at : NULL;
@@ -82,13 +80,13 @@ const nn_op nn_op_bn_coeff = {
     .inputs = 1,
     .optional = NN_IN(GAMMA),
     .reads = NN_IN(VARIANCE) | NN_IN(GAMMA),
-    .attrs_bytes = sizeof(struct bn_coeff),
+    .attrs_bytes = sizeof(struct nni_bn_coeff),
     .infer = infer,
-    .forward = { forward },
-    .backward = { backward },
+    .forward = { forward, NNI_IF_CUDA(nni_cuda_bn_coeff_forward) },
+    .backward = { backward, NNI_IF_CUDA(nni_cuda_bn_coeff_backward) },
 };
 
 nn_tensor *nn_bn_coeff(nn_graph *g, nn_tensor *variance, nn_tensor *gamma, double eps)
 {
-    return nn_apply(g, &nn_op_bn_coeff, &(struct bn_coeff){ eps }, (nn_tensor *[]){ variance, gamma }, 2);
+    return nn_apply(g, &nn_op_bn_coeff, &(struct nni_bn_coeff){ eps }, (nn_tensor *[]){ variance, gamma }, 2);
 }

@@ -10,19 +10,16 @@
  * anything is stored.
  */
 #include "cpu/cpu.h"
+#include "cuda/if_cuda.h"
+#include "ops/attrs.h"
 
 #include <math.h>
 
 enum { MEAN, VARIANCE, RUNNING_MEAN, RUNNING_VARIANCE, BATCHES };
 
-struct bn_track {
-    double momentum;
-    int64_t count;
-};
-
 static void track_tile(const nn_step *s, int64_t tile, void *lane)
 {
-    const struct bn_track *a = s->attrs;
+    const struct nni_bn_track *a = s->attrs;
     const nn_real *mean = s->in[MEAN].at, *variance = s->in[VARIANCE].at;
     nn_real *running_mean = s->in[RUNNING_MEAN].at, *running_variance = s->in[RUNNING_VARIANCE].at;
     int64_t *batches = nn_has(&s->in[BATCHES]) ? s->in[BATCHES].at : NULL;
@@ -52,7 +49,7 @@ static int forward(nn_step *s)
 
 static int infer(nn_node *n)
 {
-    const struct bn_track *a = n->attrs;
+    const struct nni_bn_track *a = n->attrs;
     int rc = nni_infer_real(n, MEAN, 1);
 
     for (int i = MEAN; !rc && i <= RUNNING_VARIANCE; i++)
@@ -75,14 +72,14 @@ const nn_op nn_op_bn_track = {
     .inputs = 4,
     .optional = NN_IN(BATCHES),
     .flags = NN_OP_EFFECT | NN_OP_NO_GRAD,
-    .attrs_bytes = sizeof(struct bn_track),
+    .attrs_bytes = sizeof(struct nni_bn_track),
     .infer = infer,
-    .forward = { forward },
+    .forward = { forward, NNI_IF_CUDA(nni_cuda_bn_track_forward) },
 };
 
 void nn_bn_track(nn_graph *g, nn_tensor *mean, nn_tensor *variance, nn_tensor *running_mean,
                  nn_tensor *running_variance, nn_tensor *batches, double momentum, int64_t count)
 {
-    (void)nn_apply_all(g, &nn_op_bn_track, &(struct bn_track){ momentum, count },
+    (void)nn_apply_all(g, &nn_op_bn_track, &(struct nni_bn_track){ momentum, count },
                        (nn_tensor *[]){ mean, variance, running_mean, running_variance, batches }, 5);
 }

@@ -9,19 +9,7 @@
 #define NNI_BROADCAST_H
 
 #include "cpu/cpu.h"
-
-/* Result dimensions from outer to inner, and the operands' steps along them (0 where they repeat; along the
- * innermost 0 or 1). */
-struct nni_broadcast {
-    int rank; /* at least 1 */
-    int64_t dim[NN_MAX_RANK], step[NNI_OPERANDS][NN_MAX_RANK];
-};
-
-/* The common shape; false when there is none. */
-bool nni_broadcast_shape(nn_shape a, nn_shape b, nn_shape *out);
-void nni_broadcast_of(nn_shape a, nn_shape b, struct nni_broadcast *out);
-/* Of up to NNI_OPERANDS shapes that have a common one. */
-void nni_broadcast_all(const nn_shape *shape, int count, struct nni_broadcast *out);
+#include "ops/broadcast_shape.h"
 
 /* A map over the result in tiles: calls `visit` with the offsets of matrices of results and operands. */
 typedef void nni_broadcast_visit(const nn_step *s, int64_t y, int64_t a, int64_t b,

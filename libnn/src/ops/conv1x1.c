@@ -13,6 +13,7 @@
  *
  * ds is used up block by block and never written; each block is exchanged for one of a, made again for dw.
  */
+#include "cuda/if_cuda.h"
 #include "ops/product.h"
 
 enum { X, WEIGHT, BIAS, MEAN, SCALE, BETA, GATE };
@@ -452,8 +453,8 @@ const nn_op nn_op_conv1x1 = {
     .narrow = NN_IN(X),
     .slot = { [NN_SLOT_AFFINE] = MEAN, [NN_SLOT_GATE] = GATE, [NN_SLOT_MOMENTS] = 1 },
     .infer = nni_product_infer,
-    .forward = { nni_conv1x1_forward },
-    .backward = { nni_conv1x1_backward },
+    .forward = { nni_conv1x1_forward, NNI_IF_CUDA(nni_cuda_conv1x1_forward) },
+    .backward = { nni_conv1x1_backward, NNI_IF_CUDA(nni_cuda_conv1x1_backward) },
 };
 
 nn_tensor *nn_conv1x1(nn_graph *g, nn_tensor *x, nn_tensor *weight, nn_tensor *bias)

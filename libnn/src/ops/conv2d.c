@@ -10,6 +10,7 @@
  * around; the gradient of w is the gradient of y times the patches. So nothing is ever scattered, and
  * no two tiles write the same place. Groups are separate products of the same shape.
  */
+#include "cuda/if_cuda.h"
 #include "ops/conv.h"
 #include "ops/product.h"
 
@@ -403,8 +404,8 @@ const nn_op nn_op_conv2d = {
     .slot = { [NN_SLOT_MOMENTS] = 1 },
     .attrs_bytes = sizeof(nn_conv_opts),
     .infer = infer,
-    .forward = { forward },
-    .backward = { backward },
+    .forward = { forward, NNI_IF_CUDA(nni_cuda_conv2d_forward) },
+    .backward = { backward, NNI_IF_CUDA(nni_cuda_conv2d_backward) },
 };
 
 nn_tensor *nn_conv2d(nn_graph *g, nn_tensor *x, nn_tensor *weight, nn_tensor *bias, nn_conv_opts opts)

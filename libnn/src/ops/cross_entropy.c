@@ -13,14 +13,12 @@
  * constants. An index outside [0,C) makes D not a number, and so the loss and every gradient.
  */
 #include "cpu/cpu.h"
+#include "cuda/if_cuda.h"
+#include "ops/attrs.h"
 
 #include <nn/ops.h>
 
 #include <math.h>
-
-struct attrs {
-    double smoothing;
-};
 
 /* What a tile leaves for the merge. */
 struct part {
@@ -44,7 +42,7 @@ struct row {
 
 static struct row row_of(const nn_step *s, int64_t r, int64_t classes)
 {
-    double smoothing = ((const struct attrs *)s->attrs)->smoothing;
+    double smoothing = ((const struct nni_cross_entropy *)s->attrs)->smoothing;
     struct row row = { .y = -1, .kept = 1 - smoothing, .even = smoothing / (double)classes };
 
     if (s->in[1].type == NN_I32)
@@ -172,7 +170,7 @@ static int backward(nn_step *s)
 
 static int infer(nn_node *node)
 {
-    const struct attrs *a = node->attrs;
+    const struct nni_cross_entropy *a = node->attrs;
     nn_shape z = nn_shape_get(node->in[0]), t = nn_shape_get(node->in[1]);
     nn_dtype type = nn_type_get(node->in[1]);
     nni_text one, two;
@@ -202,15 +200,15 @@ const nn_op nn_op_cross_entropy = {
     .inputs = 2,
     .optional = NN_IN(2),
     .reads = NN_IN(1) | NN_IN(2),
-    .attrs_bytes = sizeof(struct attrs),
+    .attrs_bytes = sizeof(struct nni_cross_entropy),
     .infer = infer,
-    .forward = { forward },
-    .backward = { backward },
+    .forward = { forward, NNI_IF_CUDA(nni_cuda_cross_entropy_forward) },
+    .backward = { backward, NNI_IF_CUDA(nni_cuda_cross_entropy_backward) },
 };
 
 nn_tensor *nn_cross_entropy(nn_graph *g, nn_tensor *logits, nn_tensor *target, nn_ce_opts opts)
 {
-    struct attrs a = { .smoothing = opts.smoothing };
+    struct nni_cross_entropy a = { .smoothing = opts.smoothing };
     nn_tensor *in[3] = { logits, target, opts.class_weights ? nn_detach(g, opts.class_weights) : NULL };
 
     return nn_apply(g, &nn_op_cross_entropy, &a, in, 3);

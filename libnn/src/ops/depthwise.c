@@ -17,6 +17,7 @@
  * results, in double and in the order of tiles.
  */
 #include "cpu/cpu.h"
+#include "cuda/if_cuda.h"
 #include "ops/conv.h"
 
 enum { BLOCK = 64, TILES = 32, LEAST_BAND = 8, LEAST_EXPANDED = 16, RING_BYTES = 16384 };
@@ -318,8 +319,8 @@ const nn_op nn_op_depthwise = {
     .slot = { [NN_SLOT_AFFINE] = 3, [NN_SLOT_MOMENTS] = 1 },
     .attrs_bytes = sizeof(nn_conv_opts),
     .infer = infer,
-    .forward = { forward },
-    .backward = { backward },
+    .forward = { forward, NNI_IF_CUDA(nni_cuda_depthwise_forward) },
+    .backward = { backward, NNI_IF_CUDA(nni_cuda_depthwise_backward) },
 };
 
 nn_tensor *nn_depthwise(nn_graph *g, nn_tensor *x, nn_tensor *weight, nn_tensor *bias, nn_conv_opts opts)

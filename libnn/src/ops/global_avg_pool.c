@@ -12,6 +12,7 @@
  * large image keep many threads busy; chunks are added up in order, in double.
  */
 #include "cpu/cpu.h"
+#include "cuda/if_cuda.h"
 
 enum { X, MEAN, SCALE, BETA };
 
@@ -157,8 +158,8 @@ const nn_op nn_op_global_avg_pool = {
     .slot = { [NN_SLOT_AFFINE] = MEAN },
     .narrow = NN_IN(X),
     .infer = infer,
-    .forward = { forward },
-    .backward = { backward },
+    .forward = { forward, NNI_IF_CUDA(nni_cuda_global_avg_pool_forward) },
+    .backward = { backward, NNI_IF_CUDA(nni_cuda_global_avg_pool_backward) },
 };
 
 nn_tensor *nn_global_avg_pool(nn_graph *g, nn_tensor *x)

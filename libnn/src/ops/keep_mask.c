@@ -11,13 +11,10 @@
  * Depth", ECCV 2016 (row mode, scaled at training time, as in torchvision).
  */
 #include "cpu/cpu.h"
+#include "cuda/if_cuda.h"
+#include "ops/attrs.h"
 
 #include <nn/ops.h>
-
-struct attrs {
-    nn_shape shape;
-    double p;
-};
 
 /* Elements of a tile within a row; a multiple of 4, the words of one draw. */
 enum { PART = 4096 };
@@ -25,7 +22,7 @@ enum { PART = 4096 };
 /* choice[0]: tiles of a row; choice[1]: rows of a tile (more than 1 only when a row is one tile). */
 static void mask_tile(const nn_step *s, int64_t tile, void *lane)
 {
-    const struct attrs *a = s->attrs;
+    const struct nni_keep_mask *a = s->attrs;
     int64_t rows = s->out[0].shape.dim[0], width = nn_shape_count(s->out[0].shape) / rows;
     int64_t row = tile / s->choice[0] * s->choice[1], at = tile % s->choice[0] * PART;
     int64_t last = row + s->choice[1] < rows ? row + s->choice[1] : rows,
@@ -64,7 +61,7 @@ static int forward(nn_step *s)
 
 static int infer(nn_node *node)
 {
-    const struct attrs *a = node->attrs;
+    const struct nni_keep_mask *a = node->attrs;
     nni_text text;
 
     if (!(a->p >= 0 && a->p < 1))
@@ -79,14 +76,14 @@ const nn_op nn_op_keep_mask = {
     .abi = NN_OP_ABI,
     .name = "keep_mask",
     .flags = NN_OP_RANDOM | NN_OP_CHEAP | NN_OP_NO_GRAD,
-    .attrs_bytes = sizeof(struct attrs),
+    .attrs_bytes = sizeof(struct nni_keep_mask),
     .infer = infer,
-    .forward = { forward },
+    .forward = { forward, NNI_IF_CUDA(nni_cuda_keep_mask_forward) },
 };
 
 nn_tensor *nn_keep_mask(nn_graph *g, nn_shape shape, double p)
 {
-    struct attrs a = { .shape = shape, .p = p };
+    struct nni_keep_mask a = { .shape = shape, .p = p };
 
     return nn_apply(g, &nn_op_keep_mask, &a, NULL, 0);
 }

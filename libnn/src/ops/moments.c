@@ -17,6 +17,7 @@
  * variances", 1979.
  */
 #include "cpu/cpu.h"
+#include "cuda/if_cuda.h"
 
 static void forward_tile(const nn_step *s, int64_t tile, void *lane)
 {
@@ -124,8 +125,8 @@ const nn_op nn_op_moments = {
     .flags = NN_OP_FOLLOW,
     .narrow = NN_IN(0),
     .infer = infer,
-    .forward = { forward },
-    .backward = { backward },
+    .forward = { forward, NNI_IF_CUDA(nni_cuda_moments_forward) },
+    .backward = { backward, NNI_IF_CUDA(nni_cuda_moments_backward) },
 };
 
 int nn_moments(nn_graph *g, nn_tensor *x, nn_tensor **mean, nn_tensor **variance)

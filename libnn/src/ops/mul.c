@@ -7,6 +7,7 @@
  * Backward may write da over dy. So whatever else reads dy runs before that, and sums only leave
  * scratch when nobody reads dy any more.
  */
+#include "cuda/if_cuda.h"
 #include "ops/broadcast.h"
 
 enum { A, B };
@@ -186,8 +187,8 @@ const nn_op nn_op_mul = {
     .flags = NN_OP_CHEAP | NN_OP_FOLLOW,
     .narrow = NN_IN(A) | NN_IN(B),
     .infer = infer,
-    .forward = { forward },
-    .backward = { backward },
+    .forward = { forward, NNI_IF_CUDA(nni_cuda_mul_forward) },
+    .backward = { backward, NNI_IF_CUDA(nni_cuda_mul_backward) },
 };
 
 nn_tensor *nn_mul(nn_graph *g, nn_tensor *a, nn_tensor *b)

@@ -7,19 +7,17 @@
  * Derivative (when x is not bytes): dx = dy / (maximum*std[c]).
  */
 #include "cpu/cpu.h"
+#include "cuda/if_cuda.h"
+#include "ops/attrs.h"
 
 #include <nn/ops.h>
 
 #include <math.h>
 
-struct attrs {
-    double mean[3], std[3], maximum;
-};
-
 /* Pixels of a tile. */
 enum { TILE = 4096 };
 
-static double value(const struct attrs *a, double x, int c)
+static double value(const struct nni_normalize *a, double x, int c)
 {
     return (x / a->maximum - a->mean[c]) / a->std[c];
 }
@@ -62,7 +60,7 @@ static void reals_tile(const nn_step *s, int64_t tile, void *lane)
 
 static void back_tile(const nn_step *s, int64_t tile, void *lane)
 {
-    const struct attrs *a = s->attrs;
+    const struct nni_normalize *a = s->attrs;
     int64_t rows = nni_rows(s->din[0].shape), end = (tile + 1) * TILE < rows ? (tile + 1) * TILE : rows;
     const nn_real *dy = s->dout[0].at;
     nn_real *dx = s->din[0].at, factor[3];
@@ -106,7 +104,7 @@ static int backward(nn_step *s)
 
 static int infer(nn_node *node)
 {
-    const struct attrs *a = node->attrs;
+    const struct nni_normalize *a = node->attrs;
     nn_shape shape = nn_shape_get(node->in[0]);
     nn_dtype type = nn_type_get(node->in[0]);
     nni_text text;
@@ -129,17 +127,17 @@ const nn_op nn_op_normalize = {
     .abi = NN_OP_ABI,
     .name = "normalize",
     .inputs = 1,
-    .attrs_bytes = sizeof(struct attrs),
+    .attrs_bytes = sizeof(struct nni_normalize),
     .infer = infer,
-    .forward = { forward },
-    .backward = { backward },
+    .forward = { forward, NNI_IF_CUDA(nni_cuda_normalize_forward) },
+    .backward = { backward, NNI_IF_CUDA(nni_cuda_normalize_backward) },
 };
 
 nn_tensor *nn_normalize(nn_graph *g, nn_tensor *x, const double mean[3], const double std[3], double maximum)
 {
-    struct attrs a = { .mean = { mean[0], mean[1], mean[2] },
-                       .std = { std[0], std[1], std[2] },
-                       .maximum = maximum };
+    struct nni_normalize a = { .mean = { mean[0], mean[1], mean[2] },
+                               .std = { std[0], std[1], std[2] },
+                               .maximum = maximum };
 
     return nn_apply(g, &nn_op_normalize, &a, &x, 1);
 }

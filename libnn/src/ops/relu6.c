@@ -5,6 +5,7 @@
  *
  * Source: Howard et al.: "MobileNets", 2017.
  */
+#include "cuda/if_cuda.h"
 #include "ops/activation.h"
 
 const nn_op nn_op_relu6 = {
@@ -17,8 +18,8 @@ const nn_op nn_op_relu6 = {
     .narrow = NN_IN(0),
     .activation = NN_ACT_RELU6,
     .infer = nni_activation_infer,
-    .forward = { nni_activation_forward },
-    .backward = { nni_activation_backward },
+    .forward = { nni_activation_forward, NNI_IF_CUDA(nni_cuda_activation_forward) },
+    .backward = { nni_activation_backward, NNI_IF_CUDA(nni_cuda_activation_backward) },
 };
 
 nn_tensor *nn_relu6(nn_graph *g, nn_tensor *x) { return nn_apply(g, &nn_op_relu6, NULL, &x, 1); }

@@ -7,6 +7,7 @@
  * Derivative: dx = dy, reshaped back.
  */
 #include "cpu/cpu.h"
+#include "cuda/if_cuda.h"
 #include "ops/element.h"
 
 #include <nn/ops.h>
@@ -84,8 +85,8 @@ const nn_op nn_op_reshape = {
     .narrow = NN_IN(0),
     .attrs_bytes = sizeof(struct attrs),
     .infer = infer,
-    .forward = { forward },
-    .backward = { backward },
+    .forward = { forward, NNI_IF_CUDA(nni_cuda_reshape_forward) },
+    .backward = { backward, NNI_IF_CUDA(nni_cuda_reshape_backward) },
 };
 
 nn_tensor *nn_reshape(nn_graph *g, nn_tensor *x, nn_shape shape)

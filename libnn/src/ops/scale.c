@@ -4,14 +4,12 @@
  * averages: a constant that is an attribute needs no tensor and no broadcasting.
  */
 #include "cpu/cpu.h"
-
-struct scale {
-    double factor, shift;
-};
+#include "cuda/if_cuda.h"
+#include "ops/attrs.h"
 
 static void forward_tile(const nn_step *s, int64_t tile, void *lane)
 {
-    const struct scale *a = s->attrs;
+    const struct nni_scale *a = s->attrs;
     struct nni_part p = nni_part_of(tile, s->choice[0], nn_shape_count(s->in[0].shape));
 
     (void)lane;
@@ -30,7 +28,7 @@ static int forward(nn_step *s)
 
 static void backward_tile(const nn_step *s, int64_t tile, void *lane)
 {
-    const struct scale *a = s->attrs;
+    const struct nni_scale *a = s->attrs;
     struct nni_part p = nni_part_of(tile, s->choice[0], nn_shape_count(s->din[0].shape));
 
     (void)lane;
@@ -61,13 +59,13 @@ const nn_op nn_op_scale = {
     .alias = NN_ALIAS_FORWARD | NN_ALIAS_BACKWARD0,
     .flags = NN_OP_CHEAP | NN_OP_FOLLOW,
     .narrow = NN_IN(0),
-    .attrs_bytes = sizeof(struct scale),
+    .attrs_bytes = sizeof(struct nni_scale),
     .infer = infer,
-    .forward = { forward },
-    .backward = { backward },
+    .forward = { forward, NNI_IF_CUDA(nni_cuda_scale_forward) },
+    .backward = { backward, NNI_IF_CUDA(nni_cuda_scale_backward) },
 };
 
 nn_tensor *nn_scale(nn_graph *g, nn_tensor *x, double factor, double shift)
 {
-    return nn_apply(g, &nn_op_scale, &(struct scale){ factor, shift }, &x, 1);
+    return nn_apply(g, &nn_op_scale, &(struct nni_scale){ factor, shift }, &x, 1);
 }

@@ -9,6 +9,7 @@
  *
  * Source: Elfwing, Uchibe, Doya: "Sigmoid-weighted linear units", 2017; torch.nn.SiLU.
  */
+#include "cuda/if_cuda.h"
 #include "ops/activation.h"
 
 /* Which function it is stands in the descriptor, so relu, relu6 and sigmoid are these functions too. */
@@ -64,8 +65,8 @@ const nn_op nn_op_silu = {
     .narrow = NN_IN(0),
     .activation = NN_ACT_SILU,
     .infer = nni_activation_infer,
-    .forward = { nni_activation_forward },
-    .backward = { nni_activation_backward },
+    .forward = { nni_activation_forward, NNI_IF_CUDA(nni_cuda_activation_forward) },
+    .backward = { nni_activation_backward, NNI_IF_CUDA(nni_cuda_activation_backward) },
 };
 
 nn_tensor *nn_silu(nn_graph *g, nn_tensor *x) { return nn_apply(g, &nn_op_silu, NULL, &x, 1); }

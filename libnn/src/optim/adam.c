@@ -11,6 +11,7 @@
  *
  * Sources: Kingma, Ba: "Adam: A Method for Stochastic Optimization", ICLR 2015; torch.optim.Adam.
  */
+#include "cuda/if_cuda.h"
 #include "optim.h"
 
 #include <tgmath.h>
@@ -53,4 +54,7 @@ static void update(const nn_optim *self, const nn_update *u)
     block(&k, u->param + i, u->grad + i, u->m1 + i, u->m2 + i, u->count - i);
 }
 
-nn_optim nn_adam(nn_adam_opts opts) { return nni_adam_like("adam", opts, update); }
+nn_optim nn_adam(nn_adam_opts opts)
+{
+    return nni_adam_like("adam", opts, update, NNI_IF_CUDA(nni_cuda_adam));
+}

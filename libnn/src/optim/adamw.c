@@ -10,6 +10,7 @@
  * Sources: Loshchilov, Hutter: "Decoupled Weight Decay Regularization", ICLR 2019;
  * torch.optim.AdamW (which, other than the paper, multiplies the decay with the full rate).
  */
+#include "cuda/if_cuda.h"
 #include "optim.h"
 
 #include <tgmath.h>
@@ -52,4 +53,7 @@ static void update(const nn_optim *self, const nn_update *u)
     block(&k, u->param + i, u->grad + i, u->m1 + i, u->m2 + i, u->count - i);
 }
 
-nn_optim nn_adamw(nn_adam_opts opts) { return nni_adam_like("adamw", opts, update); }
+nn_optim nn_adamw(nn_adam_opts opts)
+{
+    return nni_adam_like("adamw", opts, update, NNI_IF_CUDA(nni_cuda_adamw));
+}

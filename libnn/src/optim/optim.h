@@ -7,21 +7,22 @@
 #ifndef NNI_OPTIM_H
 #define NNI_OPTIM_H
 
+#include "optim/numbers.h"
+
 #include <nn/optim.h>
 
 /* Elements that an update handles at a time. The count being constant lets the compiler make vector
  * code without a scalar twin at the level of optimisation that the library is built with. */
 enum { NNI_UPDATE_BLOCK = 16 };
 
-/* The numbers of Adam and its relatives. */
-enum { NNI_BETA1, NNI_BETA2, NNI_EPS };
-
 static inline nn_optim nni_adam_like(const char *name, nn_adam_opts opts,
-                                     void (*update)(const nn_optim *self, const nn_update *u))
+                                     void (*update)(const nn_optim *self, const nn_update *u),
+                                     int (*launch)(const nn_optim *self, const void *table, void *stream))
 {
     return (nn_optim){ .name = name,
                        .moments = 2,
                        .update = update,
+                       .launch = launch,
                        .decay = opts.decay,
                        .p = { [NNI_BETA1] = opts.beta1 != 0 ? opts.beta1 : 0.9,
                               [NNI_BETA2] = opts.beta2 != 0 ? opts.beta2 : 0.999,

@@ -15,6 +15,7 @@
  * Sources: Liu, Jiang, He, Chen, Liu, Gao, Han: "On the Variance of the Adaptive Learning Rate and
  * Beyond", ICLR 2020; torch.optim.RAdam (threshold 5, where the paper has 4).
  */
+#include "cuda/if_cuda.h"
 #include "optim.h"
 
 #include <tgmath.h>
@@ -82,4 +83,7 @@ static void update(const nn_optim *self, const nn_update *u)
     }
 }
 
-nn_optim nn_radam(nn_adam_opts opts) { return nni_adam_like("radam", opts, update); }
+nn_optim nn_radam(nn_adam_opts opts)
+{
+    return nni_adam_like("radam", opts, update, NNI_IF_CUDA(nni_cuda_radam));
+}

@@ -11,9 +11,8 @@
  * Sources: torch.optim.SGD; Sutskever, Martens, Dahl, Hinton: "On the importance of initialization
  * and momentum in deep learning", ICML 2013.
  */
+#include "cuda/if_cuda.h"
 #include "optim.h"
-
-enum { MOMENTUM, DAMPENING, NESTEROV };
 
 struct numbers {
     nn_real factor, decay, rate, keep, fresh, ahead, now;
@@ -40,14 +39,14 @@ static inline void heavy(const struct numbers *k, nn_real *restrict param, const
 
 static void update(const nn_optim *self, const nn_update *u)
 {
-    double momentum = self->p[MOMENTUM];
-    int first = u->t <= 1, nesterov = self->p[NESTEROV] != 0;
+    double momentum = self->p[NNI_MOMENTUM];
+    int first = u->t <= 1, nesterov = self->p[NNI_NESTEROV] != 0;
     struct numbers k = {
         .factor = (nn_real)u->grad_factor,
         .decay = (nn_real)u->decay,
         .rate = (nn_real)u->learning_rate,
         .keep = (nn_real)(first ? 0 : momentum),
-        .fresh = (nn_real)(first ? 1 : 1 - self->p[DAMPENING]),
+        .fresh = (nn_real)(first ? 1 : 1 - self->p[NNI_DAMPENING]),
         .ahead = (nn_real)(nesterov ? momentum : 1),
         .now = (nn_real)(nesterov ? 1 : 0),
     };
@@ -66,11 +65,12 @@ static void update(const nn_optim *self, const nn_update *u)
 
 nn_optim nn_sgd(nn_sgd_opts opts)
 {
-    return (nn_optim){
-        .name = "sgd",
-        .moments = opts.momentum != 0,
-        .update = update,
-        .decay = opts.decay,
-        .p = { [MOMENTUM] = opts.momentum, [DAMPENING] = opts.dampening, [NESTEROV] = opts.nesterov }
-    };
+    return (nn_optim){ .name = "sgd",
+                       .moments = opts.momentum != 0,
+                       .update = update,
+                       .launch = NNI_IF_CUDA(nni_cuda_sgd),
+                       .decay = opts.decay,
+                       .p = { [NNI_MOMENTUM] = opts.momentum,
+                              [NNI_DAMPENING] = opts.dampening,
+                              [NNI_NESTEROV] = opts.nesterov } };
 }

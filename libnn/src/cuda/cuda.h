@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The CUDA backend's own interface, for its C files and for the .cu files of ops: the device, matrix
+ * products. Return values of what is enqueued are errors of the CUDA runtime, 0 being none.
+ */
+#ifndef NNI_CUDA_H
+#define NNI_CUDA_H
+
+#include <nn/optim.h>
+
+#include <cuda_runtime_api.h>
+#include <stdbool.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct nni_blas;
+
+struct nni_cuda {
+    int index;
+    cudaStream_t stream; /* everything runs here ... */
+    cudaStream_t feed;   /* ... but inputs come from the host on this one, beside the step before */
+    struct nni_blas *blas;
+    char isa[16]; /* "sm_90" */
+};
+
+/* Makes the device the calling thread's and returns it. */
+struct nni_cuda *nni_cuda_of(const nn_device *d);
+extern const struct nni_backend nni_cuda_backend;
+/* Entries of that table, see core.h. */
+void *nni_cuda_alloc(nn_device *d, size_t bytes);
+void nni_cuda_free(nn_device *d, void *at);
+void *nni_cuda_mirror(nn_device *d, void *at, size_t bytes); /* pinned memory */
+void nni_cuda_unmirror(nn_device *d, void *mirror);
+int nni_cuda_copy(nn_device *d, void *to, const void *from, size_t bytes);
+int nni_cuda_fill(nn_device *d, void *at, int byte, size_t bytes);
+void nni_cuda_close(nn_device *d);
+
+/* ---- blas.c: row-major C[m,n] = op(A)[m,k] op(B)[k,n] + beta*C by cuBLASLt, in fp32 ---- */
+
+struct nni_product {
+    bool ta, tb; /* A is given as [k,m], B as [n,k] */
+    int64_t m, n, k;
+    int64_t lda, ldb, ldc; /* elements between rows as they are given */
+};
+int nni_blas_open(struct nni_blas **out, nn_message *why);
+void nni_blas_close(struct nni_blas *b);
+/* Finds the algorithm: cuBLASLt's first choice for the shape. For prepare functions; NN_EUNSUPPORTED: none.
+ */
+int nni_product_ready(nn_device *d, const struct nni_product *p);
+/* Enqueues a product that was found. */
+int nni_product_run(nn_device *d, const struct nni_product *p, const float *a, const float *b, float beta,
+                    float *c, void *stream);
+
+/* ---- update.cu ---- */
+
+/* One range of one parameter in device memory, as a block of the update takes it. */
+struct nni_cuda_range {
+    float *param, *m1, *m2;
+    const float *grad;
+    int64_t count;
+    double lr_scale, decay_scale;
+};
+/* A segment of weights or state and its average. */
+struct nni_cuda_average {
+    const void *value;
+    void *average;
+    int64_t bytes;
+    bool real; /* else it is copied */
+};
+/* The update's tables, all in device memory. */
+struct nni_cuda_update {
+    struct nni_cuda_range *range;
+    int64_t ranges;
+    double *partial; /* one for each range */
+    struct nni_cuda_average *average;
+    int64_t averages;
+    nn_scalars *now;
+    double clip_norm;
+};
+/* Enqueues norm and clipping factor, the optimizer, the averages. */
+int nni_cuda_update_launch(const struct nni_cuda_update *u, const nn_optim *optim, void *stream);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

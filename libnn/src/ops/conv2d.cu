@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * conv2d.c on the GPU: patches and products, a slice of the batch at a time, so that the matrix of patches
+ * stays small beside the images. The gradient of x gathers from that of the patches: each pixel adds up, in
+ * the order of taps, the places where it was read. Columns of patches are [channel][tap], which is how
+ * weights lie.
+ */
+#include "cuda/slots.h"
+
+extern "C" {
+#include "ops/conv.h"
+}
+
+namespace
+{
+
+enum { X, WEIGHT, BIAS };
+static const int64_t SLICE_BYTES = 64 << 20;
+
+nni_conv_geometry geometry(const nn_step *s)
+{
+    return nni_conv_of(static_cast<const nn_conv_opts *>(s->attrs), s->in[X].shape, s->in[WEIGHT].shape);
+}
+int64_t patch(const nni_conv_geometry *g) { return g->kh * g->kw * g->c / g->groups; }
+int64_t pixels(const nni_conv_geometry *g) { return g->oh * g->ow; } /* rows of patches of an image */
+
+int64_t slice_of(const nni_conv_geometry *g)
+{
+    int64_t bytes = pixels(g) * patch(g) * static_cast<int64_t>(sizeof(float));
+    int64_t images = bytes > 0 ? SLICE_BYTES / bytes : 1;
+
+    return images < 1 ? 1 : images > g->n ? g->n : images;
+}
+
+/* Where a column of patches comes from. */
+struct tap {
+    int64_t channel, i, j;
+
+    __device__ void enter(const nni_conv_geometry &g, int64_t group, int64_t c)
+    {
+        int64_t taps = g.kh * g.kw, t = c % taps;
+
+        channel = group * (g.c / g.groups) + c / taps;
+        i = t / g.kw;
+        j = t % g.kw;
+    }
+};
+
+struct patcher {
+    enum { SUMS = 0 };
+    nni_conv_geometry g;
+    const float *x;
+    float *to;
+    int64_t index, cols; /* index: which group of channels */
+    tap t;
+
+    __device__ void enter(int64_t, int64_t c) { t.enter(g, index, c); }
+    __device__ void row(int64_t r, int64_t c, float *)
+    {
+        int64_t q = r % g.ow, p = r / g.ow % g.oh, n = r / g.ow / g.oh;
+        int64_t y = p * g.stride - g.pad_top + t.i * g.dilation,
+                z = q * g.stride - g.pad_left + t.j * g.dilation;
+        bool inside = y >= 0 && y < g.h && z >= 0 && z < g.w;
+
+        to[r * cols + c] = inside ? x[((n * g.h + y) * g.w + z) * g.c + t.channel] : 0;
+    }
+};
+
+/* Columns are the channels of the group, rows the pixels of x. */
+struct gatherer {
+    enum { SUMS = 0 };
+    nni_conv_geometry g;
+    const float *from;
+    float *dx;
+    int64_t index, cols;
+    bool add;
+
+    __device__ void enter(int64_t, int64_t) {}
+    __device__ void row(int64_t r, int64_t c, float *)
+    {
+        int64_t z = r % g.w, y = r / g.w % g.h, n = r / g.w / g.h, taps = g.kh * g.kw;
+        float sum = 0;
+
+        for (int64_t k = 0; k < taps; k++) {
+            int64_t p = y + g.pad_top - k / g.kw * g.dilation, q = z + g.pad_left - k % g.kw * g.dilation;
+
+            if (p < 0 || q < 0 || p % g.stride || q % g.stride || p / g.stride >= g.oh ||
+                q / g.stride >= g.ow)
+                continue;
+            sum += from[((n * g.oh + p / g.stride) * g.ow + q / g.stride) * cols + c * taps + k];
+        }
+        nni_put(dx + r * g.c + index * (g.c / g.groups) + c, add, sum);
+    }
+};
+
+/* Products of one group for `images` images. Matrices of outputs have rows of all channels. */
+nni_product forward_product(const nni_conv_geometry *g, int64_t images)
+{
+    return { false, true, images * pixels(g), g->o / g->groups, patch(g), patch(g), patch(g), g->o };
+}
+nni_product data_product(const nni_conv_geometry *g, int64_t images)
+{
+    return { false, false, images * pixels(g), patch(g), g->o / g->groups, g->o, patch(g), patch(g) };
+}
+nni_product weight_product(const nni_conv_geometry *g, int64_t images)
+{
+    return { true, false, g->o / g->groups, patch(g), images * pixels(g), g->o, patch(g), patch(g) };
+}
+
+typedef nni_product product_of(const nni_conv_geometry *g, int64_t images);
+
+/* All slices are equal but for the last. */
+int products_ready(const nn_step *s, product_of *of)
+{
+    nni_conv_geometry g = geometry(s);
+    int64_t slice = slice_of(&g), last = g.n % slice;
+    nni_product whole = of(&g, slice), rest = of(&g, last);
+    int rc = nni_product_ready(s->device, &whole);
+
+    return rc || !last ? rc : nni_product_ready(s->device, &rest);
+}
+
+bool has_moments(const nn_step *s) { return nn_has(&s->out[1]) || nn_has(&s->out[2]); }
+
+struct parts {
+    float *patches, *moments, *total, *sums;
+    size_t bytes;
+};
+
+parts parts_of(const nn_step *s, bool backward)
+{
+    nni_conv_geometry g = geometry(s);
+    nni_layout l = nni_scratch(s);
+    int64_t rows = g.n * pixels(&g);
+    parts p = {};
+
+    p.patches = l.take<float>(slice_of(&g) * pixels(&g) * patch(&g));
+    if (!backward && has_moments(s))
+        p.moments = l.take<float>(nni_moments_floats(rows, g.o));
+    if (backward && nni_needs_total(s))
+        p.total = l.take<float>(rows * g.o);
+    if (backward && nn_has(&s->din[BIAS]))
+        p.sums = l.take<float>(nni_sums_floats(rows, g.o));
+    p.bytes = l.bytes;
+    return p;
+}
+
+/* A slice: images first..first+images of one group of channels. */
+struct slice {
+    nni_conv_geometry g;
+    int64_t first, images, index;
+
+    int64_t input() const { return first * g.h * g.w * g.c; }
+    int64_t output() const { return first * pixels(&g) * g.o + index * (g.o / g.groups); }
+    int64_t weight() const { return index * (g.o / g.groups) * patch(&g); }
+};
+
+int make_patches(const nn_step *s, void *stream, const slice *v, float *to)
+{
+    patcher f = { v->g, nni_at(&s->in[X]) + v->input(), to, v->index, patch(&v->g), {} };
+
+    return nni_rows(stream, nni_split_of(v->images * pixels(&v->g), patch(&v->g), 1), f);
+}
+
+typedef int slice_launch(const nn_step *s, void *stream, const slice *v, const parts *p, const float *g);
+
+int forward_slice(const nn_step *s, void *stream, const slice *v, const parts *p, const float *)
+{
+    nni_product product = forward_product(&v->g, v->images);
+    int e = make_patches(s, stream, v, p->patches);
+
+    return e ? e
+             : nni_product_run(s->device, &product, p->patches, nni_at(&s->in[WEIGHT]) + v->weight(), 0,
+                               nni_at(&s->out[0]) + v->output(), stream);
+}
+
+int weight_slice(const nn_step *s, void *stream, const slice *v, const parts *p, const float *g)
+{
+    nni_product product = weight_product(&v->g, v->images);
+    float beta = v->first > 0 || nni_adds(s, WEIGHT);
+    int e = make_patches(s, stream, v, p->patches);
+
+    return e ? e
+             : nni_product_run(s->device, &product, g + v->output(), p->patches, beta,
+                               nni_at(&s->din[WEIGHT]) + v->weight(), stream);
+}
+
+int data_slice(const nn_step *s, void *stream, const slice *v, const parts *p, const float *g)
+{
+    nni_product product = data_product(&v->g, v->images);
+    gatherer f = {
+        v->g, p->patches, nni_at(&s->din[X]) + v->input(), v->index, patch(&v->g), nni_adds(s, X)
+    };
+    int e = nni_product_run(s->device, &product, g + v->output(), nni_at(&s->in[WEIGHT]) + v->weight(), 0,
+                            p->patches, stream);
+
+    return e ? e : nni_rows(stream, nni_split_of(v->images * v->g.h * v->g.w, v->g.c / v->g.groups, 1), f);
+}
+
+int for_slices(const nn_step *s, void *stream, const parts *p, const float *g, slice_launch *launch)
+{
+    slice v = { geometry(s), 0, 0, 0 };
+    int64_t each = slice_of(&v.g);
+    int e = 0;
+
+    for (v.index = 0; v.index < v.g.groups; v.index++)
+        for (v.first = 0; !e && v.first < v.g.n; v.first += each) {
+            v.images = v.g.n - v.first < each ? v.g.n - v.first : each;
+            e = launch(s, stream, &v, p, g);
+        }
+    return e;
+}
+
+int forward_launch(const nn_step *s, void *stream)
+{
+    nni_conv_geometry g = geometry(s);
+    parts p = parts_of(s, false);
+    int64_t rows = g.n * pixels(&g);
+    float *y = nni_at(&s->out[0]);
+    int e = for_slices(s, stream, &p, nullptr, forward_slice);
+
+    if (!e && nn_has(&s->in[BIAS]))
+        e = nni_cuda_bias(stream, y, nni_at(&s->in[BIAS]), rows, g.o);
+    if (!e && has_moments(s))
+        e = nni_cuda_moments(stream, y, rows, g.o, p.moments, nni_at(&s->out[1]), nni_at(&s->out[2]));
+    return e;
+}
+
+double flops(const nni_conv_geometry *g)
+{
+    return 2.0 * static_cast<double>(g->n * pixels(g) * g->o) * static_cast<double>(patch(g));
+}
+
+int backward_launch(const nn_step *s, void *stream)
+{
+    nni_conv_geometry g = geometry(s);
+    parts p = parts_of(s, true);
+    const float *total;
+    int e = nni_cuda_gradient(s, stream, p.total, &total);
+
+    if (!e && nn_has(&s->din[WEIGHT]))
+        e = for_slices(s, stream, &p, total, weight_slice);
+    if (!e && nn_has(&s->din[BIAS]))
+        e = nni_cuda_sums(stream, total, g.n * pixels(&g), g.o, p.sums, nni_at(&s->din[BIAS]),
+                          nni_adds(s, BIAS));
+    if (!e && nn_has(&s->din[X]))
+        e = for_slices(s, stream, &p, total, data_slice);
+    return e;
+}
+
+} // namespace
+
+int nni_cuda_conv2d_forward(nn_step *s)
+{
+    nni_conv_geometry g = geometry(s);
+
+    s->scratch_bytes = parts_of(s, false).bytes;
+    s->flops = flops(&g);
+    s->launch = forward_launch;
+    return products_ready(s, forward_product);
+}
+
+int nni_cuda_conv2d_backward(nn_step *s)
+{
+    nni_conv_geometry g = geometry(s);
+    int rc = nn_has(&s->din[WEIGHT]) ? products_ready(s, weight_product) : NN_OK;
+
+    if (!rc && nn_has(&s->din[X]))
+        rc = products_ready(s, data_product);
+    s->scratch_bytes = parts_of(s, true).bytes;
+    s->flops = flops(&g) * (nn_has(&s->din[WEIGHT]) + nn_has(&s->din[X]));
+    s->launch = backward_launch;
+    return rc;
+}

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * cuBLASLt by plain loops, and the library "libcublasLt" as libnn's loader finds it here. Sums are taken in
+ * double, so results are the exact ones rounded once.
+ */
+#include "shim.h"
+
+#include "cublasLt.h"
+#include "cuda/library.h"
+#include "cuda_runtime.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <vector>
+
+struct shim_matmul {
+    int32_t op[2];
+};
+struct shim_layout {
+    uint64_t rows, cols;
+    int64_t ld;
+};
+struct shim_preference {
+    size_t workspace;
+};
+struct cublasLtContext {
+    int unused;
+};
+
+static cublasStatus_t status(bool good) { return good ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_INVALID_VALUE; }
+
+/* Column-major: op(a) is m x k, op(b) k x n. */
+struct product {
+    int64_t m, n, k;
+    const float *a, *b, *c;
+    float *out;
+    int64_t lda, ldb, ldc, ldo;
+    bool ta, tb;
+    float alpha, beta;
+};
+
+static void multiply(const product &p)
+{
+    std::vector<double> sum(size_t(p.m));
+    std::vector<float> row(size_t(p.m) * size_t(p.k));
+
+    /* op(a) by columns, so that the innermost loop is dense. */
+    for (int64_t l = 0; l < p.k; l++)
+        for (int64_t i = 0; i < p.m; i++)
+            row[size_t(l * p.m + i)] = p.a[p.ta ? i * p.lda + l : l * p.lda + i];
+    for (int64_t j = 0; j < p.n; j++) {
+        std::fill(sum.begin(), sum.end(), 0.0);
+        for (int64_t l = 0; l < p.k; l++) {
+            double b = double(p.b[p.tb ? l * p.ldb + j : j * p.ldb + l]);
+            const float *a = row.data() + l * p.m;
+
+            for (int64_t i = 0; i < p.m; i++)
+                sum[size_t(i)] += double(a[i]) * b;
+        }
+        for (int64_t i = 0; i < p.m; i++) {
+            float before = p.beta != 0 ? p.beta * p.c[j * p.ldc + i] : 0;
+
+            p.out[j * p.ldo + i] = float(double(p.alpha) * sum[size_t(i)] + double(before));
+        }
+    }
+}
+
+/* A kernel of one thread: device memory is within reach there, and faults have a name. */
+static cublasStatus_t launch(const product &p, cudaStream_t stream)
+{
+    cudaLaunchConfig_t config = { 1, 1, 0, stream };
+
+    return status(shim_launch(&config, "cublasLtMatmul", [p] { multiply(p); }) == cudaSuccess);
+}
+
+extern "C" {
+
+cublasStatus_t cublasLtCreate(cublasLtHandle_t *h)
+{
+    *h = new cublasLtContext();
+    return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtDestroy(cublasLtHandle_t h)
+{
+    delete h;
+    return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t *d, cublasComputeType_t, cudaDataType_t)
+{
+    *d = new shim_matmul();
+    return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t d)
+{
+    delete d;
+    return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t d, cublasLtMatmulDescAttributes_t what,
+                                              const void *value, size_t size)
+{
+    if (size != sizeof(int32_t))
+        return CUBLAS_STATUS_INVALID_VALUE;
+    memcpy(&d->op[what == CUBLASLT_MATMUL_DESC_TRANSB], value, size);
+    return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t *l, cudaDataType, uint64_t rows,
+                                          uint64_t cols, int64_t ld)
+{
+    *l = new shim_layout{ rows, cols, ld };
+    return status(rows > 0 && cols > 0 && ld >= int64_t(rows));
+}
+cublasStatus_t cublasLtMatrixLayoutDestroy(cublasLtMatrixLayout_t l)
+{
+    delete l;
+    return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t *p)
+{
+    *p = new shim_preference();
+    return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t p)
+{
+    delete p;
+    return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t p,
+                                                    cublasLtMatmulPreferenceAttributes_t, const void *value,
+                                                    size_t size)
+{
+    memcpy(&p->workspace, value, size);
+    return status(size == sizeof p->workspace);
+}
+
+static bool fit(cublasLtMatmulDesc_t d, cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
+                cublasLtMatrixLayout_t c, product *p)
+{
+    p->ta = d->op[0] == CUBLAS_OP_T;
+    p->tb = d->op[1] == CUBLAS_OP_T;
+    p->m = int64_t(c->rows);
+    p->n = int64_t(c->cols);
+    p->k = int64_t(p->ta ? a->rows : a->cols);
+    p->lda = a->ld;
+    p->ldb = b->ld;
+    p->ldc = p->ldo = c->ld;
+    return (p->ta ? a->cols : a->rows) == c->rows && (p->tb ? b->rows : b->cols) == c->cols &&
+           int64_t(p->tb ? b->cols : b->rows) == p->k;
+}
+
+cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t d,
+                                              cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
+                                              cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t,
+                                              cublasLtMatmulPreference_t, int wanted,
+                                              cublasLtMatmulHeuristicResult_t *result, int *got)
+{
+    product p = {};
+
+    *got = wanted > 0 && fit(d, a, b, c, &p);
+    memset(result, 0, sizeof *result);
+    return *got ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_SUPPORTED;
+}
+
+cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t d, const void *alpha, const void *a,
+                              cublasLtMatrixLayout_t la, const void *b, cublasLtMatrixLayout_t lb,
+                              const void *beta, const void *c, cublasLtMatrixLayout_t lc, void *out,
+                              cublasLtMatrixLayout_t lout, const cublasLtMatmulAlgo_t *, void *, size_t,
+                              cudaStream_t stream)
+{
+    product p = {};
+
+    if (!fit(d, la, lb, lc, &p))
+        return CUBLAS_STATUS_INVALID_VALUE;
+    p.a = static_cast<const float *>(a);
+    p.b = static_cast<const float *>(b);
+    p.c = static_cast<const float *>(c);
+    p.out = static_cast<float *>(out);
+    p.ldo = lout->ld;
+    p.alpha = *static_cast<const float *>(alpha);
+    p.beta = *static_cast<const float *>(beta);
+    return launch(p, stream);
+}
+
+} // extern "C"
+
+/* ---------------------------------------------------- libnn's loader (cuda/library.c) */
+
+#define SYMBOL(name)                                                                                         \
+    {                                                                                                        \
+#name, reinterpret_cast < void *>(name)                                                              \
+    }
+
+static const struct {
+    const char *name;
+    void *at;
+} SYMBOLS[] = {
+    SYMBOL(cublasLtCreate),
+    SYMBOL(cublasLtDestroy),
+    SYMBOL(cublasLtMatmulDescCreate),
+    SYMBOL(cublasLtMatmulDescDestroy),
+    SYMBOL(cublasLtMatmulDescSetAttribute),
+    SYMBOL(cublasLtMatrixLayoutCreate),
+    SYMBOL(cublasLtMatrixLayoutDestroy),
+    SYMBOL(cublasLtMatmulPreferenceCreate),
+    SYMBOL(cublasLtMatmulPreferenceDestroy),
+    SYMBOL(cublasLtMatmulPreferenceSetAttribute),
+    SYMBOL(cublasLtMatmulAlgoGetHeuristic),
+    SYMBOL(cublasLtMatmul),
+};
+
+void *nni_library_open(const char *const *names, nn_message *why)
+{
+    if (!shim_libraries()) {
+        (void)snprintf(why->text, sizeof why->text, "cannot load %s", names[0]);
+        return nullptr;
+    }
+    return const_cast<char *>(SYMBOLS[0].name);
+}
+
+void *nni_library_symbol(void *, const char *name)
+{
+    for (const auto &s : SYMBOLS)
+        if (!strcmp(s.name, name))
+            return s.at;
+    return nullptr;
+}
+
+void nni_library_close(void *) {}
