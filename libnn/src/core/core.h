@@ -23,6 +23,7 @@ struct nni_cpu;
 struct nni_backend {
     int kernels; /* NN_DEVICE_CPU ..., the column of an op's prepare functions */
     bool bf16;   /* which take activations in bfloat16, too */
+    bool pooled; /* and the gradient of a mean in its producer, see NN_OP_TAKES_POOLED */
     void *(*alloc)(nn_device *d, size_t bytes);
     void (*free)(nn_device *d, void *at);
     void *(*mirror)(nn_device *d, void *at, size_t bytes);

@@ -471,9 +471,9 @@ static bool leaves_pooled(const struct nni_compile *c, const struct nni_cnode *n
 {
     const nn_tensor *t = n->n.in[0];
 
-    return n->n.op->flags & NN_OP_POOLS && t->node && t->node->op->flags & NN_OP_TAKES_POOLED &&
-           t == t->node->out[0] && c->written[t->id] && !c->pool[t->id] && !nni_held(c, t) &&
-           !(c->plan->flags & NN_PLAN_DEBUG);
+    return c->plan->device->backend->pooled && n->n.op->flags & NN_OP_POOLS && t->node &&
+           t->node->op->flags & NN_OP_TAKES_POOLED && t == t->node->out[0] && c->written[t->id] &&
+           !c->pool[t->id] && !nni_held(c, t) && !(c->plan->flags & NN_PLAN_DEBUG);
 }
 
 /* The operands of the mean that the node's backward takes in. */

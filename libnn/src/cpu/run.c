@@ -118,6 +118,7 @@ static double loss(nn_plan *p) { return (double)*(const nn_real *)p->loss.at; }
 
 const struct nni_backend nni_cpu_backend = {
     .kernels = NN_DEVICE_CPU,
+    .pooled = true,
     .bf16 = NN_REAL == NN_F32,
     .alloc = take,
     .free = give,
