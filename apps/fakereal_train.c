@@ -7,6 +7,7 @@
 #include "network.h"
 #include "run.h"
 #include "train_data.h"
+#include "transfer.h"
 
 #include <errno.h>
 #include <math.h>
@@ -32,6 +33,7 @@ struct training {
     nn_loader *train, *valid;
     nn_plan *full, *rest, *eval; /* rest: the last, smaller batch of an epoch */
     int64_t warmup, steps_per_epoch, planned;
+    bool frozen;      /* some parameters still are, because of --freeze */
     int64_t left_out; /* images of each epoch that no step sees */
     int64_t skipped_before, skipped_in_row;
     double last_train_loss;
@@ -40,19 +42,6 @@ struct training {
     int64_t steps_here;     /* updates made by this process */
     struct weights weights; /* to start from or, resuming, those of the checkpoint */
 };
-
-static nn_optim optimizer(const struct options *o)
-{
-    nn_adam_opts adam = { .decay = o->decay };
-
-    if (!strcmp(o->optimizer, "adam"))
-        return nn_adam(adam);
-    if (!strcmp(o->optimizer, "radam"))
-        return nn_radam(adam);
-    if (!strcmp(o->optimizer, "sgd"))
-        return nn_sgd((nn_sgd_opts){ .momentum = 0.9, .decay = o->decay });
-    return nn_adamw(adam);
-}
 
 static double rate(const struct training *t, int64_t k)
 {
@@ -70,13 +59,92 @@ static double rate(const struct training *t, int64_t k)
 
 static int64_t step_of(const struct training *t) { return (int64_t)nn_get(t->full, NN_STEP); }
 
+enum { COUNTERS = 4 };
+static const nn_setting counters[COUNTERS] = { NN_STEP, NN_SAMPLE, NN_APPLIED, NN_SKIPPED };
+
 /* Two plans train one model: the counters of one are those of both. */
 static void copy_counters(nn_plan *to, nn_plan *from)
 {
-    static const nn_setting all[] = { NN_STEP, NN_SAMPLE, NN_APPLIED, NN_SKIPPED };
+    for (int i = 0; to != from && i < COUNTERS; i++)
+        (void)nn_set(to, counters[i], nn_get(from, counters[i]));
+}
 
-    for (size_t i = 0; to != from && i < sizeof all / sizeof *all; i++)
-        (void)nn_set(to, all[i], nn_get(from, all[i]));
+static nn_optim optimizer(const struct options *o)
+{
+    nn_adam_opts adam = { .decay = o->decay };
+
+    if (!strcmp(o->optimizer, "adam"))
+        return nn_adam(adam);
+    if (!strcmp(o->optimizer, "radam"))
+        return nn_radam(adam);
+    if (!strcmp(o->optimizer, "sgd"))
+        return nn_sgd((nn_sgd_opts){ .momentum = 0.9, .decay = o->decay });
+    return nn_adamw(adam);
+}
+
+static int make_plans(struct training *t)
+{
+    int64_t left = nn_loader_samples(t->train) % t->o->batch;
+    nn_plan_opts opts = { .optim = optimizer(t->o),
+                          .clip_norm = t->o->clip,
+                          .ema_decay = t->o->ema,
+                          .seed = t->o->seed,
+                          .flags = t->o->recompute ? NN_PLAN_RECOMPUTE : 0 };
+    int rc;
+
+    t->rest = NULL;
+    t->left_out = 0;
+    t->net.smoothing = t->o->smoothing;
+    t->net.precision = t->o->device.precision;
+    rc = network_plan(&t->net, NN_TRAIN, t->o->batch, &opts, &t->full);
+    if (rc == APP_DATA)
+        return app_fail(APP_USAGE, "choose a larger --batch-size or --image-size");
+    if (rc)
+        return rc;
+    network_print_summary(&t->net, t->full, "training plan");
+    if (left)
+        rc = network_plan(&t->net, NN_TRAIN, left, &opts, &t->rest);
+    if (rc && rc != APP_DATA)
+        return rc;
+    if (rc) { /* shapes that do not fit: one value per channel */
+        t->rest = NULL;
+        t->left_out = left;
+        app_say("the last %lld images of each epoch are left out: they are too few for batch norm",
+                (long long)left);
+    }
+    return network_plan(&t->net, NN_EVAL, t->o->batch, NULL, &t->eval);
+}
+
+/* Makes the plans again with nothing frozen. At the beginning of the epoch in which that is due, the
+ * optimizer starts afresh: it counts updates that most parameters did not have. A run that is resumed later
+ * has moments of its own to go on with. */
+static int unfreeze(struct training *t)
+{
+    double value[COUNTERS];
+    int rc;
+
+    for (int i = 0; i < COUNTERS; i++)
+        value[i] = nn_get(t->full, counters[i]);
+    transfer_unfreeze(&t->net);
+    t->full = NULL;
+    app_progress_end();
+    app_say("epoch %lld: all parameters are trained from here on", (long long)t->run.state.epoch + 1);
+    rc = make_plans(t);
+    if (rc)
+        return rc;
+    for (int i = 0; i < COUNTERS; i++)
+        (void)nn_set(t->full, counters[i], value[i]);
+    if (t->run.state.epoch == t->o->unfreeze_at - 1 && !t->run.state.position)
+        transfer_restart(&t->net, t->full);
+    if (t->rest)
+        copy_counters(t->rest, t->full);
+    t->frozen = false;
+    return APP_OK;
+}
+
+static bool unfreeze_is_due(const struct training *t)
+{
+    return t->frozen && t->o->unfreeze_at && t->run.state.epoch >= t->o->unfreeze_at - 1;
 }
 
 static int save(struct training *t)
@@ -349,11 +417,14 @@ static int train(struct training *t)
 
     while (!finished(t)) {
         struct run_state before;
-        int rc = train_epoch(t);
-        bool whole = s->position == nn_loader_samples(t->train), done = false;
+        int rc = unfreeze_is_due(t) ? unfreeze(t) : APP_OK;
+        bool whole, done = false;
 
+        if (!rc)
+            rc = train_epoch(t);
         if (rc)
             return rc;
+        whole = s->position == nn_loader_samples(t->train);
         before = *s;
         if (whole || !app_interrupted)
             rc = finish_epoch(t, whole, &done);
@@ -405,6 +476,7 @@ static json_t *configuration(const struct training *t)
             (void)json_array_append_new(sources, json_string(hex));
     }
     (void)json_object_set_new(j, "data_sha256", sources);
+    transfer_record(o, j);
     return j;
 }
 
@@ -513,32 +585,11 @@ static int choose_run(struct options *o, char **file)
 
 static int prepare_plans(struct training *t)
 {
-    int64_t n = nn_loader_samples(t->train), left = n % t->o->batch;
-    nn_plan_opts opts = { .optim = optimizer(t->o),
-                          .clip_norm = t->o->clip,
-                          .ema_decay = t->o->ema,
-                          .seed = t->o->seed,
-                          .flags = t->o->recompute ? NN_PLAN_RECOMPUTE : 0 };
-    int rc;
+    int64_t n = nn_loader_samples(t->train);
+    int rc = make_plans(t);
 
-    t->net.smoothing = t->o->smoothing;
-    t->net.precision = t->o->device.precision;
-    rc = network_plan(&t->net, NN_TRAIN, t->o->batch, &opts, &t->full);
-    if (rc == APP_DATA)
-        return app_fail(APP_USAGE, "choose a larger --batch-size or --image-size");
     if (rc)
         return rc;
-    network_print_summary(&t->net, t->full, "training plan");
-    if (left)
-        rc = network_plan(&t->net, NN_TRAIN, left, &opts, &t->rest);
-    if (rc && rc != APP_DATA)
-        return rc;
-    if (rc) { /* shapes that do not fit: one value per channel */
-        t->rest = NULL;
-        t->left_out = left;
-        app_say("the last %lld images of each epoch are left out: they are too few for batch norm",
-                (long long)left);
-    }
     /* Where --max-steps ends is no part of the plan, or a run that is resumed with more would be another one.
      */
     t->steps_per_epoch = n / t->o->batch + (t->rest != NULL);
@@ -546,8 +597,7 @@ static int prepare_plans(struct training *t)
     if (!t->planned)
         return app_fail(APP_DATA, "%lld training images are too few for --batch-size %lld", (long long)n,
                         (long long)t->o->batch);
-    rc = network_plan(&t->net, NN_EVAL, t->o->batch, NULL, &t->eval);
-    return rc;
+    return APP_OK;
 }
 
 static int prepare(struct training *t, const struct options *o, json_t *stored)
@@ -582,7 +632,10 @@ static int prepare(struct training *t, const struct options *o, json_t *stored)
         rc = nn_loader_new(&t->train, &l, &why);
     if (rc)
         return app_fail(app_exit_code(rc), "%s", why.text);
-    rc = prepare_plans(t);
+    rc = transfer_prepare(&t->net, o);
+    t->frozen = o->freezes > 0;
+    if (!rc)
+        rc = prepare_plans(t);
     if (rc)
         return rc;
     t->warmup = o->warmup != WARMUP_AUTO ? o->warmup : t->planned / 10 < 1500 ? t->planned / 10 : 1500;

@@ -37,10 +37,15 @@ int network_new(struct network *n, nn_device *device, const char *name, const nn
     return rc ? app_fail(app_exit_code(rc), "%s", nn_strerror(rc)) : APP_OK;
 }
 
+void network_drop_plans(struct network *n)
+{
+    while (n->plans)
+        nn_plan_free(n->plan[--n->plans].plan);
+}
+
 void network_free(struct network *n)
 {
-    for (int i = 0; i < n->plans; i++)
-        nn_plan_free(n->plan[i].plan);
+    network_drop_plans(n);
     nn_model_free(n->model);
     nn_preprocess_free(&n->preprocess);
     *n = (struct network){ 0 };
@@ -79,6 +84,39 @@ int network_seal(struct network *n)
     return app_exit_code(rc);
 }
 
+/* Whether "<scope>.*" has parameters and all of them are frozen. */
+static bool is_frozen(const nn_model *m, const char *scope, size_t length)
+{
+    bool any = false;
+
+    for (int64_t i = 0; i < nn_model_count(m); i++) {
+        const nn_segment *s = nn_model_segment(m, i);
+
+        if (s->base != NN_BASE_PARAM || strncmp(s->name, scope, length) != 0 || s->name[length] != '.')
+            continue;
+        if (s->trainable)
+            return false;
+        any = true;
+    }
+    return any;
+}
+
+static void hold_frozen_norms(const struct network *n, nn_graph *g)
+{
+    static const char ending[] = ".running_mean";
+
+    for (int64_t i = 0; i < nn_model_count(n->model); i++) {
+        const nn_segment *s = nn_model_segment(n->model, i);
+        const char *end = s->base == NN_BASE_STATE ? strstr(s->name, ending) : NULL;
+        char scope[256];
+
+        if (!end || !is_frozen(n->model, s->name, (size_t)(end - s->name)))
+            continue;
+        (void)snprintf(scope, sizeof scope, "%.*s", (int)(end - s->name), s->name);
+        nn_use_mode_at(g, scope, NN_EVAL);
+    }
+}
+
 int network_plan(struct network *n, nn_mode mode, int64_t batch, const nn_plan_opts *opts, nn_plan **out)
 {
     nn_plan_opts o = { 0 };
@@ -98,6 +136,8 @@ int network_plan(struct network *n, nn_mode mode, int64_t batch, const nn_plan_o
         return app_fail(app_exit_code(rc), "%s", nn_strerror(rc));
     if (opts && mode == NN_TRAIN)
         o = *opts;
+    if (mode == NN_TRAIN)
+        hold_frozen_norms(n, g);
     (void)record(n, g, batch, &o.loss);
     o.precision = n->precision;
     o.share = n->plans ? n->plan[0].plan : NULL;

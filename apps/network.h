@@ -42,8 +42,10 @@ void network_free(struct network *n);
 /* Declares every parameter and gives it its first value. */
 int network_seal(struct network *n);
 /* The plan for a mode and batch size, compiled at the first call. `opts` is used for training plans: all but
- * loss and share. */
+ * loss and share. In training, batch norms whose parameters are all frozen keep their statistics. */
 int network_plan(struct network *n, nn_mode mode, int64_t batch, const nn_plan_opts *opts, nn_plan **out);
+/* Frees the plans; the next network_plan compiles anew. */
+void network_drop_plans(struct network *n);
 /* What to do with the file's classifier: take it if it fits, always or never. */
 enum network_head { HEAD_AUTO, HEAD_LOAD, HEAD_NEW };
 /* Takes over what belongs to weights: padding, eps; the network must be theirs. Before the first plan. */

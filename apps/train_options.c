@@ -18,6 +18,9 @@ enum {
     O_WEIGHTS,
     O_DIALECT,
     O_HEAD,
+    O_FREEZE,
+    O_UNFREEZE,
+    O_LR_SCALE,
     O_IMAGE_SIZE,
     O_EPOCHS,
     O_OPTIMIZER,
@@ -91,6 +94,14 @@ static const struct argp_option LIST[] = {
     { "step-factor", O_STEP_FACTOR, "X", 0, "schedules step and plateau: the reduction (0.1)", 3 },
     { "label-smoothing", O_SMOOTHING, "X", 0, "(0)", 3 },
     { "clip-norm", O_CLIP, "X", 0, "limit of the gradient's norm (off)", 3 },
+    { "freeze", O_FREEZE, "PATTERN", 0,
+      "leave parameters of such names as they are, and the statistics of their batch norms (\"features.*\"). "
+      "May be repeated",
+      3 },
+    { "unfreeze-at", O_UNFREEZE, "EPOCH", 0, "from this epoch on, counted from 1, train all of them", 3 },
+    { "lr-scale", O_LR_SCALE, "PATTERN=X", 0,
+      "X times the learning rate for parameters of such names. May be repeated, the last that fits counts",
+      3 },
     { "ema-decay", O_EMA, "X", 0, "validate and keep averaged weights (off)", 3 },
     { "monitor", O_MONITOR, "valid_loss|valid_macro_f1|valid_accuracy", 0, "(valid_loss)", 3 },
     { "patience", O_PATIENCE, "N", 0, "stop after so many epochs without improvement; 0: never (5)", 3 },
@@ -112,6 +123,22 @@ static const struct argp_option LIST[] = {
     { "precision", O_PRECISION, APP_PRECISIONS, 0, "how activations are stored (fp32)", 5 },
     { 0 }
 };
+
+/* "PATTERN=X" */
+static void parse_lr_scale(struct options *o, const char *arg, const struct argp_state *state)
+{
+    const char *equals = strrchr(arg, '=');
+    struct lr_scale *s = &o->lr_scale[o->lr_scales];
+
+    if (o->lr_scales == MOST_PATTERNS)
+        app_bad_option(state, "--lr-scale: at most %d times", MOST_PATTERNS);
+    if (!equals || equals == arg || equals - arg >= PATTERN_SIZE)
+        app_bad_option(state, "--lr-scale %s: not of the form PATTERN=X, such as \"features.*=0.1\"", arg);
+    memcpy(s->pattern, arg, (size_t)(equals - arg));
+    s->pattern[equals - arg] = 0;
+    s->factor = app_real(state, "lr-scale", equals + 1, 0, 1e6);
+    o->lr_scales++;
+}
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
@@ -135,6 +162,13 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case O_WEIGHTS: o->weights = arg; return 0;
     case O_DIALECT: o->dialect = app_choice(state, "dialect", arg); return 0;
     case O_HEAD: o->head = app_choice(state, "head", arg); return 0;
+    case O_FREEZE:
+        if (o->freezes == MOST_PATTERNS)
+            app_bad_option(state, "--freeze: at most %d times", MOST_PATTERNS);
+        o->freeze[o->freezes++] = arg;
+        return 0;
+    case O_UNFREEZE: o->unfreeze_at = app_int(state, "unfreeze-at", arg, 2, 1000000); return 0;
+    case O_LR_SCALE: parse_lr_scale(o, arg, state); return 0;
     case O_IMAGE_SIZE: o->image_size = app_int(state, "image-size", arg, 8, 4096); return 0;
     case O_EPOCHS: o->epochs = app_int(state, "epochs", arg, 1, 1000000); return 0;
     case 'b': o->batch = app_int(state, "batch-size", arg, 1, 65536); return 0;
@@ -178,6 +212,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
             argp_error(
                 state,
                 "give --data DIR, or both --fake-dir and --real-dir, or --train-csv (and --valid-csv)");
+        if (o->unfreeze_at && !o->freezes)
+            argp_error(state, "--unfreeze-at: nothing is frozen; give --freeze as well");
         return 0;
     default: return ARGP_ERR_UNKNOWN;
     }

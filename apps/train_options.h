@@ -10,15 +10,23 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { MOST_EXTRA = 32, WARMUP_AUTO = -1 };
+enum { MOST_EXTRA = 32, MOST_PATTERNS = 32, PATTERN_SIZE = 256, WARMUP_AUTO = -1 };
+
+/* Parameters whose names match learn so many times as fast. */
+struct lr_scale {
+    char pattern[PATTERN_SIZE];
+    double factor;
+};
 
 struct options {
     const char *data, *fake_dir, *real_dir, *train_csv, *valid_csv, *extra[MOST_EXTRA], *split;
     const char *model, *weights, *dialect, *head, *optimizer, *schedule, *augment, *monitor, *run_dir,
         *resume;
+    const char *freeze[MOST_PATTERNS];
+    struct lr_scale lr_scale[MOST_PATTERNS];
     struct app_device device;
-    int extras, loader_threads;
-    int64_t image_size, epochs, batch, warmup, patience, checkpoint_every, max_steps, step_every;
+    int extras, freezes, lr_scales, loader_threads;
+    int64_t image_size, epochs, batch, warmup, patience, checkpoint_every, max_steps, step_every, unfreeze_at;
     uint64_t seed;
     double lr, decay, valid_fraction, clip, ema, smoothing, step_factor;
     bool decay_given, dry_run, recompute;

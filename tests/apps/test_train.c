@@ -63,40 +63,6 @@ static void setup(void)
 
 /* --------------------------------------------------------------------------- results */
 
-static char *all_of(const char *path, size_t *size)
-{
-    FILE *f = fopen(in_tree(path), "rb");
-    struct stat st;
-    char *data;
-
-    ck_assert_msg(f != NULL, "%s: %s", path, strerror(errno));
-    ck_assert(!fstat(fileno(f), &st));
-    data = malloc((size_t)st.st_size + 1);
-    ck_assert_ptr_nonnull(data);
-    *size = fread(data, 1, (size_t)st.st_size, f);
-    data[*size] = 0;
-    (void)fclose(f);
-    return data;
-}
-
-static void expect_same_file(const char *one, const char *other, const char *name)
-{
-    char a[256], b[256], *x, *y;
-    size_t m, n, i = 0;
-
-    (void)snprintf(a, sizeof a, "%s/%s", one, name);
-    (void)snprintf(b, sizeof b, "%s/%s", other, name);
-    x = all_of(a, &m);
-    y = all_of(b, &n);
-    ck_assert_msg(m == n, "%s has %zu bytes, %s %zu", a, m, b, n);
-    if (memcmp(x, y, n) != 0)
-        while (x[i] == y[i])
-            i++;
-    ck_assert_msg(!memcmp(x, y, n), "%s and %s differ from byte %zu of %zu", a, b, i, n);
-    free(x);
-    free(y);
-}
-
 /* metrics.csv without what depends on the clock. */
 static char *timeless(const char *folder)
 {

@@ -185,7 +185,8 @@ static void run_batchnorm(nn_mode mode, nn_real *y)
     nn_plan_free(plan);
 }
 
-static void expect_batchnorm(nn_mode mode)
+/* `recorded`: the graph's mode; `mode`: what is in force for the layer. */
+static void expect_batchnorm(nn_mode recorded, nn_mode mode)
 {
     static const double gamma[C] = { 2, 0.5, 1 }, beta[C] = { 1, -1, 0 }, mean[C] = { 0.5, 1, -2 },
                         var[C] = { 4, 2, 1 };
@@ -193,7 +194,7 @@ static void expect_batchnorm(nn_mode mode)
     double tracked[C], spread[C];
     int64_t batches = -1;
 
-    run_batchnorm(mode, y);
+    run_batchnorm(recorded, y);
     ck_assert_int_eq(nn_model_read(m, "n.running_mean", NN_BASE_STATE, NN_F64, tracked), NN_OK);
     ck_assert_int_eq(nn_model_read(m, "n.running_var", NN_BASE_STATE, NN_F64, spread), NN_OK);
     ck_assert_int_eq(nn_model_read(m, "n.num_batches_tracked", NN_BASE_STATE, NN_I64, &batches), NN_OK);
@@ -222,9 +223,19 @@ static void expect_batchnorm(nn_mode mode)
     }
 }
 
-START_TEST(batchnorm_training) { expect_batchnorm(NN_TRAIN); }
+START_TEST(batchnorm_training) { expect_batchnorm(NN_TRAIN, NN_TRAIN); }
 END_TEST
-START_TEST(batchnorm_frozen) { expect_batchnorm(NN_EVAL); }
+START_TEST(batchnorm_frozen) { expect_batchnorm(NN_EVAL, NN_EVAL); }
+END_TEST
+
+START_TEST(batchnorm_frozen_from_outside)
+{
+    nn_use_mode_at(g, "*", NN_TRAIN);
+    nn_use_mode_at(g, "n", NN_EVAL);
+    nn_use_mode_at(g, "n.*", NN_TRAIN);
+    expect_batchnorm(NN_TRAIN, NN_EVAL);
+    ck_assert_int_eq(nn_mode_of(g), NN_TRAIN);
+}
 END_TEST
 
 START_TEST(squeeze_excite)
@@ -311,6 +322,7 @@ int main(void)
     tcase_add_test(t, batchnorm_entries);
     tcase_add_test(t, batchnorm_training);
     tcase_add_test(t, batchnorm_frozen);
+    tcase_add_test(t, batchnorm_frozen_from_outside);
     tcase_add_test(t, squeeze_excite);
     tcase_add_test(t, mistakes_are_named);
     tcase_add_test(t, null_passes_through);

@@ -35,6 +35,9 @@ NN_API nn_tensor *nn_graph_fail(nn_graph *graph, int status, const char *format,
 NN_API nn_model *nn_use_model(nn_graph *graph, nn_model *model);
 NN_API nn_mode nn_use_mode(nn_graph *graph, nn_mode mode);
 NN_API nn_mode nn_mode_of(const nn_graph *graph);
+/* Layers recorded later whose path matches `pattern` are in this mode whatever nn_use_mode says: for
+ * networks whose code is somebody else's. Of several patterns that match, the last one given counts. */
+NN_API void nn_use_mode_at(nn_graph *graph, const char *pattern, nn_mode mode);
 
 /* The scope stack. nn_namei formats a number as a name that lives as long as the graph. */
 NN_API void nn_push(nn_graph *graph, const char *name);

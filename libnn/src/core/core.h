@@ -121,12 +121,20 @@ struct nni_scope {
     struct nni_scope *up;
 };
 
+/* Layers whose path is `pattern` are recorded in `mode`. The latest comes first. */
+struct nni_mode_at {
+    struct nni_mode_at *next;
+    const char *pattern;
+    nn_mode mode;
+};
+
 struct nn_graph {
     nn_device *device;
     nni_arena arena;
     nn_model *model[NNI_MAX_MODELS];
     int models, current; /* current: index of the model in use, -1 none */
     nn_mode mode;
+    struct nni_mode_at *mode_at; /* exceptions from it */
     struct nni_scope *scope, *spare;
     nn_node **node;
     int64_t nodes, node_room;

@@ -93,14 +93,32 @@ nn_model *nn_use_model(nn_graph *g, nn_model *model)
 
 nn_mode nn_use_mode(nn_graph *g, nn_mode mode)
 {
-    nn_mode old = nn_mode_of(g);
+    nn_mode old = g ? g->mode : NN_EVAL;
 
     if (g)
         g->mode = mode;
     return old;
 }
 
-nn_mode nn_mode_of(const nn_graph *g) { return g ? g->mode : NN_EVAL; }
+void nn_use_mode_at(nn_graph *g, const char *pattern, nn_mode mode)
+{
+    struct nni_mode_at *m = g ? nni_arena_take(&g->arena, sizeof *m) : NULL;
+
+    if (m)
+        *m = (struct nni_mode_at){ g->mode_at, nni_arena_text(&g->arena, pattern), mode };
+    if (m && m->pattern)
+        g->mode_at = m;
+    else if (g)
+        (void)no_memory(g);
+}
+
+nn_mode nn_mode_of(const nn_graph *g)
+{
+    for (const struct nni_mode_at *m = g && g->scope ? g->mode_at : NULL; m; m = m->next)
+        if (nn_match(m->pattern, g->scope->path))
+            return m->mode;
+    return g ? g->mode : NN_EVAL;
+}
 
 void nn_push(nn_graph *g, const char *name)
 {
