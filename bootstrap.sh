@@ -132,6 +132,7 @@ demo() {
 
     title "pictures from a simulated camera (real) and a simulated generator (fake), see docs/synth.md"
     show build/apps/fakereal_synth --output "$at/data" --count 3000 --image-size 96 --sheet "$at/sheet.png"
+    show build/apps/fakereal_audit --data "$at/data"
     title "a network learns to tell them apart, beginning with random weights"
     learn "$at/data" "$at/run" 8
     judge "$at/data" "$at/run" 0.5

@@ -19,27 +19,26 @@ const char *problem_reason(const char *file, const char *text)
     return !strncmp(text, file, n) && !strncmp(text + n, ": ", 2) ? text + n + 2 : text;
 }
 
-/* A file name may hold line ends and terminal commands. */
-static void print_visible(const char *text)
+void problem_print(FILE *to, const char *text)
 {
     for (; *text; text++) {
         unsigned char c = (unsigned char)*text;
 
         if (c == '\n')
-            (void)fputs("\\n", stderr);
+            (void)fputs("\\n", to);
         else if (c < 0x20 || c == 0x7f)
-            (void)fprintf(stderr, "\\x%02x", c);
+            (void)fprintf(to, "\\x%02x", c);
         else
-            (void)fputc(c, stderr);
+            (void)fputc(c, to);
     }
 }
 
 void problem_say(const char *file, const char *reason)
 {
     app_progress_end();
-    print_visible(file);
+    problem_print(stderr, file);
     (void)fputs(": ", stderr);
-    print_visible(problem_reason(file, reason));
+    problem_print(stderr, problem_reason(file, reason));
     (void)fputc('\n', stderr);
 }
 

@@ -6,7 +6,10 @@
 #define APPS_PROBLEMS_H
 
 #include <nn/data.h>
+#include <stdio.h>
 
+/* `text` with control bytes made visible: a file name may hold line ends and terminal commands. */
+void problem_print(FILE *to, const char *text);
 /* "FILE: REASON" to stderr, control bytes made visible; a reason that begins with the file's name says it
  * once. */
 void problem_say(const char *file, const char *reason);

@@ -55,6 +55,25 @@ typedef struct nn_image_info {
 /* Reads the headers only, without the limits of nn_decode_opts: no promise that the rest is undamaged. */
 NN_API int nn_image_probe_file(nn_image_info *out, const char *path, nn_message *why);
 
+/* What a file tells about who wrote it, apart from its pixels. */
+typedef struct nn_image_facts {
+    nn_image_info info;
+    uint64_t size;      /* bytes */
+    int quality;        /* JPEG: libjpeg's 1..100 whose luminance table is nearest; 0: none */
+    int quality_exact;  /* it is that table */
+    int sampling;       /* JPEG in colour: 444, 422, 420, 440, 411; 1: another; 0: not that */
+    int alpha;          /* PNG: alpha channel or tRNS */
+    int exif, xmp, icc; /* there is such a block */
+    int c2pa;           /* a C2PA manifest: JUMBF in APP11 or caBX */
+    char software[64];  /* EXIF Software, PNG text Software, or JPEG comment; made printable ASCII */
+    char generator[32]; /* trace of a generator: a PNG keyword ("parameters", "prompt", ...) or IPTC's
+                           "trainedAlgorithmicMedia"; "" when there is none */
+} nn_image_facts;
+
+/* Walks the whole file without decoding a pixel. NN_EFORMAT: damaged headers, or no end marker (truncated).
+ * NN_EUNSUPPORTED: another format, named. NN_ENOTFOUND, NN_EIO, NN_ENOMEM. */
+NN_API int nn_image_facts_file(nn_image_facts *out, const char *path, nn_message *why);
+
 /* Writes an 8-bit RGB PNG without any metadata, compressed by `level` from 0 (stored: the file's size depends
  * on width and height only) to 9 (smallest). Nothing is left of a file that could not be finished. NN_EINVAL:
  * sides outside 1..16384; NN_EIO, NN_ENOMEM. */

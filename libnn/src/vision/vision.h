@@ -23,6 +23,8 @@ static inline uint32_t nni_be32(const uint8_t *p) { return (uint32_t)nni_be16(p)
 
 /* Orientation 1..8 from the TIFF structure inside EXIF; 1 when it is absent or makes no sense. */
 int nni_exif_orientation(const uint8_t *tiff, size_t size);
+/* Length of the tag Software, which *text then points to; 0 when it is absent. */
+size_t nni_exif_software(const uint8_t *tiff, size_t size, const uint8_t **text);
 
 /* Reads the headers into *info. `limit` non-NULL: goes on to verify the whole file within those limits and
  * fills *clean. Texts name the byte offset. */
