@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * From facts to findings: what is wrong, how bad it is, and what to do. Severity depends on the share of images
- * concerned; the thresholds stand in one table and are printed with each finding.
+ * From facts to findings: what is wrong, how bad it is, and what to do. Severity depends on the share of
+ * images concerned; the thresholds stand in one table and are printed with each finding.
  */
 #include "app.h"
 #include "audit.h"
@@ -35,7 +35,8 @@ enum { SMALL_SIDE = 32, LARGE_SIDE = 16384, LARGE_AREA = 64000000, LONG = 3, LOW
       "make sure that both classes have them, or remove them")                                               \
     X(GREY, "grey", 0.5, NEVER, "images have one channel (grey or palette)",                                 \
       "nothing, if both classes have them: grey is read as three equal channels")                            \
-    X(CMYK, "cmyk", 0.01, NEVER, "JPEG files are CMYK", "convert them to RGB; colours are only approximated") \
+    X(CMYK, "cmyk", 0.01, NEVER, "JPEG files are CMYK",                                                      \
+      "convert them to RGB; colours are only approximated")                                                  \
     X(DEEP, "16-bit", NEVER, NEVER, "images have 16 bits per sample", "nothing: the high byte is used")      \
     X(ALPHA, "alpha", 0.5, NEVER, "images have an alpha channel",                                            \
       "flatten them: alpha is dropped, and what it hid becomes visible")                                     \
@@ -61,7 +62,8 @@ enum { SMALL_SIDE = 32, LARGE_SIDE = 16384, LARGE_AREA = 64000000, LONG = 3, LOW
       "rename them fake or real, or move them away")                                                         \
     X(SPECIAL, "skipped", 0, NEVER, "links, special files or deep folders were not followed",                \
       "replace them by the images themselves")                                                               \
-    X(OTHER, "ignored-file", 0.01, NEVER, "files lie outside class folders or are not called .jpg, .jpeg, .png", \
+    X(OTHER, "ignored-file", 0.01, NEVER,                                                                    \
+      "files lie outside class folders or are not called .jpg, .jpeg, .png",                                 \
       "convert them if they are meant to be used")
 
 enum kind {
@@ -187,7 +189,8 @@ static void judge_near(void *payload, int64_t i, int64_t k)
         hit(j, one->split == two->split ? NEAR_COPY : NEAR_LEAK, two->file, one->file);
 }
 
-/* -------------------------------------------------------------------------------------- the set as a whole */
+/* -------------------------------------------------------------------------------------- the set as a whole
+ */
 
 static struct audit_finding *add(struct audit *a, const char *name, int severity, int64_t count)
 {
@@ -238,19 +241,24 @@ static void judge_balance(struct audit *a)
     const double note = 1.5, warn = 3, fail = 20;
 
     for (int s = NN_SPLIT_TRAIN; s < NN_SPLITS; s++) {
-        double fake = (double)a->data->count[s][NN_LABEL_FAKE], real = (double)a->data->count[s][NN_LABEL_REAL];
+        double fake = (double)a->data->count[s][NN_LABEL_FAKE],
+               real = (double)a->data->count[s][NN_LABEL_REAL];
         double ratio = fmax(fake, real) / fmax(fmin(fake, real), 1);
         struct audit_finding *f;
 
         if (fake + real <= 0 || (fake > 0 && real > 0 && ratio <= note))
             continue;
         if (fake > 0 && real > 0) {
-            f = add(a, "imbalance", ratio > fail ? AUDIT_ERROR : ratio > warn ? AUDIT_WARNING : AUDIT_NOTE,
+            f = add(a, "imbalance",
+                    ratio > fail   ? AUDIT_ERROR
+                    : ratio > warn ? AUDIT_WARNING
+                                   : AUDIT_NOTE,
                     (int64_t)fmax(fake, real));
-            (void)snprintf(f->text, sizeof f->text,
-                           "%s has %.0f fake and %.0f real images, %.1f to 1 (note above %g, warning above %g, "
-                           "error above %g)",
-                           nn_split_name(s), fake, real, ratio, note, warn, fail);
+            (void)snprintf(
+                f->text, sizeof f->text,
+                "%s has %.0f fake and %.0f real images, %.1f to 1 (note above %g, warning above %g, "
+                "error above %g)",
+                nn_split_name(s), fake, real, ratio, note, warn, fail);
             f->remedy = "take as many of each, and judge by balanced accuracy or macro F1, not by accuracy";
         } else {
             f = add(a, "one-class", AUDIT_ERROR, (int64_t)(fake + real));
@@ -282,11 +290,12 @@ static void judge_score(struct audit *a, const struct audit_score *s, const char
     if (!s->samples || top <= s->warn)
         return;
     f = add(a, name, top > fmax(fail, s->warn) ? AUDIT_ERROR : AUDIT_WARNING, s->samples);
-    (void)snprintf(f->text, sizeof f->text,
-                   "%s: a classifier that never sees a pixel reaches %.1f %% balanced accuracy, most by %s (%.1f "
-                   "%% alone; warning above %.1f %%, error above %.1f %%)",
-                   what, 100 * top, audit_field_name(best), 100 * s->field[best], 100 * s->warn,
-                   100 * fmax(fail, s->warn));
+    (void)snprintf(
+        f->text, sizeof f->text,
+        "%s: a classifier that never sees a pixel reaches %.1f %% balanced accuracy, most by %s (%.1f "
+        "%% alone; warning above %.1f %%, error above %.1f %%)",
+        what, 100 * top, audit_field_name(best), 100 * s->field[best], 100 * s->warn,
+        100 * fmax(fail, s->warn));
     f->remedy = audit_field_remedy(best);
 }
 
@@ -300,8 +309,9 @@ static bool separate(struct audit *a)
         group[i] = audit_labelled(a, i) ? a->data->sample[i].label == NN_LABEL_FAKE : -1;
     fine = fine && audit_separate(a, group, &a->classes);
     for (int64_t i = 0; fine && i < n; i++)
-        group[i] = a->file[i].status || a->data->sample[i].excluded ? -1
-                                                                     : a->data->sample[i].split != NN_SPLIT_TRAIN;
+        group[i] = a->file[i].status || a->data->sample[i].excluded
+                       ? -1
+                       : a->data->sample[i].split != NN_SPLIT_TRAIN;
     fine = fine && audit_separate(a, group, &a->splits);
     free(group);
     return fine;

@@ -13,9 +13,12 @@ enum { PLOT_W = 640, PLOT_H = 150, BASE = 120, BARS = 32 };
 
 static const char head[] =
     "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
-    "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>Data audit</title>\n<style>\n"
-    "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:0 auto;padding:1rem;color:#222;background:#fff}\n"
-    "table{border-collapse:collapse}th,td{padding:.2rem .7rem;text-align:right;border-bottom:1px solid #ddd}\n"
+    "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>Data "
+    "audit</title>\n<style>\n"
+    "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:0 "
+    "auto;padding:1rem;color:#222;background:#fff}\n"
+    "table{border-collapse:collapse}th,td{padding:.2rem .7rem;text-align:right;border-bottom:1px solid "
+    "#ddd}\n"
     "th:first-child,td:first-child{text-align:left}.wide{overflow-x:auto}svg{max-width:100%;height:auto}\n"
     ".finding{border-left:.4rem solid #888;padding:.1rem .8rem;margin:1rem 0;overflow-wrap:anywhere}\n"
     ".warning{border-color:#d08700}.error{border-color:#c02020}code{font-size:.85em}\n"
@@ -95,20 +98,22 @@ static void plot_fields(FILE *f, const struct audit_score *s)
 {
     enum { ROW = 22, LEFT = 190, WIDE = 380 };
 
-    (void)fprintf(f,
-                  "<h2>Without a look at a pixel</h2>\n<p>%.1f %% balanced accuracy by all fields together; each "
-                  "alone below. Chance is 50 %%; the line is the warning at %.1f %%.</p>\n"
-                  "<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"accuracy by field\" font-size=\"13\">\n",
-                  100 * s->all, 100 * s->warn, PLOT_W, ROW * AUDIT_FIELDS + 4);
+    (void)fprintf(
+        f,
+        "<h2>Without a look at a pixel</h2>\n<p>%.1f %% balanced accuracy by all fields together; each "
+        "alone below. Chance is 50 %%; the line is the warning at %.1f %%.</p>\n"
+        "<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"accuracy by field\" font-size=\"13\">\n",
+        100 * s->all, 100 * s->warn, PLOT_W, ROW * AUDIT_FIELDS + 4);
     for (int i = 0; i < AUDIT_FIELDS; i++) {
         double over = s->field[i] > 0.5 ? (s->field[i] - 0.5) * 2 : 0;
 
-        (void)fprintf(f,
-                      "<text x=\"%d\" y=\"%d\" text-anchor=\"end\">%s</text><rect x=\"%d\" y=\"%d\" width=\"%.1f\" "
-                      "height=\"%d\" fill=\"%s\"/><text x=\"%.1f\" y=\"%d\">%.1f</text>\n",
-                      LEFT - 8, ROW * i + 16, audit_field_name(i), LEFT, ROW * i + 3, over * WIDE + 1, ROW - 6,
-                      s->field[i] > s->warn ? "#c02020" : "#888", LEFT + over * WIDE + 6, ROW * i + 16,
-                      100 * s->field[i]);
+        (void)fprintf(
+            f,
+            "<text x=\"%d\" y=\"%d\" text-anchor=\"end\">%s</text><rect x=\"%d\" y=\"%d\" width=\"%.1f\" "
+            "height=\"%d\" fill=\"%s\"/><text x=\"%.1f\" y=\"%d\">%.1f</text>\n",
+            LEFT - 8, ROW * i + 16, audit_field_name(i), LEFT, ROW * i + 3, over * WIDE + 1, ROW - 6,
+            s->field[i] > s->warn ? "#c02020" : "#888", LEFT + over * WIDE + 6, ROW * i + 16,
+            100 * s->field[i]);
     }
     (void)fprintf(f, "<line x1=\"%.1f\" x2=\"%.1f\" y1=\"0\" y2=\"%d\" stroke=\"#d08700\"/></svg>\n",
                   LEFT + (s->warn - 0.5) * 2 * WIDE, LEFT + (s->warn - 0.5) * 2 * WIDE, ROW * AUDIT_FIELDS);
@@ -119,7 +124,8 @@ static int64_t height(const nn_image_facts *x) { return x->info.height; }
 static int64_t quality(const nn_image_facts *x) { return x->quality; }
 
 /* Two histograms in one: shares of each class, fake in front and see-through. */
-static void plot_values(FILE *f, const struct audit *a, const char *title, int64_t (*of)(const nn_image_facts *))
+static void plot_values(FILE *f, const struct audit *a, const char *title,
+                        int64_t (*of)(const nn_image_facts *))
 {
     static const char *const colour[2] = { "#2060c0", "#c02020" };
     int64_t low = INT64_MAX, high = 0, bar[2][BARS] = { { 0 } }, all[2] = { 0 };
@@ -160,11 +166,12 @@ static void plot_values(FILE *f, const struct audit *a, const char *title, int64
                               "fill-opacity=\".5\"/>",
                               i * PLOT_W / BARS, BASE - h, PLOT_W / BARS - 2, h, colour[label]);
         }
-    (void)fprintf(f,
-                  "\n<text x=\"0\" y=\"138\">%lld</text><text x=\"%d\" y=\"138\" text-anchor=\"end\">%lld</text>"
-                  "<text x=\"250\" y=\"138\" fill=\"%s\">real</text><text x=\"300\" y=\"138\" fill=\"%s\">fake"
-                  "</text></svg>\n",
-                  (long long)low, PLOT_W, (long long)high, colour[0], colour[1]);
+    (void)fprintf(
+        f,
+        "\n<text x=\"0\" y=\"138\">%lld</text><text x=\"%d\" y=\"138\" text-anchor=\"end\">%lld</text>"
+        "<text x=\"250\" y=\"138\" fill=\"%s\">real</text><text x=\"300\" y=\"138\" fill=\"%s\">fake"
+        "</text></svg>\n",
+        (long long)low, PLOT_W, (long long)high, colour[0], colour[1]);
 }
 
 char *audit_html(const struct audit *a, const struct audit_group *group, int groups)

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * How far does one get without seeing a pixel? Facts about the files (format, size, quality, ...) are put into
- * bins, one indicator per bin, and logistic regression separates two groups of images by them. If it does
- * better than chance on images it was not fitted to, the groups were made or collected differently, and a
- * network may learn that instead of what it should.
+ * How far does one get without seeing a pixel? Facts about the files (format, size, quality, ...) are put
+ * into bins, one indicator per bin, and logistic regression separates two groups of images by them. If it
+ * does better than chance on images it was not fitted to, the groups were made or collected differently, and
+ * a network may learn that instead of what it should.
  *
  * Five folds by content hash, so copies of an image are never on both sides and the result depends on the
- * files alone. Both groups have the same weight however large they are. Images that are alike in all facts are
- * one row with a count, which makes large sets as quick as small ones. File sizes are left out: a compressed
- * size measures pixels.
+ * files alone. Both groups have the same weight however large they are. Images that are alike in all facts
+ * are one row with a count, which makes large sets as quick as small ones. File sizes are left out: a
+ * compressed size measures pixels.
  */
 #include "audit.h"
 
@@ -39,7 +39,8 @@ static int64_t extension(const nn_sample *s)
 
 #define SAVE_ALIKE "decode all images and save them the same way: one format, quality and subsampling"
 #define SIZE_ALIKE "bring all images to one size with the same filter, or crop both classes to the same sizes"
-#define STRIP "a network does not see it, but it says that the classes come from different places: look for why"
+#define STRIP                                                                                                \
+    "a network does not see it, but it says that the classes come from different places: look for why"
 
 /* Name, value for sample s with facts f, remedy. */
 #define FIELD_LIST(X)                                                                                        \
@@ -101,7 +102,6 @@ struct row {
     uint8_t bin[FIELDS], fold, group;
     int64_t count;
 };
-enum { KEY = offsetof(struct row, count) };
 
 static int by_value(const void *a, const void *b)
 {
@@ -220,7 +220,8 @@ static void descend(struct weights *w, const struct weights *y, const struct row
 
         if (row[i].fold == fold)
             continue;
-        g = (1 / (1 + exp(-score(y, &row[i], v))) - row[i].group) * weight[row[i].group] * (double)row[i].count;
+        g = (1 / (1 + exp(-score(y, &row[i], v))) - row[i].group) * weight[row[i].group] *
+            (double)row[i].count;
         w->bias -= step * g;
         for (int f = v.first; f < v.end; f++)
             w->of[f][row[i].bin[f]] -= step * g;

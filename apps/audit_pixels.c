@@ -4,10 +4,10 @@
  * standard deviation with which networks are trained.
  *
  * Images are compared by a difference hash: the image is made 17x16 grey pixels, and each bit says whether a
- * pixel is brighter than its right neighbour. Of 256 bits in photographs of faces, another size changes at most
- * 6 and JPEG of quality 40 in 99 of 100 at most 13; different faces differ in 36 and more.
- * Neighbours about as bright as each other decide nothing reliably, so an image whose bits are nearly all the
- * same, being flat, is not compared.
+ * pixel is brighter than its right neighbour. Of 256 bits in photographs of faces, another size changes at
+ * most 6 and JPEG of quality 40 in 99 of 100 at most 13; different faces differ in 36 and more. Neighbours
+ * about as bright as each other decide nothing reliably, so an image whose bits are nearly all the same,
+ * being flat, is not compared.
  */
 #include "app.h"
 #include "audit.h"

@@ -16,7 +16,8 @@ static void print_spread(const char *name, const int64_t v[3])
     if (v[0] == v[2])
         printf("    %-13s %lld\n", name, (long long)v[0]);
     else
-        printf("    %-13s %lld to %lld, median %lld\n", name, (long long)v[0], (long long)v[2], (long long)v[1]);
+        printf("    %-13s %lld to %lld, median %lld\n", name, (long long)v[0], (long long)v[2],
+               (long long)v[1]);
 }
 
 static void print_group(const struct audit_group *g)
@@ -71,9 +72,11 @@ static void print_mean_std(const struct audit *a)
     double mean[3], std[3];
     int64_t n = audit_mean_std(a, mean, std);
 
-    printf("\nmean  %.6f %.6f %.6f\nstd   %.6f %.6f %.6f\n", mean[0], mean[1], mean[2], std[0], std[1], std[2]);
-    printf("(R G B in 0..1; means over %lld training images of each image's own, after a resize to 224x224)\n",
-           (long long)n);
+    printf("\nmean  %.6f %.6f %.6f\nstd   %.6f %.6f %.6f\n", mean[0], mean[1], mean[2], std[0], std[1],
+           std[2]);
+    printf(
+        "(R G B in 0..1; means over %lld training images of each image's own, after a resize to 224x224)\n",
+        (long long)n);
 }
 
 void audit_print(const struct audit *a, const struct audit_group *group, int groups)
@@ -120,8 +123,8 @@ static json_t *group_json(const struct audit_group *g)
         (void)json_object_set_new(counts, g->count[i].name, json_integer((json_int_t)g->count[i].files));
     return json_pack("{s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:o}", "split", nn_split_name(g->split), "class",
                      audit_class(g->label), "files", (json_int_t)g->files, "usable", (json_int_t)g->readable,
-                     "width", triple(g->width), "height", triple(g->height), "jpeg_quality", triple(g->quality),
-                     "counts", counts);
+                     "width", triple(g->width), "height", triple(g->height), "jpeg_quality",
+                     triple(g->quality), "counts", counts);
 }
 
 static json_t *score_json(const struct audit_score *s)
@@ -145,9 +148,9 @@ static json_t *finding_json(const struct audit_finding *f)
     for (int i = 0; i < f->examples; i++)
         (void)json_array_append_new(examples, json_pack("{s:o, s:o}", "file", text(f->example[i].file), "why",
                                                         text(f->example[i].why)));
-    return json_pack("{s:s, s:s, s:I, s:o, s:s, s:o}", "severity", audit_severity(f->severity), "name", f->name,
-                     "count", (json_int_t)f->count, "text", text(f->text), "remedy", f->remedy, "examples",
-                     examples);
+    return json_pack("{s:s, s:s, s:I, s:o, s:s, s:o}", "severity", audit_severity(f->severity), "name",
+                     f->name, "count", (json_int_t)f->count, "text", text(f->text), "remedy", f->remedy,
+                     "examples", examples);
 }
 
 char *audit_json(const struct audit *a, const struct audit_group *group, int groups)

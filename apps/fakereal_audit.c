@@ -24,7 +24,8 @@ struct options {
 static const struct argp_option LIST[] = {
     { "data", 'd', "DIR", 0, "folder of the data set", 1 },
     { "extra-data", O_EXTRA, "DIR", 0, "more training images; may be given several times", 1 },
-    { "decode", O_DECODE, NULL, 0, "decode all images: damaged pixels, images that look the same; slower", 1 },
+    { "decode", O_DECODE, NULL, 0, "decode all images: damaged pixels, images that look the same; slower",
+      1 },
     { "mean-std", O_MEAN_STD, NULL, 0,
       "mean and standard deviation of the training images, to normalise with; decodes", 1 },
     { "threads", 't', "N", 0, "threads (one for each processor)", 1 },
@@ -114,7 +115,8 @@ int main(int argc, char **argv)
         LIST,
         parse,
         NULL,
-        "Looks for what is wrong with a data set of fake and real images: files that cannot be used, copies and "
+        "Looks for what is wrong with a data set of fake and real images: files that cannot be used, copies "
+        "and "
         "leaks between splits, wrong names, and above all differences of the classes that have nothing to do "
         "with what the images show.\n\n"
         "Examples:\n"
@@ -123,7 +125,8 @@ int main(int argc, char **argv)
         "  fakereal_audit --data faces --mean-std\v"
         "Without --decode and --mean-std no image is decoded. Findings are notes, warnings and errors; their "
         "thresholds are printed.\n"
-        "Exit codes: 0 no warning; 1 a warning or an error was found; 2 usage; 3 there is no data set; 4 files; "
+        "Exit codes: 0 no warning; 1 a warning or an error was found; 2 usage; 3 there is no data set; 4 "
+        "files; "
         "5 memory; 130, 143 interrupted.",
         NULL,
         NULL,

@@ -27,9 +27,8 @@ static const json_t *found(const json_t *root, const char *name)
     size_t i;
     json_t *f;
 
-    json_array_foreach(json_object_get(root, "findings"), i, f)
-        if (!strcmp(json_string_value(json_object_get(f, "name")), name))
-            return f;
+    json_array_foreach(json_object_get(root, "findings"), i,
+                       f) if (!strcmp(json_string_value(json_object_get(f, "name")), name)) return f;
     return NULL;
 }
 
@@ -193,7 +192,10 @@ static void plant_unusable(void)
     plant_text("not-an-image", F "animation.png", "GIF89a..............................");
     plant("not-an-image", R "web.jpg", "RIFF\x20\0\0\0WEBPVP8 ........", 24);
     plant_text("not-an-image", R "lfs.png", "version https://git-lfs.github.com/spec/v1\n");
-    plant("not-an-image", R "next.jpg", "\0\0\0\x20""ftypavif....................", 32);
+    plant("not-an-image", R "next.jpg",
+          "\0\0\0\x20"
+          "ftypavif....................",
+          32);
     plant_text("not-an-image", R "text.png", "this is not an image");
     plant_text("damaged", F "empty.png", "");
     plant("damaged", F "zeros.jpg", zeros, sizeof zeros);
@@ -314,15 +316,16 @@ START_TEST(planted_defects)
         ck_assert_msg(got != NULL, "%s is not found in: %.2000s", planted[k].name, ran.out);
         ck_assert_msg(json_integer_value(json_object_get(got, "count")) == planted[k].count,
                       "%s: %lld expected in: %.2000s", planted[k].name, (long long)planted[k].count, ran.out);
-        json_array_foreach(json_object_get(got, "examples"), i, e)
-            named = named || strstr(json_string_value(json_object_get(e, "file")), planted[k].file) ||
-                    strstr(json_string_value(json_object_get(e, "why")), planted[k].file);
+        json_array_foreach(json_object_get(got, "examples"), i, e) named =
+            named || strstr(json_string_value(json_object_get(e, "file")), planted[k].file) ||
+            strstr(json_string_value(json_object_get(e, "why")), planted[k].file);
         ck_assert_msg(named || planted[k].count > 5 || !strcmp(planted[k].name, "ignored-file"),
                       "%s does not name %s: %.2000s", planted[k].name, planted[k].file, ran.out);
         all += planted[k].count;
     }
     ck_assert_int_ge(all, 40);
-    json_array_foreach(json_object_get(root, "findings"), i, f) {
+    json_array_foreach(json_object_get(root, "findings"), i, f)
+    {
         const char *name = json_string_value(json_object_get(f, "name"));
         bool known = false;
 

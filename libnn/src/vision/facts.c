@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a file says about who wrote it. A classifier of real and fake that could as well look at the container,
- * the quantisation tables or the size has learned how a data set was collected; to see that, one has to read
- * these things, and for all files of a set, so not one pixel is decoded. The headers themselves are checked by
- * jpeg.c and png.c; here the rest is walked leniently, for odd metadata are a finding, not an error.
+ * What a file says about who wrote it. A classifier of real and fake that could as well look at the
+ * container, the quantisation tables or the size has learned how a data set was collected; to see that, one
+ * has to read these things, and for all files of a set, so not one pixel is decoded. The headers themselves
+ * are checked by jpeg.c and png.c; here the rest is walked leniently, for odd metadata are a finding, not an
+ * error.
  *
  * Sources: ITU-T T.81 (markers, and the tables of Annex K that libjpeg scales); W3C PNG; C2PA 2.1 (where
  * manifests are embedded); IPTC's digital source types.
@@ -17,11 +18,11 @@ enum { SOI = 0xD8, EOI = 0xD9, SOS = 0xDA, DQT = 0xDB, COM = 0xFE, APP1 = 0xE1, 
 enum { SIDE2 = 64, FACTS_BYTES = 1 << 30 };
 
 /* The luminance table of Annex K in zigzag order, as files store it. */
-static const uint8_t luminance[SIDE2] = {
-    16, 11, 12,  14, 12,  10, 16, 14, 13, 14, 18, 17, 16, 19,  24,  40,  26,  24,  22,  22,  24, 49,
-    35, 37, 29,  40, 58,  51, 61, 60, 57, 51, 56, 55, 64, 72,  92,  78,  64,  68,  87,  69,  55, 56,
-    80, 109, 81, 87, 95, 98, 103, 104, 103, 62, 77, 113, 121, 112, 100, 120, 92,  101, 103, 99
-};
+static const uint8_t luminance[SIDE2] = { 16,  11, 12, 14,  12,  10,  16,  14,  13, 14,  18,  17,  16,
+                                          19,  24, 40, 26,  24,  22,  22,  24,  49, 35,  37,  29,  40,
+                                          58,  51, 61, 60,  57,  51,  56,  55,  64, 72,  92,  78,  64,
+                                          68,  87, 69, 55,  56,  80,  109, 81,  87, 95,  98,  103, 104,
+                                          103, 62, 77, 113, 121, 112, 100, 120, 92, 101, 103, 99 };
 
 static bool holds(const uint8_t *p, size_t size, const char *text)
 {
@@ -45,7 +46,8 @@ static bool begins(const uint8_t *p, size_t size, const char *text)
     return size >= n && !memcmp(p, text, n);
 }
 
-/* The first to name a program wins. Strangers' bytes end on terminals and in pages: only printable ones pass. */
+/* The first to name a program wins. Strangers' bytes end on terminals and in pages: only printable ones pass.
+ */
 static void name_software(nn_image_facts *f, const uint8_t *text, size_t size)
 {
     size_t n = 0;
@@ -60,8 +62,8 @@ static void name_software(nn_image_facts *f, const uint8_t *text, size_t size)
 }
 
 /* Keywords under which programs that make pictures keep what they were told. */
-static const char *const keywords[] = { "parameters", "prompt",          "workflow",         "invokeai_metadata",
-                                        "sd-metadata", "generation_data", "dream",           "Dream" };
+static const char *const keywords[] = { "parameters",  "prompt",          "workflow", "invokeai_metadata",
+                                        "sd-metadata", "generation_data", "dream",    "Dream" };
 
 static void name_generator(nn_image_facts *f, const char *name)
 {
