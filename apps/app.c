@@ -424,6 +424,8 @@ int app_make_folder(const char *path)
 
 int app_write_file(const char *path, const char *text)
 {
+    struct stat st;
+    bool exists = !stat(path, &st);
     size_t size = strlen(path) + 8;
     char *temporary = malloc(size);
     FILE *f;
@@ -431,16 +433,24 @@ int app_write_file(const char *path, const char *text)
 
     if (!temporary)
         return app_fail(APP_DEVICE, "out of memory");
-    (void)snprintf(temporary, size, "%s.tmp", path);
+    /* A terminal, a pipe, a device is written to: a new file in its place would be the end of it. A link
+     * leads to the file that is meant. */
+    if (exists && !S_ISDIR(st.st_mode) &&
+        (!S_ISREG(st.st_mode) || (!lstat(path, &st) && S_ISLNK(st.st_mode))))
+        (void)snprintf(temporary, size, "%s", path);
+    else
+        (void)snprintf(temporary, size, "%s.tmp", path);
     f = fopen(temporary, "wb");
-    if (!f || fputs(text, f) < 0 || fflush(f) || fsync(fileno(f)))
+    if (!f || fputs(text, f) < 0 || fflush(f) || (fsync(fileno(f)) && errno != EINVAL && errno != EROFS))
         rc = app_fail(APP_IO, "%s: %s", path, strerror(errno));
     if (f && fclose(f) && !rc)
         rc = app_fail(APP_IO, "%s: %s", path, strerror(errno));
-    if (!rc && rename(temporary, path))
-        rc = app_fail(APP_IO, "%s: %s", path, strerror(errno));
-    if (rc)
-        (void)unlink(temporary);
+    if (strcmp(temporary, path) != 0) {
+        if (!rc && rename(temporary, path))
+            rc = app_fail(APP_IO, "%s: %s", path, strerror(errno));
+        if (rc)
+            (void)unlink(temporary);
+    }
     free(temporary);
     return rc;
 }

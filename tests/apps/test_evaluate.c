@@ -303,6 +303,25 @@ START_TEST(diverged)
 }
 END_TEST
 
+/* A result for a device goes to the device, which is still there afterwards. */
+START_TEST(results_to_devices)
+{
+    struct stat st;
+
+    put_images("faces/valid", 1, 1);
+    ck_assert_int_eq(symlink("/dev/stdout", in_tree("out.json")), 0);
+    run("fakereal_evaluate", "--checkpoint", checkpoint, "--data", in_tree("faces"), "--json",
+        in_tree("out.json"), NULL);
+    expect_code(0);
+    expect_in(ran.out, "\"macro_f1\"");
+    ck_assert(!lstat(in_tree("out.json"), &st) && S_ISLNK(st.st_mode));
+    run("fakereal_evaluate", "--checkpoint", checkpoint, "--data", in_tree("faces"), "--json", "/dev/full",
+        NULL);
+    expect_code(4);
+    ck_assert(!stat("/dev/full", &st) && S_ISCHR(st.st_mode));
+}
+END_TEST
+
 START_TEST(exit_codes)
 {
     put_images("faces/valid", 1, 1);
@@ -354,6 +373,7 @@ int main(void)
     tcase_add_test(t, split_of_the_run);
     tcase_add_test(t, diverged);
     tcase_add_test(t, exit_codes);
+    tcase_add_test(t, results_to_devices);
     srunner_run_all(r, CK_ENV);
     failed = srunner_ntests_failed(r);
     srunner_free(r);
