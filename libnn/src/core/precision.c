@@ -7,9 +7,12 @@
  *
  * Which is which follows from two declarations of an op and one look at a shape:
  *
- *     COMPUTE   stores the activations it names in `narrow` as bfloat16 if the first is an image, [N,H,W,C]
- * of more than one pixel FOLLOW    does so if one of them is bfloat16 already neither   works on what was
- * recorded
+ * COMPUTE: it stores the activations that it names in `narrow` as bfloat16 if the first is an image, that is
+ * [N,H,W,C] of more than one pixel.
+ *
+ * FOLLOW: it does so if one of them is bfloat16 already.
+ *
+ * Neither: it works on what was recorded.
  *
  * Where neighbours differ a cast goes between them, one for each tensor and type, and a cast that undoes
  * another takes its operand instead. Gradients have the types of their tensors. All of this comes after
