@@ -112,7 +112,7 @@ $B/libnn.a: $(lib_o) $(if $(CUDA),$(plain)/libnn.a)
 ifneq ($(CUDA),)
 $(plain)/libnn.a: FORCE
 	+@$(MAKE) --no-print-directory CUDA= $@
-FORCE:
+.PHONY: FORCE
 
 # CUDA C++ by nvcc, for two architectures and as PTX for later ones; or as plain C++ for this processor.
 cxxflags := -std=c++17 $(filter -D%,$(cflags)) $(public) -Ilibnn/src -DNN_CUDA
