@@ -64,9 +64,10 @@ static inline vec vlog1p(vec x) { return vlog_ratio(x / (x + vset(2))); }
 /* log(x): x = m*2^e with m in [sqrt(1/2), sqrt(2)), so that no digits cancel near 1. */
 static inline vec vlog(vec x)
 {
-    const int32_t half = 0x3f3504f3; /* the bits of sqrt(1/2) */
-    ivec e = ((ivec)x - half) >> 23;
-    vec m = (vec)((ivec)x - (e << 23)), n = __builtin_convertvector(e, vec), y;
+    const int32_t half = 0x3f3504f3;                    /* the bits of sqrt(1/2) */
+    ivec bits = (ivec)vselect(x > vzero(), x, vset(1)); /* for the others see below */
+    ivec e = (bits - half) >> 23;
+    vec m = (vec)(bits - (e << 23)), n = __builtin_convertvector(e, vec), y;
 
     /* The logarithm of 2 in two parts: n times the first is exact. */
     y = n * vset(0.693359375f) + (n * vset(-2.12194440e-4f) + vlog_ratio((m - vset(1)) / (m + vset(1))));
