@@ -339,7 +339,7 @@ static int identify_names(struct case_at_hand *k)
     rc = read_config(k);
     if (!rc)
         rc = name_classes(k);
-    return rc ? rc : names_translate(&k->names, c, k->file, k->why);
+    return rc ? rc : nni_names_translate(&k->names, c, k->file, k->why);
 }
 
 /* ---------------------------------------------------------- ResNet and VGG */
@@ -430,7 +430,7 @@ int nn_pretrained_identify(nn_pretrained *out, nn_safetensors *file, const nn_pr
     int rc;
 
     *out = (nn_pretrained){ .dialect = NULL };
-    rc = names_recognise(&k.names, file, why);
+    rc = nni_names_recognise(&k.names, file, why);
     if (network && !k.opts->dialect)
         rc = read_metadata(&k, network);
     else if (rc == NN_EUNSUPPORTED && !k.opts->dialect) {

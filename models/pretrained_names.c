@@ -144,7 +144,7 @@ static void find_second_classifier(struct names *n, const nn_safetensors *file)
     n->prefix[size - inner] = 0;
 }
 
-int names_recognise(struct names *n, const nn_safetensors *file, nn_message *why)
+int nni_names_recognise(struct names *n, const nn_safetensors *file, nn_message *why)
 {
     const struct style *s;
 
@@ -250,8 +250,8 @@ static const char *translate(void *payload, const char *name, char text[256])
     return renamed ? renamed : name;
 }
 
-int names_translate(const struct names *n, const nn_efficientnet_config *c, nn_safetensors *file,
-                    nn_message *why)
+int nni_names_translate(const struct names *n, const nn_efficientnet_config *c, nn_safetensors *file,
+                        nn_message *why)
 {
     struct translation t = { n, c };
 

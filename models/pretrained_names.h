@@ -23,9 +23,9 @@ struct names {
 };
 
 /* NN_EUNSUPPORTED: these are not the names of an EfficientNet. */
-int names_recognise(struct names *n, const nn_safetensors *file, nn_message *why);
+int nni_names_recognise(struct names *n, const nn_safetensors *file, nn_message *why);
 /* Gives the tensors our names. */
-int names_translate(const struct names *n, const nn_efficientnet_config *c, nn_safetensors *file,
-                    nn_message *why);
+int nni_names_translate(const struct names *n, const nn_efficientnet_config *c, nn_safetensors *file,
+                        nn_message *why);
 
 #endif
