@@ -217,16 +217,22 @@ const char *app_choice(const struct argp_state *state, const char *option, const
     return text;
 }
 
+enum { MOST_RECIPE = 1 << 20 };
+
 /* Lines "option = value", '#' comments; each becomes the argument --option=value. */
 static void read_recipe(const struct argp *argp, const char *path)
 {
-    FILE *f = fopen(path, "r");
+    struct stat st;
+    FILE *f = (errno = 0, !stat(path, &st)) && S_ISREG(st.st_mode) && st.st_size < MOST_RECIPE
+                  ? fopen(path, "r")
+                  : NULL;
     char *line = NULL;
     size_t room = 0;
     int number = 0;
 
     if (!f)
-        exit(app_fail(APP_USAGE, "--recipe %s: %s", path, strerror(errno)));
+        exit(app_fail(APP_USAGE, "--recipe %s: %s", path,
+                      errno ? strerror(errno) : "not a regular file of less than a megabyte"));
     recipe.path = path;
     while (errno = 0, getline(&line, &room, f) >= 0) {
         char *name = trimmed(line), *value = strchr(name, '='), *argument, **list;
@@ -296,6 +302,27 @@ static error_t parse_located(int key, char *arg, struct argp_state *state)
     return rc;
 }
 
+#ifndef __SANITIZE_ADDRESS__ /* which looks for leaks later */
+/* OpenBLAS ends its threads when the process does, and waits for ever for one that finds no memory to begin
+ * with. Everything of ours is flushed by then. */
+static void leave(int status, void *unused)
+{
+    (void)unused;
+    (void)fflush(NULL);
+    _exit(status);
+}
+#endif
+
+/* What a write cannot do shall be an error of that write: nobody reads the pipe, the file may not grow. */
+static void be_told_by_write(void)
+{
+    struct sigaction a = { .sa_handler = SIG_IGN };
+
+    (void)sigemptyset(&a.sa_mask);
+    (void)sigaction(SIGPIPE, &a, NULL);
+    (void)sigaction(SIGXFSZ, &a, NULL);
+}
+
 void app_parse(const struct argp *argp, int argc, char **argv, void *payload)
 {
     const char *path = find_option(argp, "recipe") ? recipe_path(argc, argv) : NULL;
@@ -303,6 +330,10 @@ void app_parse(const struct argp *argp, int argc, char **argv, void *payload)
     struct argp located = *argp;
     int n = 0;
 
+#ifndef __SANITIZE_ADDRESS__
+    (void)on_exit(leave, NULL);
+#endif
+    be_told_by_write();
     if (argc == 2 && !strcmp(argv[1], "--print-completion")) {
         app_print_completion(argp);
         exit(fflush(stdout) ? APP_IO : APP_OK);
@@ -345,9 +376,6 @@ void app_catch_interrupts(void)
     (void)sigemptyset(&a.sa_mask);
     (void)sigaction(SIGINT, &a, NULL);
     (void)sigaction(SIGTERM, &a, NULL);
-    a.sa_handler = SIG_IGN;
-    (void)sigaction(SIGPIPE, &a, NULL);
-    (void)sigaction(SIGXFSZ, &a, NULL); /* a file that may not grow is an error of write, as a full disk is */
 }
 
 /* -------------------------------------------------------------------- files */

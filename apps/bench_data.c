@@ -39,11 +39,14 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* n: images that could be used. */
 static int report(const struct bench_data *o, double *t, int64_t n, int64_t bad, const char *pipeline)
 {
     double median;
     int rc = APP_OK;
 
+    if (bad)
+        app_say("%lld images cannot be used; they take time but do not count", (long long)bad);
     qsort(t, (size_t)o->runs, sizeof *t, ascending);
     median = o->runs % 2 ? t[o->runs / 2] : (t[o->runs / 2 - 1] + t[o->runs / 2]) / 2;
     printf(
@@ -97,7 +100,7 @@ int bench_data(const struct bench_data *o)
     }
     app_progress_end();
     if (!rc)
-        rc = report(o, t, nn_loader_samples(loader), bad, nn_augment_text(augment));
+        rc = report(o, t, nn_loader_samples(loader) - bad, bad, nn_augment_text(augment));
     nn_loader_free(loader);
     nn_dataset_free(data);
     nn_augment_free(augment);

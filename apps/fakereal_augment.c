@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 struct sheet_options {
     const char *image, *augment, *output;
@@ -92,8 +93,13 @@ static int run(const struct sheet_options *o)
     nn_image sheet = { .width = o->columns * (o->size + GAP) - GAP,
                        .height = o->rows * (o->size + GAP) - GAP };
     nn_message why;
-    int rc = train_data_augment(&a, o->augment);
+    struct stat from, to;
+    int rc;
 
+    if (!stat(o->image, &from) && !stat(o->output, &to) && from.st_dev == to.st_dev &&
+        from.st_ino == to.st_ino)
+        return app_fail(APP_USAGE, "--output %s is the image that is to be read", o->output);
+    rc = train_data_augment(&a, o->augment);
     if (rc)
         return rc;
     rc = nn_image_load(&in, o->image, NULL, &why);

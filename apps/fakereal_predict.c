@@ -480,6 +480,15 @@ static int spares_inputs(const struct options *o)
     return APP_OK;
 }
 
+/* The same for the images found in folders. */
+static int spares_images(const struct prediction *p)
+{
+    for (int64_t i = 0; app_exists(p->o->output) && i < p->data->samples; i++)
+        if (same_file(p->o->output, p->data->sample[i].file))
+            return app_fail(APP_USAGE, "--output %s is an image that is to be read", p->o->output);
+    return APP_OK;
+}
+
 int main(int argc, char **argv)
 {
     struct options o = { .run = INFERENCE_DEFAULTS };
@@ -523,6 +532,8 @@ int main(int argc, char **argv)
         rc = app_open(&device, &o.run.device);
     if (!rc)
         rc = list_images(&p);
+    if (!rc)
+        rc = spares_images(&p);
     if (!rc)
         rc = run_all(&p, device);
     if (!rc)

@@ -308,6 +308,12 @@ static int measure(struct options *o, struct network *n, nn_plan *plan)
     return rc;
 }
 
+/* A result that nobody got is none. */
+static int told(int rc)
+{
+    return fflush(stdout) && !rc ? app_fail(APP_IO, "standard output cannot be written") : rc;
+}
+
 int main(int argc, char **argv)
 {
     struct options o = { .model = "efficientnet_b0",
@@ -326,7 +332,9 @@ int main(int argc, char **argv)
         "  $ nn_bench train --model efficientnet_b6 --batch-size 8 --profile\n"
         "  $ nn_bench ops --model efficientnet_lite0\n"
         "  $ nn_bench data --data photos --augment entry --threads 1\v"
-        "Exit codes: 0 done; 2 usage; 4 input or output; 5 device or memory.",
+        "Exit codes: 0 done; 2 usage; 3 a network or images that cannot be used; 4 input or output; 5 device "
+        "or "
+        "memory.",
         NULL,
         NULL,
         NULL
@@ -340,12 +348,12 @@ int main(int argc, char **argv)
 
     app_parse(&argp, argc, argv, &o);
     if (!strcmp(o.what, "data"))
-        return bench_data(&(struct bench_data){ .folder = o.data,
-                                                .augment = o.augment,
-                                                .json = o.json,
-                                                .image_size = o.image_size,
-                                                .runs = o.runs,
-                                                .threads = o.device.threads ? o.device.threads : 1 });
+        return told(bench_data(&(struct bench_data){ .folder = o.data,
+                                                     .augment = o.augment,
+                                                     .json = o.json,
+                                                     .image_size = o.image_size,
+                                                     .runs = o.runs,
+                                                     .threads = o.device.threads ? o.device.threads : 1 }));
     p.size = p.resize_height = p.resize_width = o.image_size;
     if (o.no_fuse)
         opts.flags |= NN_PLAN_NO_FUSE;
@@ -363,5 +371,5 @@ int main(int argc, char **argv)
     }
     network_free(&n);
     nn_close(device);
-    return rc;
+    return told(rc);
 }

@@ -5,6 +5,7 @@
  * nn_classifier_run.
  */
 #include "app.h"
+#include "problems.h"
 #include "weights.h"
 
 #include <nn/classifier.h>
@@ -76,18 +77,23 @@ static int64_t take_best(double *p, int64_t classes, double *probability)
     return best;
 }
 
+/* A file name may hold tabs and line ends, and so forge rows, or terminal commands: they are made visible. */
 static void print(const struct options *o, const char *image, const nn_preprocess *record, double *p)
 {
     bool tsv = !strcmp(o->format, "tsv");
 
-    if (!tsv)
-        (void)printf("%s\n", image);
+    if (!tsv) {
+        problem_print(stdout, image);
+        (void)putchar('\n');
+    }
     for (int64_t rank = 1; rank <= o->top && rank <= record->classes; rank++) {
         double probability;
         int64_t i = take_best(p, record->classes, &probability);
 
-        (void)printf(tsv ? "%s\t%lld\t%lld\t%.9g\t%s\n" : "%.0s%3lld. %4lld  %.4f  %s\n", image,
-                     (long long)rank, (long long)i, probability, record->class_names[i]);
+        if (tsv)
+            problem_print(stdout, image);
+        (void)printf(tsv ? "\t%lld\t%lld\t%.9g\t%s\n" : "%3lld. %4lld  %.4f  %s\n", (long long)rank,
+                     (long long)i, probability, record->class_names[i]);
     }
 }
 

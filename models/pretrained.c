@@ -180,8 +180,8 @@ static int choose_dialect(const struct case_at_hand *k, const struct dialect **f
         if (fits(k, &dialects[i]))
             (void)snprintf(list + strlen(list), sizeof list - strlen(list), " %s", dialects[i].name);
     if (k->opts->dialect)
-        return fail(k->why, NN_EINVAL, "its names are not those of the dialect %.40s but of:%s",
-                    k->opts->dialect, list);
+        return fail(k->why, NN_EINVAL, "its names are not those of the dialect %.40s%s%s", k->opts->dialect,
+                    *list ? " but of:" : "", list);
     return fail(
         k->why, NN_EINVAL,
         "its names are those of several dialects, which pad, normalise or scale otherwise, and nothing "

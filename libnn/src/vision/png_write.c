@@ -10,7 +10,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #define ZLIB_CONST
 #include <zlib.h>
 
@@ -102,19 +104,34 @@ static int encode(uint8_t **file, size_t *size, const nn_image *image, int level
     return out ? NN_OK : NN_ENOMEM;
 }
 
+/* Beside its place and then into it, so that a failure costs no older file. Not synced: thousands may be
+ * written, and a picture can be made again. */
 static int write_file(const char *path, const uint8_t *data, size_t size, nn_message *why)
 {
-    int fd = nni_seam.open(path, O_WRONLY | O_CREAT | O_TRUNC, 0666), rc;
+    size_t room = strlen(path) + 32;
+    char *temporary = nni_alloc(room);
+    struct nni_stat st;
+    int fd, rc;
 
-    if (fd < 0)
-        return nni_fail(why, NN_EIO, "%s: cannot create: %s", path, strerror(errno));
-    rc = nni_write_all(fd, data, size);
-    if (rc)
-        rc = nni_fail(why, rc, "%s: cannot write: %s", path, strerror(errno));
-    if (nni_seam.close(fd) && !rc)
-        rc = nni_fail(why, NN_EIO, "%s: cannot close: %s", path, strerror(errno));
-    if (rc)
-        (void)nni_seam.unlink(path);
+    if (!temporary)
+        return nni_fail(why, NN_ENOMEM, "%s: no memory", path);
+    (void)snprintf(temporary, room, "%s.tmp.%ld", path, (long)getpid());
+    if (!nni_seam.stat(path, &st) && !st.is_file)
+        rc = nni_fail(why, NN_EIO, "%s: exists and is no regular file", path);
+    else if ((fd = nni_seam.open(temporary, O_WRONLY | O_CREAT | O_TRUNC, 0666)) < 0)
+        rc = nni_fail(why, NN_EIO, "%s: cannot create: %s", path, strerror(errno));
+    else {
+        rc = nni_write_all(fd, data, size);
+        if (rc)
+            rc = nni_fail(why, rc, "%s: cannot write: %s", path, strerror(errno));
+        if (nni_seam.close(fd) && !rc)
+            rc = nni_fail(why, NN_EIO, "%s: cannot close: %s", path, strerror(errno));
+        if (!rc && nni_seam.rename(temporary, path))
+            rc = nni_fail(why, NN_EIO, "%s: cannot rename: %s", path, strerror(errno));
+        if (rc)
+            (void)nni_seam.unlink(temporary);
+    }
+    nni_free(temporary);
     return rc;
 }
 

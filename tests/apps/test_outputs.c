@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Output files that are something else: a device, a pipe, the input itself. What was there stays, and the exit
+ * code says so. And a process that finds no memory ends.
+ */
+#include "programs.h"
+
+START_TEST(devices_and_pipes)
+{
+    struct stat st;
+
+    put_png("in.png", 1);
+    ck_assert_int_eq(mkfifo(in_tree("pipe.png"), 0666), 0);
+    run("fakereal_augment", "-i", in_tree("in.png"), "-o", in_tree("pipe.png"), NULL);
+    expect_code(4);
+    expect_in(ran.err, "no regular file");
+    run("fakereal_augment", "-i", in_tree("in.png"), "-o", "/dev/full", NULL);
+    expect_code(4);
+    ck_assert(!stat("/dev/full", &st) && S_ISCHR(st.st_mode));
+    run("fakereal_train", "--data", in_tree("d"), "--recipe", in_tree("pipe.png"), NULL);
+    expect_code(2);
+    expect_in(ran.err, "not a regular file");
+}
+END_TEST
+
+START_TEST(inputs_are_spared)
+{
+    put_png("images/in.png", 1);
+    run("fakereal_augment", "-i", in_tree("images/in.png"), "-o", in_tree("images/in.png"), NULL);
+    expect_code(2);
+    expect_in(ran.err, "is the image that is to be read");
+    run("fakereal_augment", "-i", in_tree("images/in.png"), "-o", in_tree("sheet.png"), "--grid", "2x3", "--image-size",
+        "16", NULL);
+    expect_code(0);
+    expect_in(ran.out, "elastic alpha=300");
+    {
+        nn_image sheet = { 0 };
+        nn_message text;
+
+        ck_assert_int_eq(nn_image_load(&sheet, in_tree("sheet.png"), NULL, &text), NN_OK);
+        ck_assert_int_eq(sheet.width, 3 * 16 + 2 * 4);
+        ck_assert_int_eq(sheet.height, 2 * 16 + 4);
+        nn_image_free(&sheet);
+    }
+}
+END_TEST
+
+START_TEST(images_that_do_not_count)
+{
+    put_png("images/a.png", 1);
+    put_png("images/b.png", 2);
+    put("images/c.png", "no image");
+    run("nn_bench", "data", "--data", in_tree("images"), "--image-size", "16", "--runs", "1", NULL);
+    expect_code(0);
+    expect_in(ran.out, "2 images");
+    expect_in(ran.err, "1 images cannot be used");
+}
+END_TEST
+
+#ifndef __SANITIZE_ADDRESS__ /* whose shadow alone is larger */
+START_TEST(ends_without_memory)
+{
+    char command[8192], self[4096] = { 0 };
+
+    ck_assert_int_gt(readlink("/proc/self/exe", self, sizeof self - 1), 0);
+    (void)snprintf(command, sizeof command, "ulimit -v 100000; timeout -s KILL 60 %s/../../apps/nn_weights --help >%s/out",
+                   dirname(self), tree);
+    ck_assert_int_eq(system(command), 0);
+}
+END_TEST
+#endif
+
+int main(void)
+{
+    TCase *c = tcase_create("outputs");
+    Suite *s = suite_create("outputs");
+    SRunner *r;
+    int failed;
+
+    tcase_add_checked_fixture(c, programs_setup, programs_teardown);
+    tcase_set_timeout(c, 120);
+    tcase_add_test(c, devices_and_pipes);
+    tcase_add_test(c, inputs_are_spared);
+    tcase_add_test(c, images_that_do_not_count);
+#ifndef __SANITIZE_ADDRESS__
+    tcase_add_test(c, ends_without_memory);
+#endif
+    suite_add_tcase(s, c);
+    r = srunner_create(s);
+    srunner_run_all(r, CK_ENV);
+    failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed != 0;
+}
