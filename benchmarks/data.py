@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """libnn's augmentation beside Albumentations 1.3.1, in turns, one thread each.
 
-usage: data.py DIR [--rounds N] [--augment A...] [--json FILE]
+usage: data.py DIR [--rounds N] [--augment A...] [--json FILE] [--label TEXT]
 
 DIR holds images; NN_AUGMENT_VENV names a virtual environment with Albumentations 1.3.1 (default: the one that
 make parity builds). Prints the medians of the rounds and their ratio.
@@ -19,6 +19,7 @@ p.add_argument("folder")
 p.add_argument("--rounds", type=int, default=3)
 p.add_argument("--augment", nargs="*", default=["none", "entry"])
 p.add_argument("--json")
+p.add_argument("--label", help="what the images are, for the report")
 o = p.parse_args()
 here = os.path.dirname(os.path.abspath(__file__))
 python = os.path.join(os.environ.get("NN_AUGMENT_VENV", "build/augment-venv"), "bin/python")
@@ -51,4 +52,4 @@ for augment in o.augment:
     print(f"{augment}: libnn {row['libnn']:.1f} images/s, {row['version']} {row['rival']:.1f} images/s: {row['ratio']:.2f}x "
           f"({min(ratios):.2f} to {max(ratios):.2f})", flush=True)
 if o.json:
-    json.dump(results, open(o.json, "w"), indent=2)
+    json.dump({"kind": "data", "folder": o.label or o.folder, "rows": results}, open(o.json, "w"), indent=2)

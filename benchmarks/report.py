@@ -131,6 +131,17 @@ def learning(name, report):
                       for key, title in kinds), right=range(1, 1 + len(names)))
 
 
+def data(name, report):
+    lines = ["", "## From files to augmented pixels", "",
+             f"Images a second on one thread, from files to augmented bytes of 224 px: {report['folder']}. Medians of",
+             f"{len(report['rows'][0]['ratios'])} rounds in which both alternate (`benchmarks/data.py`); the ratio is libnn over the rival.", "",
+             "| pipeline | libnn | rival | | ratio |", "| --- | --: | --: | --- | --: |"]
+    for r in report["rows"]:
+        lines.append(f"| {r['augment']} | {r['libnn']:.0f} | {r['rival']:.0f} | {r['version']} | {r['ratio']:.2f} "
+                     f"({min(r['ratios']):.2f} .. {max(r['ratios']):.2f}) |")
+    return lines + [""]
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     p.add_argument("files", nargs="*", type=pathlib.Path, metavar="FILE")
@@ -142,7 +153,7 @@ def main():
     lines = [HEAD]
     for file in files:
         report = json.loads(file.read_text(encoding="utf-8"))
-        lines += {"speed": speed, "learning": learning}[report["kind"]](file.stem, report)
+        lines += {"speed": speed, "learning": learning, "data": data}[report["kind"]](file.stem, report)
     lines.append(NOTES.read_text(encoding="utf-8"))
     text = "\n".join(lines).rstrip() + "\n"
     if str(o.output) == "-":
