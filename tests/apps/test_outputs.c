@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Output files that are something else: a device, a pipe, the input itself. What was there stays, and the exit
- * code says so. And a process that finds no memory ends.
+ * Output files that are something else: a device, a pipe, the input itself. What was there stays, and the
+ * exit code says so. And a process that finds no memory ends.
  */
 #include "programs.h"
 
@@ -29,8 +29,8 @@ START_TEST(inputs_are_spared)
     run("fakereal_augment", "-i", in_tree("images/in.png"), "-o", in_tree("images/in.png"), NULL);
     expect_code(2);
     expect_in(ran.err, "is the image that is to be read");
-    run("fakereal_augment", "-i", in_tree("images/in.png"), "-o", in_tree("sheet.png"), "--grid", "2x3", "--image-size",
-        "16", NULL);
+    run("fakereal_augment", "-i", in_tree("images/in.png"), "-o", in_tree("sheet.png"), "--grid", "2x3",
+        "--image-size", "16", NULL);
     expect_code(0);
     expect_in(ran.out, "elastic alpha=300");
     {
@@ -63,7 +63,8 @@ START_TEST(ends_without_memory)
     char command[8192], self[4096] = { 0 };
 
     ck_assert_int_gt(readlink("/proc/self/exe", self, sizeof self - 1), 0);
-    (void)snprintf(command, sizeof command, "ulimit -v 100000; timeout -s KILL 60 %s/../../apps/nn_weights --help >%s/out",
+    (void)snprintf(command, sizeof command,
+                   "ulimit -v 100000; timeout -s KILL 60 %s/../../apps/nn_weights --help >%s/out",
                    dirname(self), tree);
     ck_assert_int_eq(system(command), 0);
 }
