@@ -356,7 +356,7 @@ struct CUevent_st {
     long mark; /* how much of the stream comes before it; 0: never recorded */
 };
 struct CUstream_st {
-    std::deque<closure> todo;
+    std::deque<closure> queued;
     long put, done;
     std::vector<closure> *recording;
 };
@@ -371,10 +371,10 @@ static void drain(cudaStream_t s, long until)
 {
     touching here;
 
-    while (s->done < until && !s->todo.empty()) {
-        closure next = std::move(s->todo.front());
+    while (s->done < until && !s->queued.empty()) {
+        closure next = std::move(s->queued.front());
 
-        s->todo.pop_front();
+        s->queued.pop_front();
         s->done++;
         if (failed == cudaSuccess)
             next();
@@ -389,7 +389,7 @@ static cudaError_t put(cudaStream_t s, closure what)
         s->recording->push_back(std::move(what));
         return cudaSuccess;
     }
-    s->todo.push_back(std::move(what));
+    s->queued.push_back(std::move(what));
     s->put++;
     if (now.eager)
         drain(s, s->put);

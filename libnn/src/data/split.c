@@ -35,7 +35,7 @@ static int drop(nn_dataset *d, int64_t i, nn_problem_kind kind, const char *reas
 
 struct hashing {
     nn_dataset *d;
-    int64_t *todo;
+    int64_t *pending;
     struct verdict {
         int rc;
         char *text; /* NULL when even that found no memory */
@@ -45,7 +45,7 @@ struct hashing {
 static void hash_one(void *context, int64_t tile, int lane)
 {
     struct hashing *h = context;
-    nn_sample *s = &h->d->sample[h->todo[tile]];
+    nn_sample *s = &h->d->sample[h->pending[tile]];
     nn_message why = { .text = "" };
     int rc = nni_sha256_file(s->file, s->sha256, &why);
 
@@ -62,25 +62,25 @@ int nni_dataset_hash(nn_dataset *d, nni_pool *pool, nn_message *why)
     int64_t n = 0;
     int rc = NN_OK;
 
-    h.todo = nni_alloc_array((size_t)d->samples, sizeof *h.todo);
+    h.pending = nni_alloc_array((size_t)d->samples, sizeof *h.pending);
     h.verdict = nni_alloc_array((size_t)d->samples, sizeof *h.verdict);
-    if (!h.todo || !h.verdict)
+    if (!h.pending || !h.verdict)
         rc = no_memory(why, "the hashes of the images");
     for (int64_t i = 0; !rc && i < d->samples; i++)
         if (!d->sample[i].excluded && !d->sample[i].sha256[0])
-            h.todo[n++] = i;
+            h.pending[n++] = i;
     if (!rc)
         nni_pool_run(pool, n, hash_one, &h);
     for (int64_t i = 0; !rc && i < n; i++) {
         if (!h.verdict[i].rc)
             continue;
         if (h.verdict[i].rc == NN_ENOMEM || !h.verdict[i].text ||
-            nni_dataset_exclude(d, h.todo[i], h.verdict[i].text))
+            nni_dataset_exclude(d, h.pending[i], h.verdict[i].text))
             rc = no_memory(why, "the hashes of the images");
     }
     for (int64_t i = 0; h.verdict && i < n; i++)
         nni_free(h.verdict[i].text);
-    nni_free(h.todo);
+    nni_free(h.pending);
     nni_free(h.verdict);
     return rc;
 }
