@@ -5,7 +5,7 @@
 usage: train_torch.py --data DIR --run-dir DIR [--model NAME] [--image-size N] [--epochs N] [--batch-size N] [--lr X]
                       [--weight-decay X] [--warmup-steps N] [--augment none|flip] [--seed N] [--threads N] [--weights FILE]
 
-The same: images decoded by OpenCV (EXIF orientation applied, no alpha), resized by its linear kernel as bytes, mean and
+The same: images decoded by OpenCV (EXIF orientation applied, no alpha), resized as bytes, mean and
 standard deviation of the weights (ImageNet's without), fake = 1; the order of the images in each epoch; the last, smaller
 batch is kept; AdamW on all parameters; update k uses lr*min(k/warm-up, 1) and then lr; no early stopping; the best epoch is
 the one with the lowest validation loss, of equal ones the last. Not the same: other random numbers, so new weights, flips
@@ -44,6 +44,7 @@ os.environ["OMP_NUM_THREADS"] = str(o.threads)  # read when the library is loade
 
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
+import PIL.Image  # noqa: E402
 import sklearn.metrics  # noqa: E402
 import torch  # noqa: E402
 import torchvision  # noqa: E402
@@ -51,6 +52,13 @@ import torchvision  # noqa: E402
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp"}
 LITE, IMAGENET = ([127 / 255] * 3, [128 / 255] * 3), ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 MEAN, STD = (torch.tensor(v).reshape(1, 3, 1, 1) for v in (LITE if o.weights else IMAGENET))
+
+
+def resized(image):
+    """By the kernel that fakereal_train takes: that of the weights, OpenCV's linear one without."""
+    if o.weights:
+        return np.asarray(PIL.Image.fromarray(image).resize((o.image_size, o.image_size), PIL.Image.BICUBIC))
+    return cv2.resize(image, (o.image_size, o.image_size), interpolation=cv2.INTER_LINEAR)
 
 
 def read_split(split):
@@ -64,7 +72,7 @@ def read_split(split):
             if image is None:
                 raise SystemExit(f"train_torch: {path}: cannot be decoded")
             if image.shape[:2] != (o.image_size, o.image_size):
-                image = cv2.resize(image, (o.image_size, o.image_size), interpolation=cv2.INTER_LINEAR)
+                image = resized(image)
             images.append(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
             labels.append(label)
     if not images:
