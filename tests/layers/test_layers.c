@@ -120,6 +120,31 @@ START_TEST(conv2d)
 }
 END_TEST
 
+START_TEST(conv_transpose2d)
+{
+    static const char *const names[] = { "full.weight", "full.bias", "bare.weight", "bare.bias" };
+    nn_tensor *x = input(2, 4, 5, 24);
+
+    x = nn_layer_conv_transpose2d(
+        g, "full", x, (nn_conv_transpose2d_opts){ .out = 48, .k = 4, .stride = 2, .pad = 1, .bias = 1 });
+    ck_assert(nn_shape_equal(nn_shape_get(x), NN_SHAPE4(2, 8, 10, 48)));
+    x = nn_layer_conv_transpose2d(
+        g, "bare", x,
+        (nn_conv_transpose2d_opts){ .out = 300, .k = 3, .groups = 3, .bias = 1, .init_default = 1 });
+    ck_assert(nn_shape_equal(nn_shape_get(x), NN_SHAPE4(2, 10, 12, 300)));
+    expect_entries(names, 4);
+    ck_assert(nn_shape_equal(nn_model_find(m, "full.weight")->shape, NN_SHAPE4(24, 48, 4, 4)));
+    ck_assert(nn_shape_equal(nn_model_find(m, "bare.weight")->shape, NN_SHAPE4(48, 100, 3, 3)));
+    expect_normal("full.weight", sqrt(2.0 / (24 * 16))); /* torch's fan_out of [I,O,k,k] */
+    expect_constant("full.bias", 0);
+    expect_uniform("bare.weight", 1 / sqrt(100 * 9));
+    expect_uniform("bare.bias", 1 / sqrt(100 * 9));
+    ck_assert_ptr_null(
+        nn_layer_conv_transpose2d(g, "odd", x, (nn_conv_transpose2d_opts){ .out = 4, .k = 3, .groups = 7 }));
+    ck_assert_ptr_nonnull(strstr(nn_graph_error(g), "'odd'"));
+}
+END_TEST
+
 START_TEST(linear)
 {
     static const char *const names[] = { "head.weight", "head.bias", "bare.weight", "bare.bias",
@@ -318,6 +343,7 @@ int main(void)
     tcase_set_timeout(t, 60);
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, conv2d);
+    tcase_add_test(t, conv_transpose2d);
     tcase_add_test(t, linear);
     tcase_add_test(t, batchnorm_entries);
     tcase_add_test(t, batchnorm_training);

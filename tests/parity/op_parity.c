@@ -42,6 +42,16 @@ static nn_tensor *permute(nn_graph *g, nn_tensor *x, const double *k)
     return nn_permute(g, x, order);
 }
 
+static nn_tensor *transposed(nn_graph *g, nn_tensor *const *in, const double *k)
+{
+    return nn_conv_transpose2d(g, in[0], in[1], in[2],
+                               (nn_conv_transpose_opts){ .stride = (int64_t)k[0],
+                                                         .pad = (int64_t)k[1],
+                                                         .output_pad = (int64_t)k[2],
+                                                         .groups = (int64_t)k[3],
+                                                         .dilation = (int64_t)k[4] });
+}
+
 /* Of inputs in[] and options k[]. */
 #define OPS(X)                                                                                               \
     X(relu, nn_relu(g, in[0]))                                                                               \
@@ -74,6 +84,7 @@ static nn_tensor *permute(nn_graph *g, nn_tensor *x, const double *k)
     X(huber, nn_huber(g, in[0], in[1], k[1], (nn_reduction)k[0]))                                            \
     X(kl_div, nn_kl_div(g, in[0], in[1], (nn_reduction)k[0]))                                                \
     X(bce_with_logits, nn_bce_with_logits(g, in[0], in[1], in[2], (nn_reduction)k[0]))                       \
+    X(conv_transpose2d, transposed(g, in, k))                                                                \
     X(max_pool2d, nn_max_pool2d(g, in[0], window(k)))                                                        \
     X(avg_pool2d, nn_avg_pool2d(g, in[0], window(k)))                                                        \
     X(adaptive_avg_pool2d, nn_adaptive_avg_pool2d(g, in[0], (int64_t)k[0], (int64_t)k[1]))                   \

@@ -127,13 +127,14 @@ for r in [MEAN, SUM, BATCHMEAN, NONE]:
 case("kl_div", lambda x, t: F.kl_div(x, t.detach(), reduction="sum"), [some(-1, -2), some(1, 0)], SUM)
 
 
-
-
 def last(function):
     """An op of PyTorch's on channels first, for channels last."""
     return lambda x, *more: function(x.permute(0, 3, 1, 2), *more).permute(0, 2, 3, 1)
 
 
+for stride, pad, extra, groups, dilation in [(1, 0, 0, 1, 1), (2, 1, 1, 1, 1), (2, 1, 0, 3, 1), (3, 2, 2, 2, 2), (4, 0, 3, 1, 2)]:
+    case("conv_transpose2d", last(lambda x, w, b, a=(stride, pad, extra, groups, dilation): F.conv_transpose2d(x, w, b, *a)),
+         [rand(2, 5, 4, 6), rand(6, 4, 3, 4), rand(4 * groups)], stride, pad, extra, groups, dilation)
 images, steps = rand(2, 9, 8, 5), np.round(rand(2, 9, 8, 5))
 for k, stride, pad, ceil in [(2, 2, 0, False), (3, 2, 1, False), (3, 2, 1, True), (2, 3, 1, True), (5, 1, 2, False)]:
     case("max_pool2d", last(lambda x, a=(k, stride, pad), c=ceil: F.max_pool2d(x, *a, ceil_mode=c)), [steps],

@@ -20,6 +20,13 @@ typedef struct nn_conv2d_opts {
     int init_default; /* torch.nn.Conv2d's own initialiser instead of torchvision's kaiming_normal(fan_out) */
 } nn_conv2d_opts;
 
+typedef struct nn_conv_transpose2d_opts {
+    int64_t out, k;
+    int64_t stride, dilation, groups, pad, output_pad; /* as in nn_conv_transpose_opts */
+    int bias;
+    int init_default; /* torch.nn.ConvTranspose2d's own initialiser */
+} nn_conv_transpose2d_opts;
+
 typedef struct nn_batchnorm_opts {
     double eps, momentum; /* 0: 1e-5, 0.1 */
 } nn_batchnorm_opts;
@@ -33,6 +40,9 @@ typedef struct nn_linear_opts {
 
 /* "<name>.weight" [out, C/groups, k, k], "<name>.bias" [out]. */
 NN_API nn_tensor *nn_layer_conv2d(nn_graph *g, const char *name, nn_tensor *x, nn_conv2d_opts opts);
+/* "<name>.weight" [C, out/groups, k, k], "<name>.bias" [out]. */
+NN_API nn_tensor *nn_layer_conv_transpose2d(nn_graph *g, const char *name, nn_tensor *x,
+                                            nn_conv_transpose2d_opts opts);
 /* "<name>.weight", ".bias", ".running_mean", ".running_var" [C], ".num_batches_tracked" []. In training
  * mode it normalises with the batch's statistics and tracks them, else with the running ones. */
 NN_API nn_tensor *nn_layer_batchnorm(nn_graph *g, const char *name, nn_tensor *x, nn_batchnorm_opts opts);

@@ -29,6 +29,14 @@ typedef struct nn_conv_opts {
 /* x [N,H,W,I], weight [O,I/groups,kh,kw], bias [O] or NULL -> [N,H',W',O]. Becomes conv1x1 or
  * depthwise where it is one. */
 NN_API nn_tensor *nn_conv2d(nn_graph *g, nn_tensor *x, nn_tensor *weight, nn_tensor *bias, nn_conv_opts opts);
+/* torch.nn.functional.conv_transpose2d: x [N,H,W,I], weight [I,O/groups,kh,kw], bias [O] or NULL ->
+ * [N,(H-1)*stride-2*pad+dilation*(kh-1)+output_pad+1,W',O]. */
+typedef struct nn_conv_transpose_opts {
+    int64_t stride, dilation, groups; /* 0: 1 */
+    int64_t pad, output_pad;
+} nn_conv_transpose_opts;
+NN_API nn_tensor *nn_conv_transpose2d(nn_graph *g, nn_tensor *x, nn_tensor *weight, nn_tensor *bias,
+                                      nn_conv_transpose_opts opts);
 /* x [...,I], weight [O,I,1,1] or [O,I], bias [O] or NULL -> [...,O]. */
 NN_API nn_tensor *nn_conv1x1(nn_graph *g, nn_tensor *x, nn_tensor *weight, nn_tensor *bias);
 /* x [N,H,W,C], weight [C,1,k,k], bias [C] or NULL; stride and padding from opts; groups ignored. */
@@ -215,7 +223,7 @@ NN_API nn_tensor *nn_expand_depthwise(nn_graph *g, nn_tensor *x, nn_tensor *w1, 
 /* The descriptors, for tests that must know every op there is, and for fusion. */
 // clang-format off
 #define NN_OP_LIST(X)                                                                                        \
-    X(conv2d) X(conv1x1) X(depthwise) X(linear) X(moments) X(bn_coeff) X(affine) X(bn_track)                 \
+    X(conv2d) X(conv_transpose2d) X(conv1x1) X(depthwise) X(linear) X(moments) X(bn_coeff) X(affine) X(bn_track)                 \
     X(silu) X(relu) X(relu6) X(sigmoid) X(exp) X(log) X(sqrt) X(tanh) X(hardswish) X(gelu) X(leaky_relu)     \
     X(clamp) X(add) X(sub) X(mul) X(div) X(where) X(scale) X(cast) X(normalize)                              \
     X(reshape) X(permute) X(pad) X(sum) X(mean) X(max) X(min) X(variance) X(global_avg_pool) X(softmax) X(log_softmax)  \

@@ -112,11 +112,16 @@ void nni_gemm_pack(const nni_gemm *g, const struct nni_gemm_b *b, nn_real *packe
     int64_t u0 = panel_unit(g->kernels, g->n, g->panels, panel);
     int64_t u1 = panel_unit(g->kernels, g->n, g->panels, panel + 1);
     int64_t n0 = u0 * NNI_GEMM_UNIT, width = (u1 - u0) * NNI_GEMM_UNIT, cols = least(width, g->n - n0);
+    int64_t across = most(1, b->across);
     nn_real *to = packed + n0 * g->words;
 
-    for (int64_t p = 0; p < g->k; p += b->inner)
-        g->kernels->pack(to + p * width, width, b->at + p / b->inner * b->outer_stride + n0 * b->n_stride,
-                         b->inner_stride, b->n_stride, least(b->inner, g->k - p), cols);
+    for (int64_t p = 0; p < g->k; p += b->inner) {
+        int64_t piece = p / b->inner,
+                at = piece / across * b->outer_stride + piece % across * b->across_stride;
+
+        g->kernels->pack(to + p * width, width, b->at + at + n0 * b->n_stride, b->inner_stride, b->n_stride,
+                         least(b->inner, g->k - p), cols);
+    }
 }
 
 void nni_gemm_stage(const nni_gemm *g, const nni_gemm_io *io, nn_real *stage, int64_t row_tile, void *lane)

@@ -129,11 +129,12 @@ enum { NNI_LOAD_NONE, NNI_LOAD_COPY, NNI_LOAD_COSTLY };
 nni_gemm nni_gemm_of(const struct nni_gemm_kernels *kernels, int64_t m, int64_t n, int64_t k, int load);
 static inline int64_t nni_gemm_tiles(const nni_gemm *g) { return g->row_tiles * g->col_tiles; }
 
-/* B[k,n] in the caller's layout: element (k1*inner + k2, n), k2 < inner, is at
- * k1*outer_stride + k2*inner_stride + n*n_stride. */
+/* B[k,n] in the caller's layout: element ((k1*across + k2)*inner + k3, n), k2 < across, k3 < inner, is at
+ * k1*outer_stride + k2*across_stride + k3*inner_stride + n*n_stride. */
 struct nni_gemm_b {
     const nn_real *at;
-    int64_t inner, outer_stride, inner_stride, n_stride;
+    int64_t inner, across; /* across 0: 1 */
+    int64_t outer_stride, across_stride, inner_stride, n_stride;
 };
 /* Packs panel `panel` of `panels`. */
 void nni_gemm_pack(const nni_gemm *g, const struct nni_gemm_b *b, nn_real *packed, int64_t panel);

@@ -25,6 +25,11 @@ typedef struct nni_conv_geometry {
  * backward() and tiles, whose shapes infer has seen. Zero options mean their defaults. */
 nni_conv_geometry nni_conv_of(const nn_conv_opts *opts, nn_shape x, nn_shape w);
 
+/* That of the convolution whose image is what the transposed one makes of x [N,H,W,O] (the map), with weight
+ * w [O,C/groups,kh,kw]. */
+nni_conv_geometry nni_conv_transpose_of(const nn_conv_transpose_opts *opts, nn_shape x, nn_shape w);
+int nni_conv_transpose_infer(nn_node *node, const nn_conv_transpose_opts *opts, nni_conv_geometry *out);
+
 /* The same with everything checked; for infer. A depthwise convolution passes opts with groups set
  * to the number of channels. On failure the node has the message and its status is returned. */
 int nni_conv_infer(nn_node *node, const nn_conv_opts *opts, nn_shape x, nn_shape w, nni_conv_geometry *out);
