@@ -49,7 +49,7 @@ public   := -Ilibnn/include -I.
 internal := $(public) -Ilibnn/src $(shell pkg-config --cflags $(PACKAGES))
 ldlibs   := $(shell pkg-config --libs $(PACKAGES)) -lm -pthread
 
-# Hot kernels (libnn/src/cpu/simd) are compiled once per instruction set and chosen at run time.
+# Hot kernels (the simd folders) are compiled once per instruction set and chosen at run time.
 # The double variant has the portable set only.
 isas           := portable $(if $(filter double,$(REAL)),,$(if $(filter x86_64,$(shell uname -m)),avx2 avx512))
 flags_portable :=
@@ -59,8 +59,8 @@ flags_avx512   := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vect
 bf16_isas         := $(if $(filter double,$(REAL)),,$(isas) $(if $(filter avx512,$(isas)),avx512_bf16))
 flags_avx512_bf16 := $(flags_avx512) -mavx512bf16
 
-lib_c    := $(filter-out libnn/src/cpu/simd/% libnn/src/cuda/%,$(wildcard libnn/src/*/*.c))
-simd_c   := $(wildcard libnn/src/cpu/simd/*.c)
+lib_c    := $(filter-out libnn/src/cuda/%,$(wildcard libnn/src/*/*.c))
+simd_c   := $(wildcard libnn/src/*/simd/*.c)
 models_c := $(wildcard models/*.c)
 bf16_c   := $(filter %/depthwise.c %/gemm.c %/pointwise.c,$(simd_c))
 lib_o    := $(lib_c:%.c=$B/obj/%.o) $(models_c:%.c=$B/obj/%.o) $(foreach i,$(isas),$(simd_c:%.c=$B/obj/%.$i.o)) \
@@ -133,11 +133,12 @@ endif
 endif
 
 # $1: the variant's name; $2: its flags
+contract := fast
 define simd_rule
-$B/obj/libnn/src/cpu/simd/%.$1.o: libnn/src/cpu/simd/%.c
+$B/obj/libnn/src/%.$1.o: libnn/src/%.c
 	@mkdir -p $$(@D)
 	@echo "  CC   $$< ($1)"
-	@$(CC) $(cflags) $(CFLAGS) $(if $(SAN),,-O3) -ffp-contract=fast $2 -DNNI_ISA=$1 $(internal) -MMD -MP -c $$< -o $$@
+	@$(CC) $(cflags) $(CFLAGS) $(if $(SAN),,-O3) -ffp-contract=$$(contract) $2 -DNNI_ISA=$1 $(internal) -MMD -MP -c $$< -o $$@
 endef
 $(foreach i,$(isas),$(eval $(call simd_rule,$i,$(flags_$i))))
 $(foreach i,$(bf16_isas),$(eval $(call simd_rule,bf16_$i,$(flags_$i) -DNNI_BF16)))
@@ -147,6 +148,9 @@ $B/obj/libnn/%.o: libnn/%.c
 	@echo "  CC   $<"
 	@$(CC) $(cflags) $(CFLAGS) $(internal) -MMD -MP -c $< -o $@
 
+# The same bytes for every instruction set: nothing is fused in one that is not in the other. Traps, which nobody
+# asked for, would keep loops with a choice in them from becoming vectors.
+$B/obj/libnn/src/vision/simd/%.o: contract := off -fno-trapping-math
 # The pixel loops vectorise at -O3 only (gcc 12). Hostile coefficients may wrap in stb_image's inverse DCT, not be undefined.
 $B/obj/libnn/src/vision/%.o: CFLAGS += -O3
 $B/obj/libnn/src/vision/stb.o: cflags += -fwrapv

@@ -28,7 +28,7 @@ os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 try:
     import albumentations as A
     import numpy as np
-    from scipy import stats
+    from scipy import ndimage, stats
     if A.__version__ != "1.3.1":
         raise ImportError(A.__version__)
 except ImportError as e:
@@ -40,7 +40,7 @@ DRAWN = 64
 
 def load(build):
     objects = []
-    for room in ("vision", "base"):
+    for room in ("vision", "vision/simd", "base"):
         objects += glob.glob(os.path.join(build, "obj/libnn/src", room, "*.o"))
     if not objects:
         sys.exit(f"{build}: no objects below obj/libnn/src; run make first")
@@ -114,7 +114,7 @@ def elastic(p, img):
     h, w = img.shape[:2]
     points = state.uniform(-50, 50, size=(3, 2))
     noise = [state.rand(h, w) * 2 - 1, state.rand(h, w) * 2 - 1]
-    return [*points.ravel()], np.ascontiguousarray(np.stack(noise))
+    return [*points.ravel()], np.ascontiguousarray(np.stack([ndimage.gaussian_filter(n, 50) for n in noise]))
 
 
 class RememberingAffine(A.Affine):

@@ -8,6 +8,7 @@
 #include "vision/transform.h"
 
 #include <check.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -265,6 +266,79 @@ START_TEST(noise_is_normal)
 }
 END_TEST
 
+/* ------------------------------------------------------------------------------ elastic */
+
+/* What smoothing makes of the covariance of white noise at two places of a side: the products of the taps
+ * that reach both, edges mirrored. */
+static double shared_taps(int64_t n, double sigma, int64_t a, int64_t b)
+{
+    double weight[2][SIDE] = { { 0 } }, all = 0, sum = 0;
+    int64_t radius = (int64_t)(4 * sigma + 0.5);
+
+    for (int64_t j = -radius; j <= radius; j++)
+        all += exp(-0.5 * (double)(j * j) / (sigma * sigma));
+    for (int k = 0; k < 2; k++)
+        for (int64_t j = -radius; j <= radius; j++) {
+            int64_t i = (((k ? b : a) + j) % (2 * n) + 2 * n) % (2 * n);
+
+            weight[k][i < n ? i : 2 * n - 1 - i] += exp(-0.5 * (double)(j * j) / (sigma * sigma)) / all;
+        }
+    for (int64_t i = 0; i < n; i++)
+        sum += weight[0][i] * weight[1][i];
+    return sum;
+}
+
+/* The field is drawn as a few waves instead of being noise that is smoothed: its variances and covariances
+ * have to be those of the latter. It is seen through a picture whose values are places. */
+START_TEST(field_is_smoothed_noise)
+{
+    enum { DRAWS = 4000, POINTS = 4, SCALE = 7 };
+    static const struct {
+        int64_t x, y;
+    } at[POINTS] = { { 16, 16 }, { 10, 16 }, { 16, 21 }, { 22, 12 } };
+    static uint8_t ramp[BYTES], rgb[BYTES];
+    nn_preprocess record = nn_preprocess_default();
+    nn_vision_scratch scratch = { .size = { 0 } };
+    double sum[POINTS][POINTS] = { { 0 } }, mean[POINTS] = { 0 }, fourth = 0;
+    const double sigma = 5, alpha = 30;
+    nn_augment *a;
+
+    record.size = record.resize_height = record.resize_width = SIDE;
+    for (int i = 0; i < SIDE * SIDE; i++)
+        ramp[3 * i] = (uint8_t)(SCALE * (i % SIDE));
+    ck_assert_int_eq(nn_augment_new(&a, "elastic alpha=30 sigma=5 affine=0 p=1", &why), NN_OK);
+    for (uint64_t i = 0; i < DRAWS; i++) {
+        nn_image in = { .rgb = ramp, .width = SIDE, .height = SIDE };
+        double d[POINTS];
+
+        ck_assert_int_eq(
+            nn_augment_apply(a, &record, &in, (nn_augment_key){ .sample = i }, rgb, &scratch, &why), NN_OK);
+        for (int p = 0; p < POINTS; p++) {
+            d[p] = (double)rgb[3 * (SIDE * at[p].y + at[p].x)] / SCALE - (double)at[p].x;
+            mean[p] += d[p] / DRAWS;
+        }
+        for (int p = 0; p < POINTS; p++)
+            for (int q = 0; q < POINTS; q++)
+                sum[p][q] += d[p] * d[q] / DRAWS;
+        fourth += d[0] * d[0] * d[0] * d[0] / DRAWS;
+    }
+    for (int p = 0; p < POINTS; p++) {
+        ck_assert_double_lt(fabs(mean[p]), 0.1);
+        for (int q = 0; q < POINTS; q++) {
+            double want = alpha * alpha / 3 * shared_taps(SIDE, sigma, at[p].x, at[q].x) *
+                          shared_taps(SIDE, sigma, at[p].y, at[q].y);
+
+            ck_assert_msg(fabs(sum[p][q] - want) < 0.1, "points %d and %d: %g instead of %g", p, q, sum[p][q],
+                          want);
+        }
+    }
+    ck_assert_double_gt(fourth / (sum[0][0] * sum[0][0]), 2.7); /* a normal distribution has 3 */
+    ck_assert_double_lt(fourth / (sum[0][0] * sum[0][0]), 3.3);
+    nn_augment_free(a);
+    nn_vision_scratch_free(&scratch);
+}
+END_TEST
+
 START_TEST(any_size)
 {
     static const int64_t sizes[][2] = { { 1, 1 }, { 1, 9 }, { 9, 1 }, { 2, 2 }, { 3, 2 } };
@@ -354,6 +428,7 @@ int main(void)
     tcase_add_test(c, draws_do_not_depend_on_other_steps);
     tcase_add_test(c, probability);
     tcase_add_test(c, noise_is_normal);
+    tcase_add_test(c, field_is_smoothed_noise);
     tcase_add_test(c, any_size);
     tcase_add_test(c, every_allocation_fails_once);
     suite_add_tcase(s, c);

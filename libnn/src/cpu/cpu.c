@@ -5,6 +5,7 @@
  * the library divides the work itself.
  */
 #include "cpu/cpu.h"
+#include "base/isa.h"
 
 #include <cblas.h>
 #include <pthread.h>
@@ -39,27 +40,13 @@ static const struct nni_cpu TABLE[] = {
 };
 enum { ISAS = sizeof TABLE / sizeof *TABLE };
 
-static bool runs_here(const char *isa)
-{
-#if defined(__x86_64__)
-    if (!strcmp(isa, "avx2"))
-        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    if (!strcmp(isa, "avx512_bf16"))
-        return __builtin_cpu_supports("avx512bf16") && runs_here("avx512");
-    if (!strcmp(isa, "avx512"))
-        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-#endif
-    return !strcmp(isa, "portable");
-}
-
 const char *nn_device_isas(void)
 {
-    if (ISAS > 1 && runs_here("avx512_bf16"))
+    if (ISAS > 1 && nni_isa_runs("avx512_bf16"))
         return "portable,avx2,avx512,avx512_bf16";
-    if (ISAS > 1 && runs_here("avx512"))
+    if (ISAS > 1 && nni_isa_runs("avx512"))
         return "portable,avx2,avx512";
-    if (ISAS > 1 && runs_here("avx2"))
+    if (ISAS > 1 && nni_isa_runs("avx2"))
         return "portable,avx2";
     return "portable";
 }
@@ -84,7 +71,7 @@ static void hold_blas(int change)
 static const struct nni_cpu *choose(const char *isa)
 {
     for (int i = ISAS - 1; i >= 0; i--)
-        if ((!isa || !strcmp(isa, TABLE[i].name)) && runs_here(TABLE[i].name))
+        if ((!isa || !strcmp(isa, TABLE[i].name)) && nni_isa_runs(TABLE[i].name))
             return &TABLE[i];
     return NULL;
 }

@@ -4,10 +4,10 @@
  * weights. Equal to Albumentations 1.3.1's AdvancedBlur; edges are mirrored.
  * Source: Wang et al., "Real-ESRGAN", arXiv 2107.10833.
  */
+#include "vision/pixels.h"
 #include "vision/transform.h"
 
 #include <math.h>
-#include <string.h>
 
 enum { KERNEL, SIGMA_X, SIGMA_Y, ROTATE, BETA, NOISE };
 enum { SIZE, WEIGHTS, MOST = 7 }; /* drawn: odd side, then the weights by rows */
@@ -69,36 +69,27 @@ static void widen(const struct nni_canvas *c, int64_t y, int64_t r, float *to)
 
 static int apply(const struct nni_step *s, const struct nni_drawn *drawn, struct nni_canvas *c)
 {
+    const struct nni_pixel_kernels *pixels = nni_pixels();
     int64_t n = (int64_t)drawn->v[SIZE], r = n / 2, width = 3 * c->width, wide = width + 6 * r;
     void *to = nni_canvas_next(c, c->width, c->height, c->real);
     float *row = nni_scratch(c->scratch, NNI_SCRATCH_FIELD, (size_t)(wide * n + width) * sizeof *row);
-    float *sum = row ? row + wide * n : NULL;
+    float *sum = row ? row + wide * n : NULL, weight[MOST * MOST];
+    const float *from[MOST * MOST];
 
     (void)s;
     if (!to || !row)
         return NN_ENOMEM;
+    for (int64_t i = 0; i < n * n; i++)
+        weight[i] = (float)drawn->v[WEIGHTS + i];
     for (int64_t y = -r; y < r; y++) /* a ring of rows: row y is at (y + r) % n */
         widen(c, mirrored(y, c->height), r, row + (y + r) % n * wide);
     for (int64_t y = 0; y < c->height; y++) {
         widen(c, mirrored(y + r, c->height), r, row + (y + 2 * r) % n * wide);
-        memset(sum, 0, (size_t)width * sizeof *sum);
-        for (int64_t i = 0; i < n; i++)
-            for (int64_t j = 0; j < n; j++) {
-                const float *from = row + (y + i) % n * wide + 3 * j;
-                float w = (float)drawn->v[WEIGHTS + i * n + j];
-
-                for (int64_t x = 0; x < width; x++)
-                    sum[x] += w * from[x];
-            }
-        if (c->real)
-            memcpy((float *)to + width * y, sum, (size_t)width * sizeof *sum);
-        else
-            for (int64_t x = 0; x < width; x++) {
-                float v = sum[x] < 0 ? 0 : sum[x] > 255 ? 255 : sum[x];
-
-                /* To the nearest, halves to even: what adding 2^23 does to such small numbers. */
-                ((uint8_t *)to)[width * y + x] = (uint8_t)((v + 0x1p23f) - 0x1p23f);
-            }
+        for (int64_t i = 0; i < n * n; i++)
+            from[i] = row + (y + i / n) % n * wide + 3 * (i % n);
+        pixels->weighted_sum(c->real ? (float *)to + width * y : sum, from, weight, n * n, width);
+        if (!c->real)
+            pixels->to_bytes((uint8_t *)to + width * y, sum, width);
     }
     nni_canvas_turn(c, c->width, c->height, c->real);
     return NN_OK;

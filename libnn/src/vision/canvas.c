@@ -3,12 +3,14 @@
  * What every transform uses: the two pictures that take turns, and the dice.
  */
 #include "vision/transform.h"
+#include "vision/pixels.h"
 
 void *nni_canvas_next(struct nni_canvas *c, int64_t width, int64_t height, bool real)
 {
     int slot = c->slot == NNI_SCRATCH_CANVAS ? NNI_SCRATCH_CANVAS + 1 : NNI_SCRATCH_CANVAS;
 
-    return nni_scratch(c->scratch, slot, (size_t)(width * height * 3) * (real ? sizeof(float) : 1));
+    return nni_scratch(c->scratch, slot,
+                       (size_t)(width * height * 3) * (real ? sizeof(float) : 1) + NNI_BEYOND);
 }
 
 void nni_canvas_turn(struct nni_canvas *c, int64_t width, int64_t height, bool real)
@@ -32,6 +34,17 @@ static uint32_t next_word(struct nni_dice *d)
 double nni_dice_uniform(struct nni_dice *d, double low, double high)
 {
     return low + (high - low) * nni_uniform(next_word(d));
+}
+
+double nni_dice_normal(struct nni_dice *d)
+{
+    uint32_t word[2];
+    double both[2];
+
+    word[0] = next_word(d);
+    word[1] = next_word(d);
+    nni_normal2(word, both);
+    return both[0];
 }
 
 int64_t nni_dice_int(struct nni_dice *d, int64_t low, int64_t high)

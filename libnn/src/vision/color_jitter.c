@@ -5,6 +5,7 @@
  * saturation blends with the grey picture and rounds, hue is a turn of OpenCV's 8-bit HSV (180 steps), whose
  * round trip alone costs up to a few levels.
  */
+#include "vision/pixels.h"
 #include "vision/transform.h"
 
 #include <float.h>
@@ -37,14 +38,8 @@ static void draw(const struct nni_step *s, struct nni_dice *d, int64_t width, in
 }
 
 static uint8_t cut(double v) { return (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v); }
-static uint8_t rounded(float v) { return (uint8_t)((v < 0 ? 0 : v > 255 ? 255 : v) + 0x1p23f - 0x1p23f); }
 static float unit(float v) { return v < 0 ? 0 : v > 1 ? 1 : v; }
 
-/* OpenCV's weights of R, G and B with 15 bits. */
-static uint8_t grey_of(const uint8_t *p)
-{
-    return (uint8_t)((p[0] * 9798 + p[1] * 19235 + p[2] * 3735 + (1 << 14)) >> 15);
-}
 static float grey_of_real(const float *p) { return p[0] * 0.299f + p[1] * 0.587f + p[2] * 0.114f; }
 
 /* value -> value*factor + offset */
@@ -68,14 +63,13 @@ static void scale(struct nni_canvas *c, double factor, double offset)
 static void contrast(struct nni_canvas *c, double factor)
 {
     int64_t pixels = c->width * c->height, sum = 0;
-    const uint8_t *byte = c->at;
     const float *value = c->at;
     double mean = 0;
 
     for (int64_t i = 0; c->real && i < pixels; i++)
         mean += (double)grey_of_real(value + 3 * i);
-    for (int64_t i = 0; !c->real && i < pixels; i++)
-        sum += grey_of(byte + 3 * i);
+    if (!c->real)
+        sum = nni_pixels()->grey_sum(c->at, pixels);
     mean = (c->real ? mean : (double)sum) / (double)pixels;
     if (factor == 0 && !c->real)
         mean = floor(mean + 0.5);
@@ -87,17 +81,16 @@ static void saturation(struct nni_canvas *c, double factor)
     int64_t pixels = c->width * c->height;
     float f = (float)factor, g = (float)(1 - factor);
 
+    if (!c->real) {
+        nni_pixels()->saturate(c->at, pixels, f, g);
+        return;
+    }
     for (int64_t i = 0; i < pixels; i++) {
-        uint8_t *byte = (uint8_t *)c->at + 3 * i;
         float *value = (float *)c->at + 3 * i;
-        float grey = c->real ? grey_of_real(value) : grey_of(byte);
+        float grey = grey_of_real(value);
 
-        for (int k = 0; k < 3; k++) {
-            if (c->real)
-                value[k] = unit(value[k] * f + grey * g);
-            else
-                byte[k] = rounded((float)((double)byte[k] * (double)f + (double)(grey * g))); /* fused */
-        }
+        for (int k = 0; k < 3; k++)
+            value[k] = unit(value[k] * f + grey * g);
     }
 }
 
@@ -116,28 +109,6 @@ static void from_hsv(float h, float s, float v, float out[3])
         out[k] = value[which[sector][k]];
 }
 
-struct hue_tables {
-    int32_t s[256], h[256]; /* 255/v and 180/(6 diff) with 12 bits */
-    uint8_t turned[256];
-};
-
-static void turn_bytes(uint8_t *p, const struct hue_tables *t, bool cut_off)
-{
-    int r = p[0], g = p[1], b = p[2], v = r > g ? r : g, low = r < g ? r : g, diff, s, h;
-    float out[3];
-
-    v = v > b ? v : b;
-    low = low < b ? low : b;
-    diff = v - low;
-    s = (diff * t->s[v] + (1 << 11)) >> 12;
-    h = v == r ? g - b : v == g ? b - r + 2 * diff : r - g + 4 * diff;
-    h = (h * t->h[diff] + (1 << 11)) >> 12;
-    h += h < 0 ? 180 : 0;
-    from_hsv((float)t->turned[h & 255] * (6.0f / 180), (float)s * (1.0f / 255), (float)v * (1.0f / 255), out);
-    for (int k = 0; k < 3; k++)
-        p[k] = cut_off ? (uint8_t)(out[k] * 255) : rounded(out[k] * 255);
-}
-
 static void turn_floats(float *p, double factor)
 {
     float v = fmaxf(fmaxf(p[0], p[1]), p[2]), diff = v - fminf(fminf(p[0], p[1]), p[2]);
@@ -154,24 +125,23 @@ static void hue(struct nni_canvas *c, double factor)
 {
     /* OpenCV's vectors cut fractions off, and what is left of a row rounds. */
     int64_t pixels = c->width * c->height, vectors = c->width - c->width % 32;
-    struct hue_tables t = { { 0 }, { 0 }, { 0 } };
+    const struct nni_pixel_kernels *k = nni_pixels();
+    uint8_t turned[256];
 
     if (factor == 0)
         return;
-    for (int i = 1; i < 256; i++) {
-        t.s[i] = (int32_t)lrint((255 << 12) / (double)i);
-        t.h[i] = (int32_t)lrint((180 << 12) / (6.0 * i));
-    }
     for (int i = 0; i < 256; i++) {
         double h = fmod(i + 180 * factor, 180);
 
-        t.turned[i] = (uint8_t)(h < 0 ? h + 180 : h);
+        turned[i] = (uint8_t)(h < 0 ? h + 180 : h);
     }
-    for (int64_t i = 0; i < pixels; i++) {
-        if (c->real)
-            turn_floats((float *)c->at + 3 * i, factor);
-        else
-            turn_bytes((uint8_t *)c->at + 3 * i, &t, i % c->width < vectors);
+    for (int64_t i = 0; c->real && i < pixels; i++)
+        turn_floats((float *)c->at + 3 * i, factor);
+    for (int64_t y = 0; !c->real && y < c->height; y++) {
+        uint8_t *row = (uint8_t *)c->at + 3 * c->width * y;
+
+        k->turn_hue(row, vectors, turned, true);
+        k->turn_hue(row + 3 * vectors, c->width - vectors, turned, false);
     }
 }
 

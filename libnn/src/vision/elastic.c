@@ -4,15 +4,16 @@
  * points of a square are moved at random and the affine map that moves them so is applied; then every pixel
  * is fetched from a place shifted by smoothed noise. Both warps mirror the edges.
  *
- * The smoothing is a Gaussian of hundreds of taps. Over a mirrored edge it is diagonal in the cosine basis
- * q_k(i) = cos(pi k (2i+1) / 2n), and of its eigenvalues H(k) only the first few are not small: the field is
- * sum_kl H(k) H(l) C_kl q_k q_l with C the noise in that basis, and where neither k nor l is among the first,
- * the product is below what a float of the map can hold. What is left costs a few percent of the taps.
+ * The original smooths with a Gaussian of hundreds of taps. Over a mirrored edge that is diagonal in the
+ * cosine basis q_k(i) = cos(pi k (2i+1) / 2n): noise with the coefficients C_kl becomes sum_kl H(k) H(l) C_kl
+ * q_k q_l. White noise has independent coefficients, each a sum over the whole picture and so as good as
+ * normal, and of the eigenvalues H only the first few are not small. So the noise itself is never made: those
+ * coefficients are drawn.
  */
+#include "vision/pixels.h"
 #include "vision/warp.h"
 
 #include <math.h>
-#include <string.h>
 
 enum { ALPHA, SIGMA, AFFINE };
 enum { POINTS }; /* drawn: shifts of the three points, x and y */
@@ -62,151 +63,119 @@ static int warp_points(const struct nni_drawn *drawn, struct nni_canvas *c)
 
 /* ------------------------------------------------------------------------- smoothed noise */
 
-/* The cosine basis of one side and what smoothing does to it. */
+/* Modes of which less is left are left out. */
+#define LEAST 1e-4
+
+/* The smooth modes of one side. */
 struct basis {
-    int64_t n;
-    int64_t few; /* modes that are not small */
+    int64_t n, modes;
     double sigma;
-    double *response; /* [n]: H(k) over the square of the norm of q_k */
-    double *q;        /* [n][n]: q[k][i] */
+    double *left; /* [modes]: H(k) over the norm of q_k, so that a normal number times it is a coefficient */
+    float *q;     /* [modes][n] */
 };
 
-static size_t basis_bytes(int64_t n) { return sizeof(struct basis) + (size_t)(n + n * n) * sizeof(double); }
+static double gauss(int64_t j, double sigma) { return exp(-0.5 * (double)(j * j) / (sigma * sigma)); }
+static int64_t radius_of(double sigma) { return (int64_t)(4 * sigma + 0.5); }
+
+/* H(k): what is left of mode k of n. */
+static double response(int64_t k, int64_t n, double sigma)
+{
+    double h = 1, all = 1;
+
+    for (int64_t j = 1; j <= radius_of(sigma); j++) {
+        h += 2 * gauss(j, sigma) * cos(3.14159265358979323846 * (double)(k * j % (2 * n)) / (double)n);
+        all += 2 * gauss(j, sigma);
+    }
+    return h / all;
+}
+
+static size_t basis_bytes(int64_t n)
+{
+    return sizeof(struct basis) + (size_t)n * sizeof(double) + (size_t)(n * n) * sizeof(float);
+}
 
 /* At `memory`; kept there as long as size and sigma stay the same. */
-static struct basis *basis_at(void *memory, bool fresh, int64_t n, double sigma)
+static const struct basis *basis_at(void *memory, bool fresh, int64_t n, double sigma)
 {
     struct basis *b = memory;
-    int64_t radius = (int64_t)(4 * sigma + 0.5), k;
-    double all = 0;
+    double h = 1;
 
     if (!fresh && b->n == n && b->sigma == sigma)
         return b;
     *b = (struct basis){ .n = n, .sigma = sigma };
-    b->response = (double *)(b + 1);
-    b->q = b->response + n;
-    for (k = 0; k < n; k++)
+    b->left = (double *)(b + 1);
+    b->q = (float *)(b->left + n);
+    for (int64_t k = 0; k < n && fabs(h) > LEAST; k++) {
+        b->left[k] = h / sqrt(k ? 0.5 * (double)n : (double)n);
         for (int64_t i = 0; i < n; i++)
             b->q[k * n + i] =
-                cos(3.14159265358979323846 * (double)(k * (2 * i + 1) % (4 * n)) / (double)(2 * n));
-    for (int64_t j = -radius; j <= radius; j++)
-        all += exp(-0.5 * (double)(j * j) / (sigma * sigma));
-    for (k = 0; k < n; k++) {
-        double h = 0;
-
-        for (int64_t j = -radius; j <= radius; j++)
-            h += exp(-0.5 * (double)(j * j) / (sigma * sigma)) *
-                 cos(3.14159265358979323846 * (double)(k * j % (2 * n)) / (double)n);
-        h /= all;
-        if (fabs(h) > 1e-4)
-            b->few = k + 1;
-        b->response[k] = h / (k ? 0.5 * (double)n : (double)n);
+                (float)cos(3.14159265358979323846 * (double)(k * (2 * i + 1) % (4 * n)) / (double)(2 * n));
+        b->modes = k + 1;
+        h = response(k + 1, n, sigma);
     }
     return b;
 }
 
-/* out[k][x] = sum_y q[k][y] in[y][x] for k below `few` */
-static void analyse_columns(const struct basis *b, const double *in, int64_t width, int64_t few, double *out)
-{
-    memset(out, 0, (size_t)(few * width) * sizeof *out);
-    for (int64_t y = 0; y < b->n; y++)
-        for (int64_t k = 0; k < few; k++) {
-            double q = b->q[k * b->n + y];
+/* Displacements of the pixels of a picture, [height][width], and what they are made with. */
+struct field {
+    float *dx, *dy;
+    float *place;       /* [width] */
+    float *waves;       /* [modes of y][width] */
+    float *weight;      /* [most modes] */
+    const float **from; /* [most modes] */
+};
 
-            for (int64_t x = 0; x < width; x++)
-                out[k * width + x] += q * in[y * width + x];
-        }
+static int field_at(struct field *f, const struct basis *by, const struct basis *bx,
+                    nn_vision_scratch *scratch)
+{
+    int64_t most = bx->modes > by->modes ? bx->modes : by->modes, n = by->n * bx->n;
+    int64_t floats = 2 * n + bx->n + by->modes * bx->n + most;
+
+    f->from = nni_scratch(scratch, NNI_SCRATCH_FIELD,
+                          (size_t)most * sizeof *f->from + (size_t)floats * sizeof(float));
+    if (!f->from)
+        return NN_ENOMEM;
+    f->dx = (float *)(f->from + most);
+    f->dy = f->dx + n;
+    f->place = f->dy + n;
+    f->waves = f->place + bx->n;
+    f->weight = f->waves + by->modes * bx->n;
+    return NN_OK;
 }
 
-static double dot(const double *a, const double *b, int64_t n)
+/* One displacement: alpha times smoothed noise that is uniform in [-1,1), so that its variance is 1/3. */
+static void draw_field(const struct field *f, const struct basis *by, const struct basis *bx, double alpha,
+                       struct nni_dice *dice, float *to)
 {
-    double part[4] = { 0 };
-    int64_t i = 0;
+    const struct nni_pixel_kernels *pixels = nni_pixels();
 
-    for (; i + 4 <= n; i += 4)
-        for (int k = 0; k < 4; k++)
-            part[k] += a[i + k] * b[i + k];
-    for (; i < n; i++)
-        part[0] += a[i] * b[i];
-    return (part[0] + part[2]) + (part[1] + part[3]);
-}
-
-/* Smooths noise[height][width] in place; `work` holds 2*(height+width)*MOST(few) numbers. */
-static void smooth(const struct basis *by, const struct basis *bx, double *noise, double *work)
-{
-    int64_t h = by->n, w = bx->n, fy = by->few, fx = bx->few;
-    double *rows = work, *shaped = rows + fy * w, *columns = shaped + fy * w, *turned = columns + h * fx;
-
-    /* Few modes along y, all along x: rows[k] is first the noise seen through q_k, then what it becomes. */
-    analyse_columns(by, noise, w, fy, rows);
-    memset(shaped, 0, (size_t)(fy * w) * sizeof *shaped);
-    for (int64_t k = 0; k < fy; k++)
-        for (int64_t l = 0; l < w; l++) {
-            double a = dot(rows + k * w, bx->q + l * w, w) * bx->response[l] * by->response[k];
-
-            for (int64_t x = 0; x < w; x++)
-                shaped[k * w + x] += a * bx->q[l * w + x];
-        }
-    /* Few along x and, along y, those not counted yet. */
-    for (int64_t y = 0; y < h; y++)
-        for (int64_t l = 0; l < fx; l++)
-            columns[l * h + y] = dot(noise + y * w, bx->q + l * w, w);
-    memset(turned, 0, (size_t)(h * fx) * sizeof *turned);
-    for (int64_t l = 0; l < fx; l++)
-        for (int64_t k = fy; k < h; k++) {
-            double a = dot(columns + l * h, by->q + k * h, h) * bx->response[l] * by->response[k];
-
-            for (int64_t y = 0; y < h; y++)
-                turned[l * h + y] += a * by->q[k * h + y];
-        }
-    memset(noise, 0, (size_t)(h * w) * sizeof *noise);
-    for (int64_t y = 0; y < h; y++) {
-        double *to = noise + y * w;
-
-        for (int64_t k = 0; k < fy; k++) {
-            double q = by->q[k * h + y];
-
-            for (int64_t x = 0; x < w; x++)
-                to[x] += q * shaped[k * w + x];
-        }
-        for (int64_t l = 0; l < fx; l++) {
-            double t = turned[l * h + y];
-
-            for (int64_t x = 0; x < w; x++)
-                to[x] += t * bx->q[l * w + x];
-        }
+    for (int64_t l = 0; l < bx->modes; l++)
+        f->from[l] = bx->q + l * bx->n;
+    for (int64_t k = 0; k < by->modes; k++) {
+        for (int64_t l = 0; l < bx->modes; l++)
+            f->weight[l] = (float)(alpha * sqrt(1.0 / 3) * by->left[k] * bx->left[l] * nni_dice_normal(dice));
+        pixels->weighted_sum(f->waves + k * bx->n, f->from, f->weight, bx->modes, bx->n);
+    }
+    for (int64_t k = 0; k < by->modes; k++)
+        f->from[k] = f->waves + k * bx->n;
+    for (int64_t y = 0; y < by->n; y++) {
+        for (int64_t k = 0; k < by->modes; k++)
+            f->weight[k] = by->q[k * by->n + y];
+        pixels->weighted_sum(to + y * bx->n, f->from, f->weight, by->modes, bx->n);
     }
 }
-
-struct field {
-    const double *dx, *dy; /* [height][width] */
-    int64_t width;
-    double alpha;
-};
 
 static void row(const void *context, int64_t y, int64_t width, int32_t *sx, int32_t *sy)
 {
+    const struct nni_pixel_kernels *pixels = nni_pixels();
     const struct field *f = context;
-    const double *dx = f->dx + y * f->width, *dy = f->dy + y * f->width;
 
-    for (int64_t x = 0; x < width; x++) {
-        sx[x] = nni_warp_round((float)((double)x + (double)(float)(dx[x] * f->alpha)));
-        sy[x] = nni_warp_round((float)((double)y + (double)(float)(dy[x] * f->alpha)));
-    }
-}
-
-/* Uniform in [-1,1). */
-static void fill(const struct nni_drawn *drawn, int64_t n, double *noise)
-{
-    struct nni_dice dice = drawn->dice;
-
-    for (int64_t i = 0; i < n; i += 4) {
-        uint32_t word[4];
-
-        nni_stream_at(&dice.stream, dice.sample, dice.epoch, dice.index++, word);
-        for (int64_t k = 0; k < 4 && i + k < n; k++)
-            noise[i + k] = nni_uniform(word[k]) * 2 - 1;
-    }
+    for (int64_t x = 0; x < width; x++)
+        f->place[x] = (float)x + f->dx[y * width + x];
+    pixels->round_places(sx, f->place, width);
+    for (int64_t x = 0; x < width; x++)
+        f->place[x] = (float)y + f->dy[y * width + x];
+    pixels->round_places(sy, f->place, width);
 }
 
 static int apply(const struct nni_step *s, const struct nni_drawn *drawn, struct nni_canvas *c)
@@ -215,30 +184,25 @@ static int apply(const struct nni_step *s, const struct nni_drawn *drawn, struct
     size_t first = (basis_bytes(c->width) + 63) & ~(size_t)63, size = first + basis_bytes(c->height);
     bool fresh = !c->scratch->memory[NNI_SCRATCH_BASIS] || c->scratch->size[NNI_SCRATCH_BASIS] < size;
     char *bases = nni_scratch(c->scratch, NNI_SCRATCH_BASIS, size);
+    double alpha = s->low[ALPHA];
     const struct basis *bx, *by;
-    struct field f = { .width = c->width, .alpha = s->low[ALPHA] };
-    double *noise;
-    int rc;
+    struct nni_dice dice = drawn->dice;
+    struct field f;
+    int rc = bases ? warp_points(drawn, c) : NN_ENOMEM;
 
-    if (!bases)
-        return NN_ENOMEM;
-    bx = basis_at(bases, fresh, c->width, s->low[SIGMA]);
-    by = c->width == c->height ? bx : basis_at(bases + first, true, c->height, s->low[SIGMA]);
-    noise = nni_scratch(c->scratch, NNI_SCRATCH_FIELD,
-                        (size_t)(2 * n + 2 * (by->few * c->width + bx->few * c->height)) * sizeof *noise);
-    if (!noise)
-        return NN_ENOMEM;
-    rc = warp_points(drawn, c);
     if (rc)
         return rc;
-    if (drawn->noise)
-        memcpy(noise, drawn->noise, (size_t)(2 * n) * sizeof *noise);
-    else
-        fill(drawn, 2 * n, noise);
-    for (int i = 0; i < 2; i++)
-        smooth(by, bx, noise + i * n, noise + 2 * n);
-    f.dx = noise;
-    f.dy = noise + n;
+    bx = basis_at(bases, fresh, c->width, s->low[SIGMA]);
+    by = c->width == c->height ? bx : basis_at(bases + first, true, c->height, s->low[SIGMA]);
+    rc = field_at(&f, by, bx, c->scratch);
+    if (rc)
+        return rc;
+    for (int64_t i = 0; drawn->noise && i < 2 * n; i++) /* dx, then dy */
+        f.dx[i] = (float)(drawn->noise[i] * alpha);
+    if (!drawn->noise) {
+        draw_field(&f, by, bx, alpha, &dice, f.dx);
+        draw_field(&f, by, bx, alpha, &dice, f.dy);
+    }
     return nni_warp(c, row, &f, NNI_BORDER_MIRROR);
 }
 

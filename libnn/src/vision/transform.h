@@ -39,6 +39,7 @@ struct nni_dice {
     int left;
 };
 double nni_dice_uniform(struct nni_dice *d, double low, double high);
+double nni_dice_normal(struct nni_dice *d); /* mean 0, variance 1 */
 /* low..high inclusive; at most 2^31 of them. */
 int64_t nni_dice_int(struct nni_dice *d, int64_t low, int64_t high);
 
@@ -48,7 +49,7 @@ enum { NNI_SETTINGS = 8, NNI_DRAWN = 64 };
 struct nni_drawn {
     double v[NNI_DRAWN];
     struct nni_dice dice; /* makes the noise of transforms that need some for each pixel, */
-    const double *noise;  /* unless it is given here (in comparisons) */
+    const double *noise;  /* unless it (elastic: the smooth field) is given here, in comparisons */
 };
 
 /* A step as the user asked for it: transform, probability, settings as ranges. */

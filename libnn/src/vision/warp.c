@@ -5,26 +5,16 @@
  * 8-bit results are equal to the bit.
  */
 #include "vision/warp.h"
+#include "vision/pixels.h"
 
 #include <math.h>
 
-enum { FRACTION = 5, ONE = 1 << FRACTION, MASK = ONE - 1, AFFINE = 10, ALL = ONE * ONE };
-
-int32_t nni_warp_round(float place)
-{
-    float scaled = place * (float)ONE;
-
-    if (!(scaled > -2147483648.0f))
-        return INT32_MIN;
-    if (scaled >= 2147483648.0f)
-        return INT32_MIN; /* as the conversion instruction answers what does not fit */
-    return (int32_t)lrintf(scaled);
-}
+enum { MASK = NNI_PLACE - 1, AFFINE = 10, ALL = NNI_PLACE * NNI_PLACE };
 
 /* Saturated to 16 bits, where places end. */
 static int64_t whole(int32_t place)
 {
-    int32_t v = place >> FRACTION;
+    int32_t v = place >> NNI_PLACE_BITS;
 
     return v < INT16_MIN ? INT16_MIN : v > INT16_MAX ? INT16_MAX : v;
 }
@@ -36,9 +26,9 @@ static int64_t mirrored(int64_t i, int64_t n)
 
     if (n == 1)
         return 0;
-    i %= period;
-    if (i < 0)
-        i += period;
+    i = i < 0 ? -i : i;
+    if (i > period) /* far outside, where a division is worth it */
+        i %= period;
     return i < n ? i : period - i;
 }
 
@@ -62,40 +52,34 @@ static void neighbours(const struct nni_canvas *c, int64_t x, int64_t y, enum nn
     at[3] = neighbour(c, x + 1, y + 1, border);
 }
 
-static bool inside(const struct nni_canvas *c, int64_t x, int64_t y)
+/* A place of which some neighbours are outside. */
+static void sample_edge(const struct nni_canvas *c, int32_t sx, int32_t sy, uint8_t *to,
+                        enum nni_border border)
 {
-    return x >= 0 && y >= 0 && x + 1 < c->width && y + 1 < c->height;
+    const uint8_t *from = c->at;
+    int fx = sx & MASK, fy = sy & MASK;
+    int w[4] = { (NNI_PLACE - fx) * (NNI_PLACE - fy), fx * (NNI_PLACE - fy), (NNI_PLACE - fx) * fy, fx * fy };
+    int sum[3] = { ALL / 2, ALL / 2, ALL / 2 };
+    int64_t at[4];
+
+    neighbours(c, whole(sx), whole(sy), border, at);
+    for (int j = 0; j < 4; j++)
+        for (int k = 0; at[j] >= 0 && k < 3; k++)
+            sum[k] += from[3 * at[j] + k] * w[j];
+    for (int k = 0; k < 3; k++)
+        to[k] = (uint8_t)(sum[k] / ALL);
 }
 
 static void sample_bytes(const struct nni_canvas *c, const int32_t *sx, const int32_t *sy, uint8_t *to,
                          enum nni_border border)
 {
-    const uint8_t *from = c->at;
-    int64_t row = 3 * c->width;
+    const struct nni_source from = { .rgb = c->at, .width = c->width, .height = c->height };
+    const struct nni_pixel_kernels *pixels = nni_pixels();
 
-    for (int64_t i = 0; i < c->width; i++, to += 3) {
-        int64_t x = whole(sx[i]), y = whole(sy[i]);
-        int fx = sx[i] & MASK, fy = sy[i] & MASK;
-        int w[4] = { (ONE - fx) * (ONE - fy), fx * (ONE - fy), (ONE - fx) * fy, fx * fy };
-
-        if (inside(c, x, y)) {
-            const uint8_t *p = from + y * row + 3 * x;
-
-            for (int k = 0; k < 3; k++)
-                to[k] = (uint8_t)((p[k] * w[0] + p[k + 3] * w[1] + p[row + k] * w[2] + p[row + k + 3] * w[3] +
-                                   ALL / 2) /
-                                  ALL);
-        } else {
-            int64_t at[4];
-            int sum[3] = { ALL / 2, ALL / 2, ALL / 2 };
-
-            neighbours(c, x, y, border, at);
-            for (int j = 0; j < 4; j++)
-                for (int k = 0; at[j] >= 0 && k < 3; k++)
-                    sum[k] += from[3 * at[j] + k] * w[j];
-            for (int k = 0; k < 3; k++)
-                to[k] = (uint8_t)(sum[k] / ALL);
-        }
+    for (int64_t i = 0; i < c->width; i++) {
+        i += pixels->sample(&from, sx + i, sy + i, to + 3 * i, c->width - i);
+        if (i < c->width)
+            sample_edge(c, sx[i], sy[i], to + 3 * i, border);
     }
 }
 
@@ -105,7 +89,7 @@ static void sample_floats(const struct nni_canvas *c, const int32_t *sx, const i
     const float *from = c->at;
 
     for (int64_t i = 0; i < c->width; i++, to += 3) {
-        float fx = (float)(sx[i] & MASK) / ONE, fy = (float)(sy[i] & MASK) / ONE;
+        float fx = (float)(sx[i] & MASK) / NNI_PLACE, fy = (float)(sy[i] & MASK) / NNI_PLACE;
         float w[4] = { (1 - fx) * (1 - fy), fx * (1 - fy), (1 - fx) * fy, fx * fy };
         int64_t at[4];
 
@@ -149,24 +133,35 @@ static int32_t rounded(double v)
 /* Differences wrap, as the integers of the original do. */
 static int32_t add_wrapped(int32_t a, int32_t b) { return (int32_t)((uint32_t)a + (uint32_t)b); }
 
+/* The map from target to source, with what a step along x adds to the source's x and y, for each x. */
+struct affine {
+    double m[6];
+    int32_t *dx, *dy;
+};
+
 static void affine_row(const void *context, int64_t y, int64_t width, int32_t *sx, int32_t *sy)
 {
-    const double *m = context;
-    int half = 1 << (AFFINE - FRACTION - 1);
+    const struct affine *a = context;
+    const double *m = a->m;
+    int half = 1 << (AFFINE - NNI_PLACE_BITS - 1);
     int32_t x0 = add_wrapped(rounded((m[1] * (double)y + m[2]) * (1 << AFFINE)), half);
     int32_t y0 = add_wrapped(rounded((m[4] * (double)y + m[5]) * (1 << AFFINE)), half);
 
     for (int64_t x = 0; x < width; x++) {
-        sx[x] = add_wrapped(x0, rounded(m[0] * (double)x * (1 << AFFINE))) >> (AFFINE - FRACTION);
-        sy[x] = add_wrapped(y0, rounded(m[3] * (double)x * (1 << AFFINE))) >> (AFFINE - FRACTION);
+        sx[x] = add_wrapped(x0, a->dx[x]) >> (AFFINE - NNI_PLACE_BITS);
+        sy[x] = add_wrapped(y0, a->dy[x]) >> (AFFINE - NNI_PLACE_BITS);
     }
 }
 
 int nni_warp_affine(struct nni_canvas *c, const double m[6], enum nni_border border)
 {
     double d = m[0] * m[4] - m[1] * m[3];
-    double inverse[6];
+    struct affine a = { .dx =
+                            nni_scratch(c->scratch, NNI_SCRATCH_FIELD, (size_t)c->width * 2 * sizeof *a.dx) };
+    double *inverse = a.m;
 
+    if (!a.dx)
+        return NN_ENOMEM;
     d = d != 0 ? 1 / d : 0;
     inverse[0] = m[4] * d;
     inverse[4] = m[0] * d;
@@ -174,5 +169,10 @@ int nni_warp_affine(struct nni_canvas *c, const double m[6], enum nni_border bor
     inverse[3] = -m[3] * d;
     inverse[2] = -inverse[0] * m[2] - inverse[1] * m[5];
     inverse[5] = -inverse[3] * m[2] - inverse[4] * m[5];
-    return nni_warp(c, affine_row, inverse, border);
+    a.dy = a.dx + c->width;
+    for (int64_t x = 0; x < c->width; x++) {
+        a.dx[x] = rounded(inverse[0] * (double)x * (1 << AFFINE));
+        a.dy[x] = rounded(inverse[3] * (double)x * (1 << AFFINE));
+    }
+    return nni_warp(c, affine_row, &a, border);
 }

@@ -8,6 +8,8 @@
 
 #include "vision/transform.h"
 
+enum { NNI_PLACE_BITS = 5, NNI_PLACE = 1 << NNI_PLACE_BITS }; /* parts of a pixel */
+
 /* What lies outside of the picture: black, or its mirror image without repeating the edge. */
 enum nni_border { NNI_BORDER_BLACK, NNI_BORDER_MIRROR };
 
@@ -19,8 +21,5 @@ int nni_warp(struct nni_canvas *c, nni_warp_row *row, const void *context, enum 
 
 /* x' = m[0]x + m[1]y + m[2], y' = m[3]x + m[4]y + m[5] maps source to target; the warp uses its inverse. */
 int nni_warp_affine(struct nni_canvas *c, const double m[6], enum nni_border border);
-
-/* Rounds a place to 1/32: to the nearest, halves to even, saturating. */
-int32_t nni_warp_round(float place);
 
 #endif

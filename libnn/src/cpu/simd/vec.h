@@ -17,16 +17,13 @@
 
 #include <nn/op.h>
 
+#include "base/isa.h"
+
 #include <math.h>
 #include <string.h>
 #if defined(__AVX2__) || defined(__AVX512F__)
 #include <immintrin.h>
 #endif
-
-#define NNI_PASTE2(a, b) a##_##b
-#define NNI_PASTE(a, b) NNI_PASTE2(a, b)
-/* The name of this instruction set's variant of a symbol. */
-#define NNI_NAME(x) NNI_PASTE(x, NNI_ISA)
 
 #if defined(__AVX512F__)
 enum { VEC_BYTES = 64 };
