@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
  * cuBLASLt by plain loops, and the library "libcublasLt" as libnn's loader finds it here. Sums are taken in
- * double, so results are the exact ones rounded once.
+ * double, so results are the exact ones rounded once. Pairs of types are those of cuBLASLt's table for
+ * CUBLAS_COMPUTE_32F, and operands have to begin where the algorithm was told that they do.
  */
 #include "shim.h"
 
 #include "cublasLt.h"
 #include "cuda/library.h"
+#include "cuda_bf16.h"
 #include "cuda_runtime.h"
 
 #include <algorithm>
@@ -18,11 +20,13 @@ struct shim_matmul {
     int32_t op[2];
 };
 struct shim_layout {
+    cudaDataType type;
     uint64_t rows, cols;
     int64_t ld;
 };
 struct shim_preference {
     size_t workspace;
+    uint32_t alignment[4]; /* of A, B, C, D */
 };
 struct cublasLtContext {
     int unused;
@@ -33,12 +37,27 @@ static cublasStatus_t status(bool good) { return good ? CUBLAS_STATUS_SUCCESS : 
 /* Column-major: op(a) is m x k, op(b) k x n. */
 struct product {
     int64_t m, n, k;
-    const float *a, *b, *c;
-    float *out;
+    const void *a, *b, *c;
+    void *out;
+    cudaDataType type, result;
     int64_t lda, ldb, ldc, ldo;
     bool ta, tb;
     float alpha, beta;
 };
+
+static float load(const void *at, cudaDataType type, int64_t i)
+{
+    return type == CUDA_R_16BF ? float(static_cast<const __nv_bfloat16 *>(at)[i])
+                               : static_cast<const float *>(at)[i];
+}
+
+static void store(void *at, cudaDataType type, int64_t i, float x)
+{
+    if (type == CUDA_R_16BF)
+        static_cast<__nv_bfloat16 *>(at)[i] = __nv_bfloat16(x);
+    else
+        static_cast<float *>(at)[i] = x;
+}
 
 static void multiply(const product &p)
 {
@@ -48,20 +67,20 @@ static void multiply(const product &p)
     /* op(a) by columns, so that the innermost loop is dense. */
     for (int64_t l = 0; l < p.k; l++)
         for (int64_t i = 0; i < p.m; i++)
-            row[size_t(l * p.m + i)] = p.a[p.ta ? i * p.lda + l : l * p.lda + i];
+            row[size_t(l * p.m + i)] = load(p.a, p.type, p.ta ? i * p.lda + l : l * p.lda + i);
     for (int64_t j = 0; j < p.n; j++) {
         std::fill(sum.begin(), sum.end(), 0.0);
         for (int64_t l = 0; l < p.k; l++) {
-            double b = double(p.b[p.tb ? l * p.ldb + j : j * p.ldb + l]);
+            double b = double(load(p.b, p.type, p.tb ? l * p.ldb + j : j * p.ldb + l));
             const float *a = row.data() + l * p.m;
 
             for (int64_t i = 0; i < p.m; i++)
                 sum[size_t(i)] += double(a[i]) * b;
         }
         for (int64_t i = 0; i < p.m; i++) {
-            float before = p.beta != 0 ? p.beta * p.c[j * p.ldc + i] : 0;
+            float before = p.beta != 0 ? p.beta * load(p.c, p.result, j * p.ldc + i) : 0;
 
-            p.out[j * p.ldo + i] = float(double(p.alpha) * sum[size_t(i)] + double(before));
+            store(p.out, p.result, j * p.ldo + i, float(double(p.alpha) * sum[size_t(i)] + double(before)));
         }
     }
 }
@@ -104,10 +123,10 @@ cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t d, cublasLtMa
     memcpy(&d->op[what == CUBLASLT_MATMUL_DESC_TRANSB], value, size);
     return CUBLAS_STATUS_SUCCESS;
 }
-cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t *l, cudaDataType, uint64_t rows,
+cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t *l, cudaDataType type, uint64_t rows,
                                           uint64_t cols, int64_t ld)
 {
-    *l = new shim_layout{ rows, cols, ld };
+    *l = new shim_layout{ type, rows, cols, ld };
     return status(rows > 0 && cols > 0 && ld >= int64_t(rows));
 }
 cublasStatus_t cublasLtMatrixLayoutDestroy(cublasLtMatrixLayout_t l)
@@ -117,7 +136,7 @@ cublasStatus_t cublasLtMatrixLayoutDestroy(cublasLtMatrixLayout_t l)
 }
 cublasStatus_t cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t *p)
 {
-    *p = new shim_preference();
+    *p = new shim_preference{ 0, { 256, 256, 256, 256 } };
     return CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t p)
@@ -126,11 +145,17 @@ cublasStatus_t cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t p)
     return CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t p,
-                                                    cublasLtMatmulPreferenceAttributes_t, const void *value,
-                                                    size_t size)
+                                                    cublasLtMatmulPreferenceAttributes_t what,
+                                                    const void *value, size_t size)
 {
-    memcpy(&p->workspace, value, size);
-    return status(size == sizeof p->workspace);
+    bool workspace = what == CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES;
+    void *at = workspace ? static_cast<void *>(&p->workspace)
+                         : &p->alignment[what - CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES];
+
+    if (size != (workspace ? sizeof p->workspace : sizeof *p->alignment))
+        return CUBLAS_STATUS_INVALID_VALUE;
+    memcpy(at, value, size);
+    return CUBLAS_STATUS_SUCCESS;
 }
 
 static bool fit(cublasLtMatmulDesc_t d, cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
@@ -141,40 +166,50 @@ static bool fit(cublasLtMatmulDesc_t d, cublasLtMatrixLayout_t a, cublasLtMatrix
     p->m = int64_t(c->rows);
     p->n = int64_t(c->cols);
     p->k = int64_t(p->ta ? a->rows : a->cols);
+    p->type = a->type;
+    p->result = c->type;
     p->lda = a->ld;
     p->ldb = b->ld;
     p->ldc = p->ldo = c->ld;
-    return (p->ta ? a->cols : a->rows) == c->rows && (p->tb ? b->rows : b->cols) == c->cols &&
+    return a->type == b->type && (c->type == a->type || c->type == CUDA_R_32F) &&
+           (p->ta ? a->cols : a->rows) == c->rows && (p->tb ? b->rows : b->cols) == c->cols &&
            int64_t(p->tb ? b->cols : b->rows) == p->k;
 }
 
 cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t d,
                                               cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
                                               cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t,
-                                              cublasLtMatmulPreference_t, int wanted,
+                                              cublasLtMatmulPreference_t preference, int wanted,
                                               cublasLtMatmulHeuristicResult_t *result, int *got)
 {
     product p = {};
 
     *got = wanted > 0 && fit(d, a, b, c, &p);
     memset(result, 0, sizeof *result);
+    memcpy(result->algo.data, preference->alignment, sizeof preference->alignment);
     return *got ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_SUPPORTED;
 }
 
 cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t d, const void *alpha, const void *a,
                               cublasLtMatrixLayout_t la, const void *b, cublasLtMatrixLayout_t lb,
                               const void *beta, const void *c, cublasLtMatrixLayout_t lc, void *out,
-                              cublasLtMatrixLayout_t lout, const cublasLtMatmulAlgo_t *, void *, size_t,
-                              cudaStream_t stream)
+                              cublasLtMatrixLayout_t lout, const cublasLtMatmulAlgo_t *algorithm, void *,
+                              size_t, cudaStream_t stream)
 {
+    const void *const operand[] = { a, b, c, out };
     product p = {};
+    uint32_t alignment[4];
 
+    memcpy(alignment, algorithm->data, sizeof alignment);
+    for (int i = 0; i < 4; i++)
+        if (reinterpret_cast<uintptr_t>(operand[i]) % alignment[i])
+            return CUBLAS_STATUS_INVALID_VALUE;
     if (!fit(d, la, lb, lc, &p))
         return CUBLAS_STATUS_INVALID_VALUE;
-    p.a = static_cast<const float *>(a);
-    p.b = static_cast<const float *>(b);
-    p.c = static_cast<const float *>(c);
-    p.out = static_cast<float *>(out);
+    p.a = a;
+    p.b = b;
+    p.c = c;
+    p.out = out;
     p.ldo = lout->ld;
     p.alpha = *static_cast<const float *>(alpha);
     p.beta = *static_cast<const float *>(beta);

@@ -22,7 +22,7 @@
 
 NN_C_BEGIN
 
-#define NN_OP_ABI 2
+#define NN_OP_ABI 3
 enum { NN_MAX_IN = 10, NN_MAX_OUT = 4, NN_MAX_SAVE = 4, NN_MAX_PHASES = 8 };
 
 /* Backends that can have kernels. */
@@ -93,6 +93,7 @@ struct nn_step {
         uint32_t reads; /* NN_IN(i) */
         int64_t tiles;
         nn_tile *run;
+        int (*launch)(const nn_step *step, void *stream); /* CUDA, instead of tiles */
         void *at;
     } derived;
     int64_t choice[8]; /* block sizes and the like, chosen in forward() or backward() */

@@ -29,6 +29,7 @@
     X(Matmul)
 
 enum { WORKSPACE = 32 << 20 };
+_Static_assert((int)NNI_ALIGNED == (int)NNI_ALIGN, "as memory is planned");
 
 /* A shape and what cuBLASLt does with it. */
 struct found {
@@ -123,7 +124,8 @@ void nni_blas_close(struct nni_blas *b)
 static bool same(const struct nni_product *a, const struct nni_product *b)
 {
     return a->ta == b->ta && a->tb == b->tb && a->m == b->m && a->n == b->n && a->k == b->k &&
-           a->lda == b->lda && a->ldb == b->ldb && a->ldc == b->ldc;
+           a->lda == b->lda && a->ldb == b->ldb && a->ldc == b->ldc && a->type == b->type &&
+           a->result == b->result && a->alignment == b->alignment;
 }
 
 static struct found *look_up(const struct nni_blas *b, const struct nni_product *p)
@@ -136,10 +138,11 @@ static struct found *look_up(const struct nni_blas *b, const struct nni_product 
 }
 
 /* A matrix of `rows` rows in our order is one of `rows` columns in theirs. */
-static bool layout(const struct nni_blas *b, cublasLtMatrixLayout_t *l, int64_t rows, int64_t cols,
-                   int64_t ld)
+static bool layout(const struct nni_blas *b, cublasLtMatrixLayout_t *l, nn_dtype type, int64_t rows,
+                   int64_t cols, int64_t ld)
 {
-    return b->MatrixLayoutCreate(l, CUDA_R_32F, (uint64_t)cols, (uint64_t)rows, ld) == CUBLAS_STATUS_SUCCESS;
+    return b->MatrixLayoutCreate(l, type == NN_BF16 ? CUDA_R_16BF : CUDA_R_32F, (uint64_t)cols,
+                                 (uint64_t)rows, ld) == CUBLAS_STATUS_SUCCESS;
 }
 
 static bool describe(const struct nni_blas *b, struct found *f)
@@ -152,21 +155,37 @@ static bool describe(const struct nni_blas *b, struct found *f)
                CUBLAS_STATUS_SUCCESS &&
            b->MatmulDescSetAttribute(f->what, CUBLASLT_MATMUL_DESC_TRANSB, &second, sizeof second) ==
                CUBLAS_STATUS_SUCCESS &&
-           layout(b, &f->a, p->tb ? p->n : p->k, p->tb ? p->k : p->n, p->ldb) &&
-           layout(b, &f->b, p->ta ? p->k : p->m, p->ta ? p->m : p->k, p->lda) &&
-           layout(b, &f->c, p->m, p->n, p->ldc);
+           layout(b, &f->a, p->type, p->tb ? p->n : p->k, p->tb ? p->k : p->n, p->ldb) &&
+           layout(b, &f->b, p->type, p->ta ? p->k : p->m, p->ta ? p->m : p->k, p->lda) &&
+           layout(b, &f->c, p->result, p->m, p->n, p->ldc);
+}
+
+/* Workspace, and what the addresses are multiples of: 256 bytes unless said otherwise. */
+static bool prefer(const struct nni_blas *b, cublasLtMatmulPreference_t preference, int64_t alignment)
+{
+    static const cublasLtMatmulPreferenceAttributes_t which[] = {
+        CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+        CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES
+    };
+    size_t workspace = WORKSPACE;
+    uint32_t bytes = (uint32_t)alignment;
+    bool good = b->MatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
+                                                &workspace, sizeof workspace) == CUBLAS_STATUS_SUCCESS;
+
+    for (size_t i = 0; good && i < sizeof which / sizeof *which; i++)
+        good = b->MatmulPreferenceSetAttribute(preference, which[i], &bytes, sizeof bytes) ==
+               CUBLAS_STATUS_SUCCESS;
+    return good;
 }
 
 static bool choose(const struct nni_blas *b, struct found *f)
 {
     cublasLtMatmulPreference_t preference = NULL;
     cublasLtMatmulHeuristicResult_t result;
-    size_t workspace = WORKSPACE;
     int got = 0;
 
     if (b->MatmulPreferenceCreate(&preference) == CUBLAS_STATUS_SUCCESS &&
-        b->MatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace,
-                                        sizeof workspace) == CUBLAS_STATUS_SUCCESS &&
+        prefer(b, preference, f->shape.alignment) &&
         b->MatmulAlgoGetHeuristic(b->handle, f->what, f->a, f->b, f->c, f->c, preference, 1, &result, &got) ==
             CUBLAS_STATUS_SUCCESS &&
         got > 0)
@@ -196,8 +215,8 @@ int nni_product_ready(nn_device *d, const struct nni_product *p)
     return NN_OK;
 }
 
-int nni_product_run(nn_device *d, const struct nni_product *p, const float *a, const float *b, float beta,
-                    float *c, void *stream)
+int nni_product_run(nn_device *d, const struct nni_product *p, const void *a, const void *b, float beta,
+                    void *c, void *stream)
 {
     const struct nni_blas *blas = nni_cuda_of(d)->blas;
     const struct found *f = look_up(blas, p);

@@ -44,10 +44,10 @@ static inline nni_repeated nni_repeated_of(nn_shape shape, nn_shape result)
 }
 
 /* One element's share of one piece: the sum of dy, or of dy*other. */
-struct nni_piece {
+template <class T> struct nni_piece {
     nni_repeated r;
     nni_broadcast other_of; /* result and the other operand */
-    const float *dy, *other;
+    const T *dy, *other;
     float *partial;
 
     __device__ void operator()(int64_t i) const
@@ -68,9 +68,9 @@ struct nni_piece {
             }
             if (other) {
                 nni_locate(other_of, at, &a, &b);
-                sum += dy[at] * other[b];
+                sum += static_cast<float>(dy[at]) * static_cast<float>(other[b]);
             } else {
-                sum += dy[at];
+                sum += static_cast<float>(dy[at]);
             }
         }
         partial[i] = sum;
@@ -78,17 +78,18 @@ struct nni_piece {
 };
 
 /* Leaves the pieces in `partial` [chunks][kept]; other NULL: the sum of dy alone. */
-static inline int nni_pieces(void *stream, const nni_repeated &r, const float *dy, const float *other,
+template <class T>
+static inline int nni_pieces(void *stream, const nni_repeated &r, const T *dy, const T *other,
                              nn_shape result, nn_shape other_shape, float *partial)
 {
-    nni_piece f = { r, {}, dy, other, partial };
+    nni_piece<T> f = { r, {}, dy, other, partial };
 
     nni_broadcast_of(result, other_shape, &f.other_of);
     return nni_map(stream, r.kept * r.chunks, f);
 }
 
-struct nni_merge_pieces {
-    float *to;
+template <class T> struct nni_merge_pieces {
+    T *to;
     bool add;
 
     __device__ void operator()(int64_t, int64_t c, const double *sum) const { nni_put(to + c, add, sum[0]); }

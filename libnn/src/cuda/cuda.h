@@ -37,12 +37,15 @@ int nni_cuda_copy(nn_device *d, void *to, const void *from, size_t bytes);
 int nni_cuda_fill(nn_device *d, void *at, int byte, size_t bytes);
 void nni_cuda_close(nn_device *d);
 
-/* ---- blas.c: row-major C[m,n] = op(A)[m,k] op(B)[k,n] + beta*C by cuBLASLt, in fp32 ---- */
+/* ---- blas.c: row-major C[m,n] = op(A)[m,k] op(B)[k,n] + beta*C by cuBLASLt, summed in fp32 ---- */
 
+enum { NNI_ALIGNED = 64 }; /* every operand begins at a multiple of so many bytes */
 struct nni_product {
     bool ta, tb; /* A is given as [k,m], B as [n,k] */
     int64_t m, n, k;
     int64_t lda, ldb, ldc; /* elements between rows as they are given */
+    nn_dtype type, result; /* of A and B; of C: NN_F32 or NN_BF16 */
+    int64_t alignment;     /* all three addresses are multiples of so many bytes; a power of two */
 };
 int nni_blas_open(struct nni_blas **out, nn_message *why);
 void nni_blas_close(struct nni_blas *b);
@@ -50,8 +53,8 @@ void nni_blas_close(struct nni_blas *b);
  */
 int nni_product_ready(nn_device *d, const struct nni_product *p);
 /* Enqueues a product that was found. */
-int nni_product_run(nn_device *d, const struct nni_product *p, const float *a, const float *b, float beta,
-                    float *c, void *stream);
+int nni_product_run(nn_device *d, const struct nni_product *p, const void *a, const void *b, float beta,
+                    void *c, void *stream);
 
 /* ---- update.cu ---- */
 

@@ -7,16 +7,17 @@
 namespace
 {
 
-struct adder {
-    const float *from;
-    float *to;
+template <class T> struct adder {
+    const T *from;
+    T *to;
 
-    __device__ void operator()(int64_t i) const { to[i] += from[i]; }
+    __device__ void operator()(int64_t i) const { nni_put(to + i, true, static_cast<float>(from[i])); }
 };
 
-int sum_launch(const nn_step *s, void *stream)
+template <class T> int sum_launch(const nn_step *s, void *stream)
 {
-    return nni_map(stream, nn_shape_count(s->in[0].shape), adder{ nni_at(&s->in[0]), nni_at(&s->out[0]) });
+    return nni_map(stream, nn_shape_count(s->in[0].shape),
+                   adder<T>{ nni_at<T>(&s->in[0]), nni_at<T>(&s->out[0]) });
 }
 
 struct seeder {
@@ -35,7 +36,7 @@ int seed_launch(const nn_step *s, void *stream)
 
 int nni_cuda_gradient_sum_forward(nn_step *s)
 {
-    s->launch = sum_launch;
+    s->launch = NNI_FOR_TYPE(sum_launch, s->in[0]);
     return NN_OK;
 }
 

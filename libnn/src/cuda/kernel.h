@@ -20,7 +20,16 @@
 #include "cuda/cuda.h"
 #include "cuda/if_cuda.h"
 
+#include <cuda_bf16.h>
 #include <cuda_runtime.h>
+
+/* The other type in which activations are stored. Arithmetic is float: an element converts when it is loaded
+ * and is rounded to nearest even when it is stored. Kernels are templates on the type T of the activations
+ * that the op names in `narrow`; all else is float. */
+typedef __nv_bfloat16 nni_bf16;
+
+/* The function template `name` for the type of an operand. */
+#define NNI_FOR_TYPE(name, operand) ((operand).type == NN_BF16 ? name<nni_bf16> : name<float>)
 
 /* Shared memory of a block. The shim has its own, which it can watch. */
 #ifndef NNI_SHARED
@@ -46,7 +55,10 @@ static inline int nni_launch(void *stream, dim3 grid, dim3 block, void (*kernel)
     return static_cast<int>(cudaLaunchKernelEx(&config, kernel, args...));
 }
 
-static inline float *nni_at(const nn_operand *o) { return nn_has(o) ? static_cast<float *>(o->at) : nullptr; }
+template <class T = float> static inline T *nni_at(const nn_operand *o)
+{
+    return nn_has(o) ? static_cast<T *>(o->at) : nullptr;
+}
 static inline bool nni_adds(const nn_step *s, int i) { return s->accumulate >> i & 1; }
 static inline int64_t nni_cols(nn_shape s) { return s.rank ? s.dim[s.rank - 1] : 1; }
 static inline int64_t nni_rows_of(nn_shape s)
@@ -213,10 +225,13 @@ static __device__ inline float nni_act_grad(int act, float x)
 }
 
 /* A result that is written, or added to what is there. */
-static __device__ inline void nni_put(float *at, bool add, float x) { *at = add ? *at + x : x; }
-static __device__ inline void nni_put(float *at, bool add, double x)
+template <class T> static __device__ inline void nni_put(T *at, bool add, float x)
 {
-    *at = static_cast<float>(add ? static_cast<double>(*at) + x : x);
+    *at = static_cast<T>(add ? static_cast<float>(*at) + x : x);
+}
+template <class T> static __device__ inline void nni_put(T *at, bool add, double x)
+{
+    *at = static_cast<T>(static_cast<float>(add ? static_cast<double>(static_cast<float>(*at)) + x : x));
 }
 
 #endif

@@ -138,16 +138,26 @@ static int end(nn_plan *p)
     return check(p, cudaEventRecord(r->done[r->taken++ % SLOTS], nni_cuda_of(p->device)->stream), "event");
 }
 
+/* What the step makes from its weights for itself. */
+static int launch_derived(nn_plan *p, struct nni_planned *s)
+{
+    int e = s->step.derived.launch(&s->step, nni_cuda_of(p->device)->stream);
+
+    return check(p, e, s->step.name);
+}
+
 static int launch_step(nn_plan *p, struct nni_planned *s, bool add)
 {
     struct cuda_run *r = p->run;
     cudaStream_t stream = nni_cuda_of(p->device)->stream;
     float milliseconds;
-    int e;
+    int e, rc;
 
     s->step.accumulate = s->accumulate | (add ? s->run_accumulate : 0);
     if (p->profiling)
         (void)cudaEventRecord(r->begin, stream);
+    if (s->derived_store >= 0 && !s->derived_cached && (rc = launch_derived(p, s)))
+        return rc;
     e = s->step.launch(&s->step, stream);
     if (e)
         return nni_fail(&p->message, NN_EDEVICE, "%s: %s: %s", s->step.name, s->step.op->name,
@@ -255,9 +265,12 @@ static int forward(nn_plan *p, bool stale)
 
     if (!rc)
         rc = feed(p);
-    for (int64_t i = 0; !rc && stale && i < p->forward_steps; i++)
-        if (p->step[i].hoisted)
+    for (int64_t i = 0; !rc && stale && i < p->forward_steps; i++) {
+        if (p->step[i].derived_cached)
+            rc = launch_derived(p, &p->step[i]);
+        if (!rc && p->step[i].hoisted)
             rc = launch_step(p, &p->step[i], false);
+    }
     if (!rc)
         rc = run_segment(p, FORWARD);
     if (!rc && nn_has(&p->loss))

@@ -26,11 +26,11 @@ struct column {
     }
 };
 
-struct reader {
+template <class T> struct reader {
     enum { SUMS = 0 };
     nni_reading r;
-    const float *x, *plus;
-    float *y;
+    const T *x, *plus;
+    T *y;
     int64_t cols;
     column k;
 
@@ -38,20 +38,20 @@ struct reader {
     __device__ void row(int64_t i, int64_t c, float *)
     {
         int64_t at = i * cols + c;
-        float a = x[at];
+        float a = static_cast<float>(x[at]);
 
         if (r.mean)
             a = nni_act(r.act, k.scale * (a - k.mean) + k.beta);
-        y[at] = k.factor * a + (plus ? plus[at] : 0);
+        y[at] = static_cast<T>(k.factor * a + (plus ? static_cast<float>(plus[at]) : 0));
     }
 };
 
 /* -------------------------------------------------------------------- unread */
 
 /* With `SUMS` 3: sum dz, sum dz*(x - mean), sum act(z)*da (without the gate). */
-template <int N> struct unreader {
+template <class T, int N> struct unreader {
     enum { SUMS = N };
-    nni_unreading u;
+    nni_unreading<T> u;
     int64_t cols;
     column k;
     float of_image;
@@ -59,13 +59,13 @@ template <int N> struct unreader {
     __device__ void enter(int64_t group, int64_t c)
     {
         k.enter(u.reading, group, c, cols);
-        of_image = u.da_by_image ? u.da[group * cols + c] : 0;
+        of_image = u.of_image ? u.of_image[group * cols + c] : 0;
     }
     __device__ void row(int64_t i, int64_t c, float *sum)
     {
         int64_t at = i * cols + c;
-        float da = u.da_by_image ? of_image : u.da[at], dz = k.factor * da;
-        float x = u.x && (u.reading.mean || N) ? u.x[at] : 0, d = x - k.mean, z = x;
+        float da = u.of_image ? of_image : static_cast<float>(u.da[at]), dz = k.factor * da;
+        float x = u.x && (u.reading.mean || N) ? static_cast<float>(u.x[at]) : 0, d = x - k.mean, z = x;
 
         if (u.reading.mean) {
             z = k.scale * d + k.beta;
@@ -82,8 +82,8 @@ template <int N> struct unreader {
 };
 
 /* All images' sums together. */
-struct merge_affine {
-    nni_unreading u;
+template <class T> struct merge_affine {
+    nni_unreading<T> u;
 
     __device__ void operator()(int64_t, int64_t c, const double *sum) const
     {
@@ -96,8 +96,8 @@ struct merge_affine {
     }
 };
 
-struct merge_gate {
-    nni_unreading u;
+template <class T> struct merge_gate {
+    nni_unreading<T> u;
     int64_t cols;
 
     __device__ void operator()(int64_t group, int64_t c, const double *sum) const
@@ -108,10 +108,11 @@ struct merge_gate {
 
 /* --------------------------------------------------------------------- total */
 
-struct totaller {
+template <class T> struct totaller {
     enum { SUMS = 0 };
-    const float *dy, *dmean, *dvar, *y, *mean;
-    float *g;
+    const T *dy, *y;
+    const float *dmean, *dvar, *mean;
+    T *g;
     int64_t rows, cols;
     bool add;
     float shift, slope, centre;
@@ -126,7 +127,9 @@ struct totaller {
     {
         int64_t at = i * cols + c;
 
-        nni_put(g + at, add, (dy ? dy[at] : 0) + shift + (dvar ? slope * (y[at] - centre) : 0));
+        nni_put(g + at, add,
+                (dy ? static_cast<float>(dy[at]) : 0) + shift +
+                    (dvar ? slope * (static_cast<float>(y[at]) - centre) : 0));
     }
 };
 
@@ -134,8 +137,9 @@ struct totaller {
 
 /* A part's mean and sum of squared distances: each line by Welford's recurrence, the lines in order by
  * Chan's. */
+template <class T>
 __global__ void __launch_bounds__(NNI_COLUMNS *NNI_LINES)
-    moments_kernel(const float *x, nni_split s, float *partial)
+    moments_kernel(const T *x, nni_split s, float *partial)
 {
     int64_t c = static_cast<int64_t>(blockIdx.y) * NNI_COLUMNS + threadIdx.x, part = blockIdx.x;
     int64_t row = part * s.each, end = row + s.each < s.per ? row + s.each : s.per, rows = end - row;
@@ -146,11 +150,11 @@ __global__ void __launch_bounds__(NNI_COLUMNS *NNI_LINES)
     NNI_SHARED(float, squares, NNI_COLUMNS *NNI_LINES);
     if (c < s.cols)
         for (row += threadIdx.y; row < end; row += NNI_LINES) {
-            float d = x[row * s.cols + c] - mean;
+            float value = static_cast<float>(x[row * s.cols + c]), d = value - mean;
 
             count += 1;
             mean += d / count;
-            m2 += d * (x[row * s.cols + c] - mean);
+            m2 += d * (value - mean);
         }
     means[me] = mean;
     squares[me] = m2;
@@ -193,21 +197,32 @@ struct moments_merger {
     }
 };
 
-/* ----------------------------------------------------------------------- sums */
+/* ----------------------------------------------------------------- sums, bias */
 
-struct summer {
+template <class T> struct summer {
     enum { SUMS = 1 };
-    const float *g;
+    const T *g;
     int64_t cols;
 
     __device__ void enter(int64_t, int64_t) {}
-    __device__ void row(int64_t i, int64_t c, float *sum) { sum[0] += g[i * cols + c]; }
+    __device__ void row(int64_t i, int64_t c, float *sum) { sum[0] += static_cast<float>(g[i * cols + c]); }
 };
 struct merge_sum {
     float *to;
     bool add;
 
     __device__ void operator()(int64_t, int64_t c, const double *sum) const { nni_put(to + c, add, sum[0]); }
+};
+
+template <class T> struct biaser {
+    enum { SUMS = 0 };
+    T *y;
+    const float *bias;
+    int64_t cols;
+    float b;
+
+    __device__ void enter(int64_t, int64_t c) { b = bias[c]; }
+    __device__ void row(int64_t i, int64_t c, float *) { nni_put(y + i * cols + c, true, b); }
 };
 
 } // namespace
@@ -233,10 +248,10 @@ bool nni_has_reading(const nn_step *s, int affine, int gate, int mask)
     return has(s, affine) || has(s, gate) || has(s, mask);
 }
 
-int nni_cuda_read(void *stream, const nni_reading *r, const nni_split *split, const float *x,
-                  const float *plus, float *y)
+template <class T>
+int nni_cuda_read(void *stream, const nni_reading *r, const nni_split *split, const T *x, const T *plus, T *y)
 {
-    reader f = { *r, x, plus, y, split->cols, {} };
+    reader<T> f = { *r, x, plus, y, split->cols, {} };
 
     return nni_rows(stream, *split, f);
 }
@@ -248,13 +263,13 @@ bool nni_unreads(const nn_step *s, int affine, int gate)
            (gate && nn_has(&s->din[gate]));
 }
 
-nni_unreading nni_unreading_of(const nn_step *s, int affine, int gate, int mask)
+template <class T> nni_unreading<T> nni_unreading_of(const nn_step *s, int affine, int gate, int mask)
 {
-    nni_unreading u = {};
+    nni_unreading<T> u = {};
 
     u.reading = nni_reading_of(s, affine, gate, mask);
-    u.x = nni_at(&s->in[0]);
-    u.dx = nni_at(&s->din[0]);
+    u.x = nni_at<T>(&s->in[0]);
+    u.dx = nni_at<T>(&s->din[0]);
     u.add_x = nni_adds(s, 0);
     if (affine) {
         u.dmean = nni_at(&s->din[affine]);
@@ -274,25 +289,27 @@ int64_t nni_unread_floats(const nn_step *s, int affine, int gate, const nni_spli
     return nni_unreads(s, affine, gate) ? 3 * split->parts() * split->cols : 0;
 }
 
-int nni_cuda_unread(void *stream, const nni_unreading *u, const nni_split *split, float *scratch)
+template <class T>
+int nni_cuda_unread(void *stream, const nni_unreading<T> *u, const nni_split *split, float *scratch)
 {
     int e;
 
     if (!u->dmean && !u->dscale && !u->dbeta && !u->dgate)
-        return u->dx ? nni_rows(stream, *split, unreader<0>{ *u, split->cols, {}, 0 }) : 0;
-    e = nni_rows(stream, *split, unreader<3>{ *u, split->cols, {}, 0 }, scratch);
+        return u->dx ? nni_rows(stream, *split, unreader<T, 0>{ *u, split->cols, {}, 0 }) : 0;
+    e = nni_rows(stream, *split, unreader<T, 3>{ *u, split->cols, {}, 0 }, scratch);
     if (!e && (u->dmean || u->dscale || u->dbeta))
-        e = nni_merge<3>(stream, scratch, 1, split->parts(), split->cols, merge_affine{ *u });
+        e = nni_merge<3>(stream, scratch, 1, split->parts(), split->cols, merge_affine<T>{ *u });
     if (!e && u->dgate)
         e = nni_merge<3>(stream, scratch, split->groups, split->chunks, split->cols,
-                         merge_gate{ *u, split->cols });
+                         merge_gate<T>{ *u, split->cols });
     return e;
 }
 
-int nni_cuda_total(void *stream, const float *dy, const float *dmean, const float *dvar, const float *y,
-                   const float *mean, int64_t rows, int64_t cols, float *g, bool add)
+template <class T>
+int nni_cuda_total(void *stream, const T *dy, const float *dmean, const float *dvar, const T *y,
+                   const float *mean, int64_t rows, int64_t cols, T *g, bool add)
 {
-    totaller f = { dy, dmean, dvar, y, mean, g, rows, cols, add, 0, 0, 0 };
+    totaller<T> f = { dy, y, dmean, dvar, mean, g, rows, cols, add, 0, 0, 0 };
 
     return nni_rows(stream, nni_split_of(rows, cols, 1), f);
 }
@@ -302,17 +319,18 @@ bool nni_needs_total(const nn_step *s)
     return !nn_has(&s->dout[0]) || nn_has(&s->dout[1]) || nn_has(&s->dout[2]);
 }
 
-int nni_cuda_gradient(const nn_step *s, void *stream, float *room, const float **g)
+template <class T> int nni_cuda_gradient(const nn_step *s, void *stream, T *room, const T **g)
 {
     nn_shape shape = nn_has(&s->out[0]) ? s->out[0].shape : s->dout[0].shape;
+    const T *dy;
 
-    *g = nni_at(&s->dout[0]);
+    *g = nni_at<T>(&s->dout[0]);
     if (!nni_needs_total(s))
         return 0;
+    dy = *g;
     *g = room;
-    return nni_cuda_total(stream, nni_at(&s->dout[0]), nni_at(&s->dout[1]), nni_at(&s->dout[2]),
-                          nni_at(&s->out[0]), nni_at(&s->out[1]), nni_rows_of(shape), nni_cols(shape), room,
-                          false);
+    return nni_cuda_total(stream, dy, nni_at(&s->dout[1]), nni_at(&s->dout[2]), nni_at<T>(&s->out[0]),
+                          nni_at(&s->out[1]), nni_rows_of(shape), nni_cols(shape), room, false);
 }
 
 int64_t nni_moments_floats(int64_t rows, int64_t cols)
@@ -320,39 +338,43 @@ int64_t nni_moments_floats(int64_t rows, int64_t cols)
     return 2 * nni_split_of(rows, cols, 1).chunks * cols;
 }
 
-int nni_cuda_moments(void *stream, const float *x, int64_t rows, int64_t cols, float *scratch, float *mean,
+template <class T>
+int nni_cuda_moments(void *stream, const T *x, int64_t rows, int64_t cols, float *scratch, float *mean,
                      float *variance)
 {
     nni_split s = nni_split_of(rows, cols, 1);
     dim3 grid(static_cast<unsigned>(s.chunks), static_cast<unsigned>(nni_up(cols, NNI_COLUMNS)));
-    int e = nni_launch(stream, grid, dim3(NNI_COLUMNS, NNI_LINES), moments_kernel, x, s, scratch);
+    int e = nni_launch(stream, grid, dim3(NNI_COLUMNS, NNI_LINES), moments_kernel<T>, x, s, scratch);
 
     return e ? e : nni_map(stream, cols, moments_merger{ scratch, s, mean, variance });
 }
 
 int64_t nni_sums_floats(int64_t rows, int64_t cols) { return nni_split_of(rows, cols, 1).chunks * cols; }
 
-int nni_cuda_sums(void *stream, const float *g, int64_t rows, int64_t cols, float *scratch, float *to,
-                  bool add)
+template <class T>
+int nni_cuda_sums(void *stream, const T *g, int64_t rows, int64_t cols, float *scratch, float *to, bool add)
 {
     nni_split s = nni_split_of(rows, cols, 1);
-    int e = nni_rows(stream, s, summer{ g, cols }, scratch);
+    int e = nni_rows(stream, s, summer<T>{ g, cols }, scratch);
 
     return e ? e : nni_merge<1>(stream, scratch, 1, s.chunks, cols, merge_sum{ to, add });
 }
 
-struct biaser {
-    enum { SUMS = 0 };
-    float *y;
-    const float *bias;
-    int64_t cols;
-    float b;
-
-    __device__ void enter(int64_t, int64_t c) { b = bias[c]; }
-    __device__ void row(int64_t i, int64_t c, float *) { y[i * cols + c] += b; }
-};
-
-int nni_cuda_bias(void *stream, float *y, const float *bias, int64_t rows, int64_t cols)
+template <class T> int nni_cuda_bias(void *stream, T *y, const float *bias, int64_t rows, int64_t cols)
 {
-    return nni_rows(stream, nni_split_of(rows, cols, 1), biaser{ y, bias, cols, 0 });
+    return nni_rows(stream, nni_split_of(rows, cols, 1), biaser<T>{ y, bias, cols, 0 });
 }
+
+#define INSTANCES(T)                                                                                         \
+    template int nni_cuda_read<T>(void *, const nni_reading *, const nni_split *, const T *, const T *,      \
+                                  T *);                                                                      \
+    template nni_unreading<T> nni_unreading_of<T>(const nn_step *, int, int, int);                           \
+    template int nni_cuda_unread<T>(void *, const nni_unreading<T> *, const nni_split *, float *);           \
+    template int nni_cuda_total<T>(void *, const T *, const float *, const float *, const T *,               \
+                                   const float *, int64_t, int64_t, T *, bool);                              \
+    template int nni_cuda_gradient<T>(const nn_step *, void *, T *, const T **);                             \
+    template int nni_cuda_moments<T>(void *, const T *, int64_t, int64_t, float *, float *, float *);        \
+    template int nni_cuda_sums<T>(void *, const T *, int64_t, int64_t, float *, float *, bool);              \
+    template int nni_cuda_bias<T>(void *, T *, const float *, int64_t, int64_t);
+INSTANCES(float)
+INSTANCES(nni_bf16)

@@ -3,12 +3,14 @@
  * What ops with slots do alike on the GPU. A product or a depthwise convolution runs on plain matrices; what
  * its slots say is done by kernels of memory traffic before and after it:
  *
- *     read      a = factor*gate*mask*act(scale*(x - mean) + beta)     in front of forward and weight
- * gradients unread    from da to dx and the gradients of mean, scale, beta and gate total     g = dy +
- * dmean/n + 2*dvar/n*(y - mean)                what comes back through statistics moments   mean and variance
- * of the channels, merged by Chan's formula sums      of a gradient over rows, for a bias
+ *     read      a = factor*gate*mask*act(scale*(x - mean) + beta), before forward and gradients of weights
+ *     unread    from da to dx and the gradients of mean, scale, beta and gate
+ *     total     g = dy + dmean/n + 2*dvar/n*(y - mean), what comes back through statistics included
+ *     moments   mean and variance of the channels, merged by Chan's formula
+ *     sums      of a gradient over rows, for a bias
  *
- * Each function enqueues; results are errors of the CUDA runtime.
+ * Each function enqueues; results are errors of the CUDA runtime. T is the type of activations, float or
+ * nni_bf16.
  */
 #ifndef NNI_SLOTS_H
 #define NNI_SLOTS_H
@@ -29,41 +31,45 @@ nni_reading nni_reading_of(const nn_step *s, int affine, int gate, int mask);
 bool nni_has_reading(const nn_step *s, int affine, int gate, int mask);
 
 /* y[rows, cols] = plus + a; plus may be NULL. */
-int nni_cuda_read(void *stream, const nni_reading *r, const nni_split *split, const float *x,
-                  const float *plus, float *y);
+template <class T>
+int nni_cuda_read(void *stream, const nni_reading *r, const nni_split *split, const T *x, const T *plus,
+                  T *y);
 
 /* The other way: gradients by index of the input, in device memory, NULL where not wanted. */
-struct nni_unreading {
+template <class T> struct nni_unreading {
     nni_reading reading;
-    const float *x, *da;
-    bool da_by_image; /* da is [images, C]: all rows of an image have the same */
-    float *dx;
+    const T *x, *da;
+    const float *of_image; /* [images, C] instead of da: all rows of an image have the same */
+    T *dx;
     float *dmean, *dscale, *dbeta, *dgate;
     bool add_x, add_mean, add_scale, add_beta, add_gate;
 };
-nni_unreading nni_unreading_of(const nn_step *s, int affine, int gate, int mask);
+template <class T> nni_unreading<T> nni_unreading_of(const nn_step *s, int affine, int gate, int mask);
 /* Does anybody want the gradient of an affine's or a gate's operand, and floats of scratch for it. */
 bool nni_unreads(const nn_step *s, int affine, int gate);
 int64_t nni_unread_floats(const nn_step *s, int affine, int gate, const nni_split *split);
-int nni_cuda_unread(void *stream, const nni_unreading *u, const nni_split *split, float *scratch);
+template <class T>
+int nni_cuda_unread(void *stream, const nni_unreading<T> *u, const nni_split *split, float *scratch);
 
 /* The gradient of y [rows, cols], whose statistics have gradients too, added to g or written there. dy, dmean
  * and dvar may be NULL; y and the mean are read with dvar only. */
-int nni_cuda_total(void *stream, const float *dy, const float *dmean, const float *dvar, const float *y,
-                   const float *mean, int64_t rows, int64_t cols, float *g, bool add);
+template <class T>
+int nni_cuda_total(void *stream, const T *dy, const float *dmean, const float *dvar, const T *y,
+                   const float *mean, int64_t rows, int64_t cols, T *g, bool add);
 /* dout[0] where it is the total gradient, else `room` filled with it. Room is needed if nni_needs_total. */
 bool nni_needs_total(const nn_step *s);
-int nni_cuda_gradient(const nn_step *s, void *stream, float *room, const float **g);
+template <class T> int nni_cuda_gradient(const nn_step *s, void *stream, T *room, const T **g);
 
 int64_t nni_moments_floats(int64_t rows, int64_t cols);
-int nni_cuda_moments(void *stream, const float *x, int64_t rows, int64_t cols, float *scratch, float *mean,
+template <class T>
+int nni_cuda_moments(void *stream, const T *x, int64_t rows, int64_t cols, float *scratch, float *mean,
                      float *variance);
 
 int64_t nni_sums_floats(int64_t rows, int64_t cols);
-int nni_cuda_sums(void *stream, const float *g, int64_t rows, int64_t cols, float *scratch, float *to,
-                  bool add);
+template <class T>
+int nni_cuda_sums(void *stream, const T *g, int64_t rows, int64_t cols, float *scratch, float *to, bool add);
 
 /* y[r, c] += bias[c]. */
-int nni_cuda_bias(void *stream, float *y, const float *bias, int64_t rows, int64_t cols);
+template <class T> int nni_cuda_bias(void *stream, T *y, const float *bias, int64_t rows, int64_t cols);
 
 #endif

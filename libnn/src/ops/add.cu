@@ -19,23 +19,23 @@ nni_split split_of(const nn_step *s, nn_shape shape)
     return nni_split_of(nni_rows_of(shape), nni_cols(shape), nn_has(&s->in[MASK]) ? shape.dim[0] : 1);
 }
 
-struct sum {
+template <class T> struct sum {
     nni_broadcast g;
-    const float *a, *b;
-    float *y;
+    const T *a, *b;
+    T *y;
 
     __device__ void operator()(int64_t i) const
     {
         int64_t p, q;
 
         nni_locate(g, i, &p, &q);
-        y[i] = a[p] + b[q];
+        y[i] = static_cast<T>(static_cast<float>(a[p]) + static_cast<float>(b[q]));
     }
 };
 
-int forward_launch(const nn_step *s, void *stream)
+template <class T> int forward_launch(const nn_step *s, void *stream)
 {
-    sum f = { {}, nni_at(&s->in[A]), nni_at(&s->in[B]), nni_at(&s->out[0]) };
+    sum<T> f = { {}, nni_at<T>(&s->in[A]), nni_at<T>(&s->in[B]), nni_at<T>(&s->out[0]) };
 
     if (has_slot(s)) {
         nni_reading r = nni_reading_of(s, MEAN, 0, MASK);
@@ -47,12 +47,12 @@ int forward_launch(const nn_step *s, void *stream)
     return nni_map(stream, nn_shape_count(s->out[0].shape), f);
 }
 
-struct pass {
-    const float *dy;
-    float *dx;
+template <class T> struct pass {
+    const T *dy;
+    T *dx;
     bool add;
 
-    __device__ void operator()(int64_t i) const { nni_put(dx + i, add, dy[i]); }
+    __device__ void operator()(int64_t i) const { nni_put(dx + i, add, static_cast<float>(dy[i])); }
 };
 
 bool is_whole(const nn_step *s, int i)
@@ -60,9 +60,9 @@ bool is_whole(const nn_step *s, int i)
     return nn_shape_count(s->din[i].shape) == nn_shape_count(s->dout[0].shape);
 }
 
-int pass_on(const nn_step *s, void *stream, int i)
+template <class T> int pass_on(const nn_step *s, void *stream, int i)
 {
-    pass f = { nni_at(&s->dout[0]), nni_at(&s->din[i]), nni_adds(s, i) };
+    pass<T> f = { nni_at<T>(&s->dout[0]), nni_at<T>(&s->din[i]), nni_adds(s, i) };
 
     if (f.dx == f.dy && !f.add)
         return 0;
@@ -91,39 +91,39 @@ float *partial_of(const nn_step *s, int which, size_t *bytes)
     return at[which];
 }
 
-int slot_backward(const nn_step *s, void *stream)
+template <class T> int slot_backward(const nn_step *s, void *stream)
 {
-    nni_unreading u = nni_unreading_of(s, MEAN, 0, MASK);
+    nni_unreading<T> u = nni_unreading_of<T>(s, MEAN, 0, MASK);
     nni_split split = split_of(s, s->dout[0].shape);
     size_t bytes;
     int e;
 
-    u.da = nni_at(&s->dout[0]);
+    u.da = nni_at<T>(&s->dout[0]);
     e = nni_cuda_unread(stream, &u, &split, partial_of(s, A, &bytes));
-    return e || !nn_has(&s->din[B]) ? e : pass_on(s, stream, B);
+    return e || !nn_has(&s->din[B]) ? e : pass_on<T>(s, stream, B);
 }
 
-int backward_launch(const nn_step *s, void *stream)
+template <class T> int backward_launch(const nn_step *s, void *stream)
 {
     nn_shape shape = s->dout[0].shape;
     size_t bytes;
     int e = 0;
 
     if (has_slot(s))
-        return slot_backward(s, stream);
+        return slot_backward<T>(s, stream);
     for (int i = A; !e && i <= B; i++)
         if (nn_has(&s->din[i]) && !is_whole(s, i))
-            e = nni_pieces(stream, nni_repeated_of(s->din[i].shape, shape), nni_at(&s->dout[0]), nullptr,
-                           shape, shape, partial_of(s, i, &bytes));
+            e = nni_pieces<T>(stream, nni_repeated_of(s->din[i].shape, shape), nni_at<T>(&s->dout[0]),
+                              nullptr, shape, shape, partial_of(s, i, &bytes));
     for (int i = A; !e && i <= B; i++)
         if (nn_has(&s->din[i]) && is_whole(s, i))
-            e = pass_on(s, stream, i);
+            e = pass_on<T>(s, stream, i);
     for (int i = A; !e && i <= B; i++)
         if (nn_has(&s->din[i]) && !is_whole(s, i)) {
             nni_repeated r = nni_repeated_of(s->din[i].shape, shape);
 
             e = nni_merge<1>(stream, partial_of(s, i, &bytes), 1, r.chunks, r.kept,
-                             nni_merge_pieces{ nni_at(&s->din[i]), nni_adds(s, i) });
+                             nni_merge_pieces<T>{ nni_at<T>(&s->din[i]), nni_adds(s, i) });
         }
     return e;
 }
@@ -133,7 +133,7 @@ int backward_launch(const nn_step *s, void *stream)
 int nni_cuda_add_forward(nn_step *s)
 {
     s->flops = static_cast<double>(nn_shape_count(s->out[0].shape)) * (has_slot(s) ? 5 : 1);
-    s->launch = forward_launch;
+    s->launch = NNI_FOR_TYPE(forward_launch, s->in[A]);
     return NN_OK;
 }
 
@@ -143,6 +143,6 @@ int nni_cuda_add_backward(nn_step *s)
         return NN_EUNSUPPORTED;
     (void)partial_of(s, A, &s->scratch_bytes);
     s->flops = static_cast<double>(nn_shape_count(s->dout[0].shape)) * (has_slot(s) ? 6 : 1);
-    s->launch = backward_launch;
+    s->launch = NNI_FOR_TYPE(backward_launch, s->dout[0]);
     return NN_OK;
 }

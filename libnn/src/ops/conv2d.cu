@@ -3,9 +3,10 @@
  * conv2d.c on the GPU: patches and products, a slice of the batch at a time, so that the matrix of patches
  * stays small beside the images. The gradient of x gathers from that of the patches: each pixel adds up, in
  * the order of taps, the places where it was read. Columns of patches are [channel][tap], which is how
- * weights lie.
+ * weights lie. In bfloat16 rows of both are filled up with zeros to multiples of 16 bytes.
  */
 #include "cuda/slots.h"
+#include "cuda/weight.h"
 
 extern "C" {
 #include "ops/conv.h"
@@ -24,9 +25,15 @@ nni_conv_geometry geometry(const nn_step *s)
 int64_t patch(const nni_conv_geometry *g) { return g->kh * g->kw * g->c / g->groups; }
 int64_t pixels(const nni_conv_geometry *g) { return g->oh * g->ow; } /* rows of patches of an image */
 
-int64_t slice_of(const nni_conv_geometry *g)
+int64_t width(const nn_step *s, const nni_conv_geometry *g) /* of patches as they are stored */
 {
-    int64_t bytes = pixels(g) * patch(g) * static_cast<int64_t>(sizeof(float));
+    return nni_stride_of(s->in[X].type, patch(g));
+}
+int64_t size_of(const nn_step *s) { return static_cast<int64_t>(nn_dtype_size(s->in[X].type)); }
+
+int64_t slice_of(const nn_step *s, const nni_conv_geometry *g)
+{
+    int64_t bytes = pixels(g) * width(s, g) * size_of(s);
     int64_t images = bytes > 0 ? SLICE_BYTES / bytes : 1;
 
     return images < 1 ? 1 : images > g->n ? g->n : images;
@@ -46,12 +53,12 @@ struct tap {
     }
 };
 
-struct patcher {
+template <class T> struct patcher {
     enum { SUMS = 0 };
     nni_conv_geometry g;
-    const float *x;
-    float *to;
-    int64_t index, cols; /* index: which group of channels */
+    const T *x;
+    T *to;
+    int64_t index, used, cols; /* index: which group of channels; used: without filling */
     tap t;
 
     __device__ void enter(int64_t, int64_t c) { t.enter(g, index, c); }
@@ -60,18 +67,18 @@ struct patcher {
         int64_t q = r % g.ow, p = r / g.ow % g.oh, n = r / g.ow / g.oh;
         int64_t y = p * g.stride - g.pad_top + t.i * g.dilation,
                 z = q * g.stride - g.pad_left + t.j * g.dilation;
-        bool inside = y >= 0 && y < g.h && z >= 0 && z < g.w;
+        bool inside = y >= 0 && y < g.h && z >= 0 && z < g.w && c < used;
 
-        to[r * cols + c] = inside ? x[((n * g.h + y) * g.w + z) * g.c + t.channel] : 0;
+        to[r * cols + c] = inside ? x[((n * g.h + y) * g.w + z) * g.c + t.channel] : static_cast<T>(0.0f);
     }
 };
 
 /* Columns are the channels of the group, rows the pixels of x. */
-struct gatherer {
+template <class T> struct gatherer {
     enum { SUMS = 0 };
     nni_conv_geometry g;
-    const float *from;
-    float *dx;
+    const T *from;
+    T *dx;
     int64_t index, cols;
     bool add;
 
@@ -87,34 +94,55 @@ struct gatherer {
             if (p < 0 || q < 0 || p % g.stride || q % g.stride || p / g.stride >= g.oh ||
                 q / g.stride >= g.ow)
                 continue;
-            sum += from[((n * g.oh + p / g.stride) * g.ow + q / g.stride) * cols + c * taps + k];
+            sum += static_cast<float>(
+                from[((n * g.oh + p / g.stride) * g.ow + q / g.stride) * cols + c * taps + k]);
         }
         nni_put(dx + r * g.c + index * (g.c / g.groups) + c, add, sum);
     }
 };
 
-/* Products of one group for `images` images. Matrices of outputs have rows of all channels. */
-nni_product forward_product(const nni_conv_geometry *g, int64_t images)
+/* Of the addresses of all slices: the lowest bit that any of their distances has. */
+int64_t alignment(const nn_step *s, const nni_conv_geometry *g)
 {
-    return { false, true, images * pixels(g), g->o / g->groups, patch(g), patch(g), patch(g), g->o };
-}
-nni_product data_product(const nni_conv_geometry *g, int64_t images)
-{
-    return { false, false, images * pixels(g), patch(g), g->o / g->groups, g->o, patch(g), patch(g) };
-}
-nni_product weight_product(const nni_conv_geometry *g, int64_t images)
-{
-    return { true, false, g->o / g->groups, patch(g), images * pixels(g), g->o, patch(g), patch(g) };
+    int64_t o = g->o / g->groups, bits = NNI_ALIGNED;
+
+    if (slice_of(s, g) < g->n)
+        bits |= slice_of(s, g) * pixels(g) * g->o * size_of(s);
+    if (g->groups > 1)
+        bits |= o * size_of(s) | o * width(s, g) * size_of(s) |
+                o * patch(g) * static_cast<int64_t>(sizeof(float));
+    return bits & -bits;
 }
 
-typedef nni_product product_of(const nni_conv_geometry *g, int64_t images);
+/* Products of one group for `images` images. Matrices of outputs have rows of all channels. */
+nni_product forward_product(const nn_step *s, const nni_conv_geometry *g, int64_t images)
+{
+    nn_dtype type = s->in[X].type;
+    int64_t w = width(s, g);
+
+    return { false, true, images * pixels(g), g->o / g->groups, w, w, w, g->o, type, type, alignment(s, g) };
+}
+nni_product data_product(const nn_step *s, const nni_conv_geometry *g, int64_t images)
+{
+    nn_dtype type = s->in[X].type;
+    int64_t w = width(s, g);
+
+    return { false, false, images * pixels(g), w, g->o / g->groups, g->o, w, w, type, type, alignment(s, g) };
+}
+nni_product weight_product(const nn_step *s, const nni_conv_geometry *g, int64_t images)
+{
+    return { true,        false,    g->o / g->groups, patch(g), images * pixels(g), g->o,
+             width(s, g), patch(g), s->in[X].type,    NN_F32,   alignment(s, g) };
+}
+
+typedef nni_product product_of(const nn_step *s, const nni_conv_geometry *g, int64_t images);
 
 /* All slices are equal but for the last. */
 int products_ready(const nn_step *s, product_of *of)
 {
     nni_conv_geometry g = geometry(s);
-    int64_t slice = slice_of(&g), last = g.n % slice;
-    nni_product whole = of(&g, slice), rest = of(&g, last);
+    int64_t slice = slice_of(s, &g), last = g.n % slice;
+    nni_product whole = of(s, &g, slice), rest = of(s, &g, last);
     int rc = nni_product_ready(s->device, &whole);
 
     return rc || !last ? rc : nni_product_ready(s->device, &rest);
@@ -122,23 +150,24 @@ int products_ready(const nn_step *s, product_of *of)
 
 bool has_moments(const nn_step *s) { return nn_has(&s->out[1]) || nn_has(&s->out[2]); }
 
-struct parts {
-    float *patches, *moments, *total, *sums;
+template <class T> struct parts {
+    T *patches, *total;
+    float *moments, *sums;
     size_t bytes;
 };
 
-parts parts_of(const nn_step *s, bool backward)
+template <class T> parts<T> parts_of(const nn_step *s, bool backward)
 {
     nni_conv_geometry g = geometry(s);
     nni_layout l = nni_scratch(s);
     int64_t rows = g.n * pixels(&g);
-    parts p = {};
+    parts<T> p = {};
 
-    p.patches = l.take<float>(slice_of(&g) * pixels(&g) * patch(&g));
+    p.patches = l.take<T>(slice_of(s, &g) * pixels(&g) * width(s, &g));
     if (!backward && has_moments(s))
         p.moments = l.take<float>(nni_moments_floats(rows, g.o));
     if (backward && nni_needs_total(s))
-        p.total = l.take<float>(rows * g.o);
+        p.total = l.take<T>(rows * g.o);
     if (backward && nn_has(&s->din[BIAS]))
         p.sums = l.take<float>(nni_sums_floats(rows, g.o));
     p.bytes = l.bytes;
@@ -152,58 +181,68 @@ struct slice {
 
     int64_t input() const { return first * g.h * g.w * g.c; }
     int64_t output() const { return first * pixels(&g) * g.o + index * (g.o / g.groups); }
-    int64_t weight() const { return index * (g.o / g.groups) * patch(&g); }
+    int64_t weight(int64_t row) const { return index * (g.o / g.groups) * row; }
 };
 
-int make_patches(const nn_step *s, void *stream, const slice *v, float *to)
+template <class T> int make_patches(const nn_step *s, void *stream, const slice *v, T *to)
 {
-    patcher f = { v->g, nni_at(&s->in[X]) + v->input(), to, v->index, patch(&v->g), {} };
+    int64_t cols = width(s, &v->g);
+    patcher<T> f = { v->g, nni_at<T>(&s->in[X]) + v->input(), to, v->index, patch(&v->g), cols, {} };
 
-    return nni_rows(stream, nni_split_of(v->images * pixels(&v->g), patch(&v->g), 1), f);
+    return nni_rows(stream, nni_split_of(v->images * pixels(&v->g), cols, 1), f);
 }
 
-typedef int slice_launch(const nn_step *s, void *stream, const slice *v, const parts *p, const float *g);
-
-int forward_slice(const nn_step *s, void *stream, const slice *v, const parts *p, const float *)
+/* The slice's weights as products take them. */
+template <class T> const T *weights(const nn_step *s, const slice *v)
 {
-    nni_product product = forward_product(&v->g, v->images);
+    return static_cast<const T *>(nni_weight(s)) + v->weight(width(s, &v->g));
+}
+
+template <class T>
+using slice_launch = int(const nn_step *s, void *stream, const slice *v, const parts<T> *p, const T *g);
+
+template <class T>
+int forward_slice(const nn_step *s, void *stream, const slice *v, const parts<T> *p, const T *)
+{
+    nni_product product = forward_product(s, &v->g, v->images);
     int e = make_patches(s, stream, v, p->patches);
 
     return e ? e
-             : nni_product_run(s->device, &product, p->patches, nni_at(&s->in[WEIGHT]) + v->weight(), 0,
-                               nni_at(&s->out[0]) + v->output(), stream);
+             : nni_product_run(s->device, &product, p->patches, weights<T>(s, v), 0,
+                               nni_at<T>(&s->out[0]) + v->output(), stream);
 }
 
-int weight_slice(const nn_step *s, void *stream, const slice *v, const parts *p, const float *g)
+template <class T>
+int weight_slice(const nn_step *s, void *stream, const slice *v, const parts<T> *p, const T *g)
 {
-    nni_product product = weight_product(&v->g, v->images);
+    nni_product product = weight_product(s, &v->g, v->images);
     float beta = v->first > 0 || nni_adds(s, WEIGHT);
     int e = make_patches(s, stream, v, p->patches);
 
     return e ? e
              : nni_product_run(s->device, &product, g + v->output(), p->patches, beta,
-                               nni_at(&s->din[WEIGHT]) + v->weight(), stream);
+                               nni_at(&s->din[WEIGHT]) + v->weight(patch(&v->g)), stream);
 }
 
-int data_slice(const nn_step *s, void *stream, const slice *v, const parts *p, const float *g)
+template <class T>
+int data_slice(const nn_step *s, void *stream, const slice *v, const parts<T> *p, const T *g)
 {
-    nni_product product = data_product(&v->g, v->images);
-    gatherer f = {
-        v->g, p->patches, nni_at(&s->din[X]) + v->input(), v->index, patch(&v->g), nni_adds(s, X)
-    };
-    int e = nni_product_run(s->device, &product, g + v->output(), nni_at(&s->in[WEIGHT]) + v->weight(), 0,
-                            p->patches, stream);
+    nni_product product = data_product(s, &v->g, v->images);
+    gatherer<T> f = { v->g,     p->patches,      nni_at<T>(&s->din[X]) + v->input(),
+                      v->index, width(s, &v->g), nni_adds(s, X) };
+    int e = nni_product_run(s->device, &product, g + v->output(), weights<T>(s, v), 0, p->patches, stream);
 
     return e ? e : nni_rows(stream, nni_split_of(v->images * v->g.h * v->g.w, v->g.c / v->g.groups, 1), f);
 }
 
-int for_slices(const nn_step *s, void *stream, const parts *p, const float *g, slice_launch *launch)
+template <class T>
+int for_slices(const nn_step *s, void *stream, const parts<T> *p, const T *g, slice_launch<T> *launch)
 {
     slice v = { geometry(s), 0, 0, 0 };
-    int64_t each = slice_of(&v.g);
+    int64_t each = slice_of(s, &v.g);
     int e = 0;
 
-    for (v.index = 0; v.index < v.g.groups; v.index++)
+    for (v.index = 0; !e && v.index < v.g.groups; v.index++)
         for (v.first = 0; !e && v.first < v.g.n; v.first += each) {
             v.images = v.g.n - v.first < each ? v.g.n - v.first : each;
             e = launch(s, stream, &v, p, g);
@@ -211,13 +250,13 @@ int for_slices(const nn_step *s, void *stream, const parts *p, const float *g, s
     return e;
 }
 
-int forward_launch(const nn_step *s, void *stream)
+template <class T> int forward_launch(const nn_step *s, void *stream)
 {
     nni_conv_geometry g = geometry(s);
-    parts p = parts_of(s, false);
+    parts<T> p = parts_of<T>(s, false);
     int64_t rows = g.n * pixels(&g);
-    float *y = nni_at(&s->out[0]);
-    int e = for_slices(s, stream, &p, nullptr, forward_slice);
+    T *y = nni_at<T>(&s->out[0]);
+    int e = for_slices<T>(s, stream, &p, nullptr, forward_slice<T>);
 
     if (!e && nn_has(&s->in[BIAS]))
         e = nni_cuda_bias(stream, y, nni_at(&s->in[BIAS]), rows, g.o);
@@ -231,44 +270,50 @@ double flops(const nni_conv_geometry *g)
     return 2.0 * static_cast<double>(g->n * pixels(g) * g->o) * static_cast<double>(patch(g));
 }
 
-int backward_launch(const nn_step *s, void *stream)
+template <class T> int backward_launch(const nn_step *s, void *stream)
 {
     nni_conv_geometry g = geometry(s);
-    parts p = parts_of(s, true);
-    const float *total;
+    parts<T> p = parts_of<T>(s, true);
+    const T *total;
     int e = nni_cuda_gradient(s, stream, p.total, &total);
 
     if (!e && nn_has(&s->din[WEIGHT]))
-        e = for_slices(s, stream, &p, total, weight_slice);
+        e = for_slices<T>(s, stream, &p, total, weight_slice<T>);
     if (!e && nn_has(&s->din[BIAS]))
         e = nni_cuda_sums(stream, total, g.n * pixels(&g), g.o, p.sums, nni_at(&s->din[BIAS]),
                           nni_adds(s, BIAS));
     if (!e && nn_has(&s->din[X]))
-        e = for_slices(s, stream, &p, total, data_slice);
+        e = for_slices<T>(s, stream, &p, total, data_slice<T>);
     return e;
 }
 
-} // namespace
-
-int nni_cuda_conv2d_forward(nn_step *s)
+template <class T> int prepare_forward(nn_step *s)
 {
     nni_conv_geometry g = geometry(s);
 
-    s->scratch_bytes = parts_of(s, false).bytes;
+    nni_need_weight(s);
+    s->scratch_bytes = parts_of<T>(s, false).bytes;
     s->flops = flops(&g);
-    s->launch = forward_launch;
+    s->launch = forward_launch<T>;
     return products_ready(s, forward_product);
 }
 
-int nni_cuda_conv2d_backward(nn_step *s)
+template <class T> int prepare_backward(nn_step *s)
 {
     nni_conv_geometry g = geometry(s);
     int rc = nn_has(&s->din[WEIGHT]) ? products_ready(s, weight_product) : NN_OK;
 
     if (!rc && nn_has(&s->din[X]))
         rc = products_ready(s, data_product);
-    s->scratch_bytes = parts_of(s, true).bytes;
+    if (nn_has(&s->din[X]))
+        nni_need_weight(s);
+    s->scratch_bytes = parts_of<T>(s, true).bytes;
     s->flops = flops(&g) * (nn_has(&s->din[WEIGHT]) + nn_has(&s->din[X]));
-    s->launch = backward_launch;
+    s->launch = backward_launch<T>;
     return rc;
 }
+
+} // namespace
+
+int nni_cuda_conv2d_forward(nn_step *s) { return NNI_FOR_TYPE(prepare_forward, s->in[X])(s); }
+int nni_cuda_conv2d_backward(nn_step *s) { return NNI_FOR_TYPE(prepare_backward, s->in[X])(s); }

@@ -11,10 +11,10 @@ enum { X, MEAN };
 
 nni_split split_of(nn_shape x) { return nni_split_of(nni_rows_of(x), nni_cols(x), x.dim[0]); }
 
-struct summer {
+template <class T> struct summer {
     enum { SUMS = 1 };
     nni_reading r;
-    const float *x;
+    const T *x;
     int64_t cols;
     float mean, scale, beta;
 
@@ -26,7 +26,7 @@ struct summer {
     }
     __device__ void row(int64_t i, int64_t c, float *sum)
     {
-        float a = x[i * cols + c];
+        float a = static_cast<float>(x[i * cols + c]);
 
         sum[0] += r.mean ? nni_act(r.act, scale * (a - mean) + beta) : a;
     }
@@ -42,10 +42,10 @@ struct divider {
     }
 };
 
-int forward_launch(const nn_step *s, void *stream)
+template <class T> int forward_launch(const nn_step *s, void *stream)
 {
     nni_split split = split_of(s->in[X].shape);
-    summer f = { nni_reading_of(s, MEAN, 0, 0), nni_at(&s->in[X]), split.cols, 0, 0, 0 };
+    summer<T> f = { nni_reading_of(s, MEAN, 0, 0), nni_at<T>(&s->in[X]), split.cols, 0, 0, 0 };
     float *partial = static_cast<float *>(s->scratch);
     int e = nni_rows(stream, split, f, partial);
 
@@ -54,14 +54,13 @@ int forward_launch(const nn_step *s, void *stream)
                             divider{ nni_at(&s->out[0]), split.per, split.cols });
 }
 
-int backward_launch(const nn_step *s, void *stream)
+template <class T> int backward_launch(const nn_step *s, void *stream)
 {
-    nni_unreading u = nni_unreading_of(s, MEAN, 0, 0);
+    nni_unreading<T> u = nni_unreading_of<T>(s, MEAN, 0, 0);
     nni_split split = split_of(s->in[X].shape);
 
     u.reading.factor = static_cast<float>(1 / static_cast<double>(split.per));
-    u.da = nni_at(&s->dout[0]);
-    u.da_by_image = true;
+    u.of_image = nni_at(&s->dout[0]);
     return nni_cuda_unread(stream, &u, &split, static_cast<float *>(s->scratch));
 }
 
@@ -73,7 +72,7 @@ int nni_cuda_global_avg_pool_forward(nn_step *s)
 
     s->scratch_bytes = static_cast<size_t>(split.parts() * split.cols) * sizeof(float);
     s->flops = static_cast<double>(nn_shape_count(s->in[X].shape));
-    s->launch = forward_launch;
+    s->launch = NNI_FOR_TYPE(forward_launch, s->in[X]);
     return NN_OK;
 }
 
@@ -83,6 +82,6 @@ int nni_cuda_global_avg_pool_backward(nn_step *s)
 
     s->scratch_bytes = static_cast<size_t>(nni_unread_floats(s, MEAN, 0, &split)) * sizeof(float);
     s->flops = static_cast<double>(nn_shape_count(s->in[X].shape));
-    s->launch = backward_launch;
+    s->launch = NNI_FOR_TYPE(backward_launch, s->in[X]);
     return NN_OK;
 }

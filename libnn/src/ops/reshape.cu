@@ -17,17 +17,17 @@ int forward_launch(const nn_step *s, void *stream)
                            static_cast<cudaStream_t>(stream));
 }
 
-struct passer {
-    const float *dy;
-    float *dx;
+template <class T> struct passer {
+    const T *dy;
+    T *dx;
     bool add;
 
-    __device__ void operator()(int64_t i) const { nni_put(dx + i, add, dy[i]); }
+    __device__ void operator()(int64_t i) const { nni_put(dx + i, add, static_cast<float>(dy[i])); }
 };
 
-int backward_launch(const nn_step *s, void *stream)
+template <class T> int backward_launch(const nn_step *s, void *stream)
 {
-    passer f = { nni_at(&s->dout[0]), nni_at(&s->din[0]), nni_adds(s, 0) };
+    passer<T> f = { nni_at<T>(&s->dout[0]), nni_at<T>(&s->din[0]), nni_adds(s, 0) };
 
     return f.dx == f.dy && !f.add ? 0 : nni_map(stream, nn_shape_count(s->din[0].shape), f);
 }
@@ -42,8 +42,8 @@ int nni_cuda_reshape_forward(nn_step *s)
 
 int nni_cuda_reshape_backward(nn_step *s)
 {
-    if (s->din[0].type != NN_F32)
+    if ((s->din[0].type != NN_F32 && s->din[0].type != NN_BF16) || s->din[0].type != s->dout[0].type)
         return NN_EUNSUPPORTED;
-    s->launch = backward_launch;
+    s->launch = NNI_FOR_TYPE(backward_launch, s->din[0]);
     return NN_OK;
 }
