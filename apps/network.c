@@ -51,8 +51,7 @@ void network_free(struct network *n)
     *n = (struct network){ 0 };
 }
 
-/* Records the network; *loss is NULL in evaluation. */
-static nn_tensor *record(struct network *n, nn_graph *g, int64_t batch, nn_tensor **loss)
+nn_tensor *network_record(struct network *n, nn_graph *g, int64_t batch, nn_tensor **loss)
 {
     const nn_preprocess *p = &n->preprocess;
     nn_tensor *image = nn_input(g, "image", NN_U8, NN_SHAPE4(batch, p->size, p->size, 3));
@@ -74,7 +73,7 @@ int network_seal(struct network *n)
 
     if (rc)
         return app_fail(app_exit_code(rc), "%s", nn_strerror(rc));
-    (void)record(n, g, 1, &loss);
+    (void)network_record(n, g, 1, &loss);
     rc = nn_graph_status(g);
     if (rc)
         (void)app_fail(0, "%s", nn_graph_error(g));
@@ -138,7 +137,7 @@ int network_plan(struct network *n, nn_mode mode, int64_t batch, const nn_plan_o
         o = *opts;
     if (mode == NN_TRAIN)
         hold_frozen_norms(n, g);
-    (void)record(n, g, batch, &o.loss);
+    (void)network_record(n, g, batch, &o.loss);
     o.precision = n->precision;
     o.share = n->plans ? n->plan[0].plan : NULL;
     rc = nn_compile(out, g, o);

@@ -41,6 +41,9 @@ int network_new(struct network *n, nn_device *device, const char *name, const nn
 void network_free(struct network *n);
 /* Declares every parameter and gives it its first value. */
 int network_seal(struct network *n);
+/* Records it: 8-bit images "image", normalised as the record says, to "logits", which are returned; *loss is
+ * NULL in evaluation. */
+nn_tensor *network_record(struct network *n, nn_graph *g, int64_t batch, nn_tensor **loss);
 /* The plan for a mode and batch size, compiled at the first call. `opts` is used for training plans: all but
  * loss and share. In training, batch norms whose parameters are all frozen keep their statistics. */
 int network_plan(struct network *n, nn_mode mode, int64_t batch, const nn_plan_opts *opts, nn_plan **out);

@@ -11,6 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What a checkpoint of training has in its metadata (nn_checkpoint_save). */
+static const char checksum_key[] = "libnn.plan.checksum";
+
 enum { OPT_DIALECT = 256, OPT_AVERAGED };
 
 struct options {
@@ -130,46 +133,106 @@ static bool ends_in(const char *text, const char *end)
     return n > m && !strcmp(text + n - m, end);
 }
 
-/* Every tensor of the network as float32, counters as they are; names as torchvision has them. */
-static int convert_network(const struct weights *w, const char *to, nn_device *device)
+/* The network of a file, with all of its tensors; of a checkpoint the model's or their averages. Its model is
+ * to be freed either way. */
+static int load_network(struct network *n, const struct weights *w, bool averaged, nn_device *device,
+                        nn_load_report *report)
 {
-    struct network n = { .device = device,
-                         .net = w->about.network,
-                         .classes = w->about.classes,
-                         .preprocess = w->about.preprocess };
-    nn_load_report report;
+    bool checkpoint = nn_safetensors_metadata(w->file, checksum_key) != NULL;
+    nn_load_opts o = { .from = !checkpoint ? "" : averaged ? "ema/" : "model/" };
+    nn_message why;
+    int rc;
+
+    *n = (struct network){ .device = device,
+                           .net = w->about.network,
+                           .classes = w->about.classes,
+                           .preprocess = w->about.preprocess };
+    if (checkpoint && nn_checkpoint_check(w->file, &why))
+        return app_fail(APP_DATA, "%s: %s", w->path, why.text);
+    rc = nn_model_new(&n->model, device, 0);
+    if (rc)
+        return app_fail(app_exit_code(rc), "%s", nn_strerror(rc));
+    rc = network_seal(n);
+    if (!rc && nn_model_load_from(n->model, w->file, &o, report))
+        rc = app_fail(APP_DATA, "%s: %s", w->path, nn_model_error(n->model));
+    return rc;
+}
+
+/* The formats in which a network can be written; each returns 0 or the exit code, with the reason printed. */
+
+static int write_safetensors(struct network *n, const char *to, double threshold)
+{
     nn_pair pairs[8];
     int64_t count = 0;
+    int rc = network_pairs(n, pairs, &count, threshold);
+
+    if (!rc && nn_model_save(n->model, to, NN_BASE_NONE, pairs, count))
+        rc = app_fail(APP_IO, "%s", nn_model_error(n->model));
+    network_pairs_free(pairs, count);
+    return rc;
+}
+
+static int write_torch(struct network *n, const char *to, double threshold)
+{
+    int64_t all = nn_model_count(n->model);
+    nn_safetensors_item *item = calloc((size_t)all, sizeof *item);
     nn_message why;
-    int rc = nn_model_new(&n.model, device, 0);
+    int rc;
+
+    (void)threshold; /* there is no place for it */
+    if (!item)
+        return app_fail(APP_DEVICE, "out of memory");
+    for (int64_t i = 0; i < all; i++) {
+        const nn_segment *s = nn_model_segment(n->model, i);
+
+        item[i] = (nn_safetensors_item){ s->name, s->type, s->shape,
+                                         (const char *)nn_model_buffer(n->model, s->base, NULL) + s->offset };
+    }
+    rc = nn_torch_write(to, item, all, &why);
+    free(item);
+    return rc ? app_fail(app_exit_code(rc), "%s", why.text) : APP_OK;
+}
+
+static int write_onnx(struct network *n, const char *to, double threshold)
+{
+    nn_pair pairs[8];
+    int64_t count = 0;
+    nn_tensor *loss;
+    nn_message why;
+    nn_graph *g;
+    int rc = nn_graph_new(&g, n->device, n->model, NN_EVAL);
 
     if (rc)
         return app_fail(app_exit_code(rc), "%s", nn_strerror(rc));
-    rc = network_seal(&n);
-    if (!rc && nn_model_load_from(n.model, w->file, NULL, &report))
-        rc = app_fail(APP_DATA, "%s: %s", w->path, nn_model_error(n.model));
-    if (!rc && ends_in(to, ".safetensors")) {
-        rc = network_pairs(&n, pairs, &count, 0.5);
-        if (!rc && nn_model_save(n.model, to, NN_BASE_NONE, pairs, count))
-            rc = app_fail(APP_IO, "%s", nn_model_error(n.model));
-        network_pairs_free(pairs, count);
-    } else if (!rc) {
-        int64_t all = nn_model_count(n.model);
-        nn_safetensors_item *item = calloc((size_t)all, sizeof *item);
+    (void)nn_observe(g, "probabilities", nn_softmax(g, network_record(n, g, 1, &loss)));
+    rc = network_pairs(n, pairs, &count, threshold);
+    if (!rc && (rc = nn_onnx_write(g, to, pairs + 1, count - 1, &why))) /* pairs[0] is for safetensors */
+        rc = app_fail(app_exit_code(rc), "%s", why.text);
+    network_pairs_free(pairs, count);
+    nn_graph_free(g);
+    return rc;
+}
 
-        if (!item)
-            rc = app_fail(APP_DEVICE, "out of memory");
-        for (int64_t i = 0; !rc && i < all; i++) {
-            const nn_segment *s = nn_model_segment(n.model, i);
+typedef int write_function(struct network *n, const char *to, double threshold);
 
-            item[i] =
-                (nn_safetensors_item){ s->name, s->type, s->shape,
-                                       (const char *)nn_model_buffer(n.model, s->base, NULL) + s->offset };
-        }
-        if (!rc && (rc = nn_torch_write(to, item, all, &why)))
-            rc = app_fail(app_exit_code(rc), "%s", why.text);
-        free(item);
-    }
+/* By the end of a file's name; NULL: no such format. */
+static write_function *writer_of(const char *to)
+{
+    return ends_in(to, ".safetensors")                 ? write_safetensors
+           : ends_in(to, ".pth") || ends_in(to, ".pt") ? write_torch
+           : ends_in(to, ".onnx")                      ? write_onnx
+                                                       : NULL;
+}
+
+/* Every tensor of the network as float32, counters as they are; names as torchvision has them. */
+static int convert_network(const struct weights *w, const char *to, bool averaged, nn_device *device)
+{
+    struct network n;
+    nn_load_report report;
+    int rc = load_network(&n, w, averaged, device, &report);
+
+    if (!rc)
+        rc = writer_of(to)(&n, to, w->about.threshold);
     if (!rc)
         app_say("%s: %lld tensors", to, (long long)report.loaded);
     nn_model_free(n.model);
@@ -182,7 +245,7 @@ static void warn_of_loss(const struct weights *w, const char *to)
     const nn_network *their = &w->about.network;
     nn_network own;
 
-    if (ends_in(to, ".safetensors") || nn_network_find(their->name, &own))
+    if (writer_of(to) != write_torch || nn_network_find(their->name, &own))
         return;
     if (own.padding == their->padding && own.padding == NN_PAD_AUTO && !(own.eps < their->eps) &&
         !(own.eps > their->eps))
@@ -201,8 +264,8 @@ static int convert(const struct options *o)
     char text[256];
     int rc;
 
-    if (!ends_in(to, ".safetensors") && !ends_in(to, ".pth") && !ends_in(to, ".pt"))
-        return app_fail(APP_USAGE, "%s: its name must end in .safetensors, .pth or .pt", to);
+    if (!writer_of(to))
+        return app_fail(APP_USAGE, "%s: its name must end in .safetensors, .pth, .pt or .onnx", to);
     rc = app_open(&device, &(struct app_device){ .threads = 1 });
     if (rc)
         return rc;
@@ -211,7 +274,7 @@ static int convert(const struct options *o)
         weights_describe(&w, text);
         app_say("%s: %s", o->file[0], text);
         warn_of_loss(&w, to);
-        rc = convert_network(&w, to, device);
+        rc = convert_network(&w, to, o->averaged, device);
     }
     weights_free(&w);
     nn_close(device);
@@ -294,17 +357,9 @@ static int verify(const struct options *o)
     if (!rc)
         rc = weights_check_finite(&w);
     if (!rc) {
-        struct network n = { .device = device,
-                             .net = w.about.network,
-                             .classes = w.about.classes,
-                             .preprocess = w.about.preprocess };
+        struct network n;
 
-        if (nn_model_new(&n.model, device, 0))
-            rc = app_fail(APP_DEVICE, "out of memory");
-        if (!rc)
-            rc = network_seal(&n);
-        if (!rc && nn_model_load_from(n.model, w.file, NULL, &report))
-            rc = app_fail(APP_DATA, "%s: %s", w.path, nn_model_error(n.model));
+        rc = load_network(&n, &w, o->averaged, device, &report);
         nn_model_free(n.model);
     }
     if (!rc) {
@@ -333,6 +388,7 @@ int main(int argc, char **argv)
                                "  nn_weights info efficientnet_b0_rwightman-7f5810bc.pth\n"
                                "  nn_weights convert tf_efficientnet_b0_ns-c0e6a31c.pth b0.safetensors\n"
                                "  nn_weights convert b0.safetensors b0.pth\n"
+                               "  nn_weights convert runs/first/best.safetensors faces.onnx\n"
                                "  nn_weights diff a.safetensors b.pth\v"
                                "convert writes names as torchvision has them; a .safetensors file also says "
                                "how the network pads and "

@@ -6,6 +6,8 @@
  */
 #include <nn/classifier.h>
 
+#include "metadata.h"
+
 #include <math.h>
 #include <nn/io.h>
 #include <nn/models/pretrained.h>
@@ -39,18 +41,6 @@ static int fail(nn_message *why, int status, const char *format, ...)
 
 /* ---- opening ---- */
 
-static int read_threshold(const nn_safetensors *file, double *threshold)
-{
-    const char *text = nn_safetensors_metadata(file, NN_THRESHOLD_KEY);
-    char *end;
-
-    *threshold = 0.5;
-    if (!text)
-        return NN_OK;
-    *threshold = strtod(text, &end);
-    return end != text && !*end && *threshold >= 0 && *threshold <= 1 ? NN_OK : NN_EFORMAT;
-}
-
 /* The record that a network of the caller's needs. */
 static int read_record(nn_classifier *c, const nn_safetensors *file, const char *path)
 {
@@ -64,8 +54,11 @@ static int read_record(nn_classifier *c, const nn_safetensors *file, const char 
                     "%s: not the weights of a classifier: its metadata has no \"%s\"", path,
                     NN_PREPROCESS_KEY);
     rc = nn_preprocess_read(&c->info.preprocess, record, &why);
+    c->info.threshold = 0.5;
+    if (!rc)
+        rc = nni_metadata_fraction(file, NN_THRESHOLD_KEY, &c->info.threshold, &why);
     if (rc)
-        return fail(&c->message, rc, "%s: %s", path, why.text);
+        return fail(&c->message, rc, "%s: %.400s", path, why.text);
     c->network = strdup(network ? network : "");
     return c->network ? NN_OK : fail(&c->message, NN_ENOMEM, "%s", nn_strerror(NN_ENOMEM));
 }
@@ -82,6 +75,7 @@ static int identify(nn_classifier *c, nn_safetensors *file, const char *path, co
         return fail(&c->message, rc, "%s: %.400s", path, why.text);
     c->known = p.network;
     c->info.preprocess = p.preprocess;
+    c->info.threshold = p.threshold;
     c->network = strdup(p.network.name);
     return c->network ? NN_OK : fail(&c->message, NN_ENOMEM, "%s", nn_strerror(NN_ENOMEM));
 }
@@ -104,9 +98,6 @@ static int describe(nn_classifier *c, nn_safetensors *file, const char *path, co
     if (!c->info.preprocess.classes)
         return fail(&c->message, NN_EFORMAT, "%s: \"%s\" in its metadata names no classes", path,
                     NN_PREPROCESS_KEY);
-    if (read_threshold(file, &c->info.threshold))
-        return fail(&c->message, NN_EFORMAT, "%s: \"%s\" in its metadata is no number from 0 to 1", path,
-                    NN_THRESHOLD_KEY);
     if (o->size)
         scale_record(&c->info.preprocess, o->size);
     c->info.network = c->network;

@@ -13,6 +13,7 @@
  */
 #include <nn/models/pretrained.h>
 
+#include "metadata.h"
 #include "pretrained_names.h"
 
 #include <nn/classifier.h>
@@ -391,9 +392,8 @@ static int read_metadata(struct case_at_hand *k, const char *network)
 {
     const char *record = nn_safetensors_metadata(k->file, NN_PREPROCESS_KEY);
     const char *padding = nn_safetensors_metadata(k->file, NN_PADDING_KEY);
-    const char *eps = nn_safetensors_metadata(k->file, NN_EPS_KEY);
     nn_pretrained *p = k->out;
-    char *end = NULL;
+    int rc;
 
     if (nn_network_find(network, &p->network))
         return fail(k->why, NN_ENOTFOUND, "\"%s\" in its metadata, \"%.100s\", is no network of libnn",
@@ -405,17 +405,16 @@ static int read_metadata(struct case_at_hand *k, const char *network)
                     NN_PADDING_KEY);
     if (padding)
         p->network.padding = *padding == 's' && padding[1] == 'a' ? NN_PAD_SAME : NN_PAD_AUTO;
-    if (eps)
-        p->network.eps = strtod(eps, &end);
-    if (eps && (end == eps || *end || !(p->network.eps > 0 && p->network.eps < 1)))
-        return fail(k->why, NN_EFORMAT, "\"%s\" in its metadata is no number from 0 to 1", NN_EPS_KEY);
+    rc = nni_metadata_fraction(k->file, NN_EPS_KEY, &p->network.eps, k->why);
+    if (!rc && !(p->network.eps > 0))
+        rc = fail(k->why, NN_EFORMAT, "\"%s\" in its metadata is 0", NN_EPS_KEY);
+    if (!rc)
+        rc = nni_metadata_fraction(k->file, NN_THRESHOLD_KEY, &p->threshold, k->why);
     p->preprocess = nn_preprocess_default();
-    if (record) {
-        int rc = nn_preprocess_read(&p->preprocess, record, k->why);
-
-        if (rc)
-            return rc;
-    }
+    if (!rc && record)
+        rc = nn_preprocess_read(&p->preprocess, record, k->why);
+    if (rc)
+        return rc;
     p->classes = p->preprocess.classes ? p->preprocess.classes : k->names.classes;
     return NN_OK;
 }
@@ -429,7 +428,7 @@ int nn_pretrained_identify(nn_pretrained *out, nn_safetensors *file, const nn_pr
     json_error_t error;
     int rc;
 
-    *out = (nn_pretrained){ .dialect = NULL };
+    *out = (nn_pretrained){ .threshold = 0.5 };
     rc = nni_names_recognise(&k.names, file, why);
     if (network && !k.opts->dialect)
         rc = read_metadata(&k, network);

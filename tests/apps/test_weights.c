@@ -111,7 +111,7 @@ START_TEST(usage)
     expect_in(ran.err, "no command \"mend\"");
     run("nn_weights", "diff", in_tree("plain.safetensors"), NULL);
     expect_code(2);
-    run("nn_weights", "convert", in_tree("plain.safetensors"), in_tree("x.onnx"), NULL);
+    run("nn_weights", "convert", in_tree("plain.safetensors"), in_tree("x.tflite"), NULL);
     expect_code(2);
     run("nn_weights", "verify", in_tree("odd.safetensors"), NULL);
     expect_code(3);
@@ -134,6 +134,122 @@ START_TEST(usage)
 }
 END_TEST
 
+/* A checkpoint in the middle of a training: weights, their averages and moments. */
+static void make_moments(const char *path, nn_pair *pairs, int64_t count)
+{
+    struct network n = small_network(1);
+    nn_plan_opts o = { .optim = nn_adam((nn_adam_opts){ 0 }), .ema_decay = 0.5 };
+    nn_plan *plan;
+
+    ck_assert_int_eq(network_plan(&n, NN_TRAIN, 2, &o, &plan), 0);
+    ck_assert_msg(!nn_checkpoint_save(plan, n.model, in_tree(path), pairs, count, &why), "%s", why.text);
+    network_free(&n);
+}
+
+static bool holds(const char *data, size_t size, const char *text)
+{
+    for (size_t n = strlen(text); size >= n; data++, size--)
+        if (!memcmp(data, text, n))
+            return true;
+    return false;
+}
+
+START_TEST(onnx)
+{
+    struct rlimit old, small = { .rlim_cur = 1 << 20 };
+    size_t size;
+    char *model;
+
+    make_checkpoint("a.safetensors", 1, 0.375);
+    run("nn_weights", "convert", in_tree("a.safetensors"), in_tree("a.onnx"), NULL);
+    expect_code(0);
+    model = all_of("a.onnx", &size);
+    ck_assert(holds(model, size, "libnn.threshold\x12\x05" /* five bytes of text */ "0.375"));
+    ck_assert(holds(model, size, "\"class_names\":[\"real\",\"fake\"]"));
+    free(model);
+    run("nn_weights", "convert", in_tree("a.safetensors"), "/nowhere/x.onnx", NULL);
+    expect_code(4);
+    ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &old), 0);
+    small.rlim_max = old.rlim_max;
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &small), 0);
+    run("nn_weights", "convert", in_tree("a.safetensors"), in_tree("full.onnx"), NULL);
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &old), 0);
+    expect_code(4);
+    ck_assert_int_ne(access(in_tree("full.onnx"), F_OK), 0);
+}
+END_TEST
+
+/* What a training can be resumed from holds three networks. */
+START_TEST(checkpoints)
+{
+    nn_pair pairs[8];
+    int64_t count;
+    struct network n = small_network(1);
+
+    ck_assert_int_eq(network_pairs(&n, pairs, &count, 0.25), 0);
+    make_moments("last.safetensors", pairs, count);
+    network_pairs_free(pairs, count);
+    network_free(&n);
+    make_checkpoint("model.safetensors", 1, 0.5);
+    for (int i = 0; i < 2; i++) {
+        const char *ema = i ? "--ema" : NULL;
+
+        run("nn_weights", "verify", in_tree("last.safetensors"), ema, NULL);
+        expect_code(0);
+        run("nn_weights", "convert", in_tree("last.safetensors"), in_tree("out.safetensors"), ema, NULL);
+        expect_code(0);
+        run("nn_weights", "diff", in_tree("out.safetensors"), in_tree("model.safetensors"), NULL);
+        expect_code(0);
+        run("nn_weights", "info", in_tree("out.safetensors"), NULL);
+        expect_in(ran.out, "libnn.threshold\t0.25\n");
+        run("nn_weights", "convert", in_tree("last.safetensors"), in_tree("out.onnx"), ema, NULL);
+        expect_code(0);
+    }
+    run("nn_weights", "verify", "--ema", in_tree("model.safetensors"), NULL);
+    expect_code(2);
+    expect_in(ran.err, "keeps no averaged weights");
+}
+END_TEST
+
+/* A file that says nonsense of itself is not verified, whatever its numbers are. */
+START_TEST(nonsense)
+{
+    static const struct {
+        const char *key, *value, *says;
+    } lies[] = {
+        { NN_THRESHOLD_KEY, "often", "no number from 0 to 1" },
+        { NN_THRESHOLD_KEY, "nan", "no number from 0 to 1" },
+        { NN_THRESHOLD_KEY, "1.5", "no number from 0 to 1" },
+        { NN_EPS_KEY, "0", NN_EPS_KEY },
+        { NN_PADDING_KEY, "left", "neither symmetric nor same" },
+        { NN_PREPROCESS_KEY, "{}", "kernel" },
+        { NN_PREPROCESS_KEY, "{", "preprocess" },
+        { NN_NETWORK_KEY, "efficientnet_b99", "no network of libnn" },
+    };
+    struct network n = small_network(1);
+    nn_pair pairs[8];
+    int64_t count;
+
+    ck_assert_int_eq(network_pairs(&n, pairs, &count, 0.5), 0);
+    for (size_t i = 0; i < sizeof lies / sizeof *lies; i++) {
+        nn_pair told[8];
+
+        memcpy(told, pairs, sizeof told);
+        for (int64_t k = 0; k < count; k++)
+            if (!strcmp(told[k].key, lies[i].key))
+                told[k].value = lies[i].value;
+        ck_assert_int_eq(nn_model_save(n.model, in_tree("lie.safetensors"), NN_BASE_NONE, told, count),
+                         NN_OK);
+        run("nn_weights", "verify", in_tree("lie.safetensors"), NULL);
+        expect_code(3);
+        expect_in(ran.err, lies[i].says);
+        expect_in(ran.err, "lie.safetensors");
+    }
+    network_pairs_free(pairs, count);
+    network_free(&n);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("weights");
@@ -146,6 +262,9 @@ int main(void)
     tcase_add_test(t, there_and_back);
     tcase_add_test(t, differences);
     tcase_add_test(t, classify);
+    tcase_add_test(t, onnx);
+    tcase_add_test(t, checkpoints);
+    tcase_add_test(t, nonsense);
     tcase_add_test(t, usage);
     suite_add_tcase(s, t);
     r = srunner_create(s);

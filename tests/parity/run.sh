@@ -16,8 +16,8 @@ venv=${NN_PARITY_VENV:-build/parity-venv}
 if [ ! -x "$venv/bin/python" ]; then
     "${PYTHON:-python3}" -m venv "$venv"
 fi
-if ! "$venv/bin/python" -c 'import torch, torchvision, timm, numpy, PIL, safetensors, sklearn, cv2' 2>/dev/null; then
-    "$venv/bin/python" -m pip install --quiet torch torchvision timm numpy pillow safetensors scikit-learn opencv-python-headless
+if ! "$venv/bin/python" -c 'import torch, torchvision, timm, numpy, PIL, safetensors, sklearn, cv2, onnx, onnxruntime' 2>/dev/null; then
+    "$venv/bin/python" -m pip install --quiet torch torchvision timm numpy pillow safetensors scikit-learn opencv-python-headless onnx onnxruntime
 fi
 
 augment=${NN_AUGMENT_VENV:-build/augment-venv}

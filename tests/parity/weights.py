@@ -53,11 +53,11 @@ def timm_cases():
     for family, dialect in (("efficientnet", "timm"), ("tf_efficientnet", "timm-tf")):
         for n in [*NUMBERS, *(f"lite{i}" for i in range(5))]:
             name = f"{family}_{n}"
-            cfg = timm.create_model(name).pretrained_cfg if dialect == "timm-tf" else None
+            cfg = timm.get_pretrained_cfg(name) if dialect == "timm-tf" else None
             if cfg:
-                crop, pixels = cfg["input_size"][1], (cfg["mean"], cfg["std"])
-                resize = int(np.floor(crop / cfg["crop_pct"]))
-                kernel = BILINEAR if cfg["interpolation"] == "bilinear" else BICUBIC
+                crop, pixels = cfg.input_size[1], (cfg.mean, cfg.std)
+                resize = int(np.floor(crop / cfg.crop_pct))
+                kernel = BILINEAR if cfg.interpolation == "bilinear" else BICUBIC
             else: # the pictures' size is our choice where nothing is published
                 crop = {"b1": 256, "b2": 288, "b3": 320, "b4": 384}.get(n, dict(NUMBERS, lite0=224, lite1=240, lite2=260, lite3=300, lite4=380)[n])
                 resize = {"b0": 256, "b5": 488, "b6": 560, "b7": 632, "lite0": 256, "lite1": 272, "lite2": 292, "lite3": 331, "lite4": 413}.get(n, crop)
@@ -122,12 +122,15 @@ def make_images(folder, n=3):
     return paths
 
 
-def pixels_of(case, path, size):
+def image_of(case, path, size):
     resize = case.resize * size // case.crop
     image = torchvision.transforms.functional.resize(Image.open(path), resize, torchvision.transforms.InterpolationMode.BILINEAR
                                                      if case.kernel == BILINEAR else torchvision.transforms.InterpolationMode.BICUBIC)
-    image = torchvision.transforms.functional.center_crop(image, size)
-    x = torch.from_numpy(np.asarray(image).astype("float64") / 255)
+    return torchvision.transforms.functional.center_crop(image, size)
+
+
+def pixels_of(case, path, size):
+    x = torch.from_numpy(np.asarray(image_of(case, path, size)).astype("float64") / 255)
     mean, std = (torch.tensor(v, dtype=torch.float64) for v in case.pixels)
     return ((x - mean) / std).permute(2, 0, 1)[None]
 
@@ -217,4 +220,5 @@ def main():
     finish()
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -50,7 +50,8 @@ NN_API int nn_safetensors_parse(nn_safetensors **out, const void *bytes, size_t 
 NN_API void nn_safetensors_free(nn_safetensors *file);
 
 typedef struct nn_weights_opts {
-    int averaged; /* of a checkpoint with a moving average of the weights beside them, take that */
+    int averaged; /* of a checkpoint with a moving average of the weights beside them, take that (of one of
+                     ours see that it is there, as "ema/NAME") */
 } nn_weights_opts;
 
 /* Opens a weight file of any kind: safetensors, or what torch.save writes (.pth, .pt: a state dict, or a
@@ -148,6 +149,15 @@ NN_API int nn_model_load_from(nn_model *model, const nn_safetensors *file, const
  * `pairs` as its metadata. The text of a failure is in nn_model_error. */
 NN_API int nn_model_save(nn_model *model, const char *path, nn_base role, const nn_pair *pairs,
                          int64_t pair_count);
+
+/* Writes what was recorded as an ONNX model (opset 17) for other runtimes, with the values of the graph's
+ * model. Its inputs are those of the graph, its outputs what is observed, in the order of nn_observe, all
+ * with the names, types and layouts that they have here; their first dimension is free, whatever it was
+ * recorded with. `metadata` becomes the model's metadata_props. NN_EUNSUPPORTED: an op that has no
+ * counterpart, which the text names (those of evaluation and of the networks in nn/models have one), several
+ * models, or 2 GiB and more; NN_ESTATE: the model has no values yet; NN_EINVAL, NN_EIO, NN_ENOMEM. */
+NN_API int nn_onnx_write(const nn_graph *graph, const char *path, const nn_pair *metadata, int64_t m,
+                         nn_message *why);
 
 /* ---- checkpoints ---- */
 

@@ -80,6 +80,21 @@ static int open_torch(nn_safetensors **out, const char *path, int fd, size_t siz
     return rc;
 }
 
+/* What our checkpoints call "ema/..." is taken by that name. */
+static int open_safetensors(nn_safetensors **out, const char *path, bool averaged, nn_message *why)
+{
+    int rc = nn_safetensors_open(out, path, NULL, why);
+
+    for (int64_t i = 0; !rc && averaged && i < (*out)->count; i++)
+        if (!strncmp((*out)->tensors[i].entry.name, "ema/", 4))
+            return NN_OK;
+    if (rc || !averaged)
+        return rc;
+    nn_safetensors_free(*out);
+    *out = NULL;
+    return nni_fail(why, NN_EINVAL, "%s: keeps no averaged weights beside others", path);
+}
+
 int nn_weights_open(nn_safetensors **out, const char *path, const nn_weights_opts *opts, nn_message *why)
 {
     unsigned char head[HEAD] = { 0 };
@@ -96,11 +111,8 @@ int nn_weights_open(nn_safetensors **out, const char *path, const nn_weights_opt
     else if (!nni_is_torch(head, have) && !memcmp(head + 257, "ustar", 5))
         rc = nni_fail(why, NN_EUNSUPPORTED,
                       "%s: byte 257: a tar archive, perhaps of a torch before 0.1.10; save it again", path);
-    else if (!nni_is_torch(head, have) && opts && opts->averaged)
-        rc = nni_fail(why, NN_EINVAL,
-                      "%s: only checkpoints of torch.save keep averaged weights beside others", path);
     else if (!nni_is_torch(head, have))
-        rc = nn_safetensors_open(out, path, NULL, why);
+        rc = open_safetensors(out, path, opts && opts->averaged, why);
     else if (!(rc = check_digest(path, why)))
         rc = open_torch(out, path, fd, (size_t)st.size, opts && opts->averaged, why);
     (void)nni_seam.close(fd);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Attributes of ops that have kernels on several devices: each device's file reads them.
+ * Attributes of ops that are read outside of the op's own file: by kernels of other devices, and by the
+ * writer of ONNX models (io/onnx.c).
  */
 #ifndef NNI_ATTRS_H
 #define NNI_ATTRS_H
@@ -26,6 +27,9 @@ struct nni_scale {
 };
 struct nni_cross_entropy {
     double smoothing;
+};
+struct nni_permute {
+    int order[NN_MAX_RANK];
 };
 
 #endif

@@ -7,14 +7,11 @@
  * Derivative: dy with the order undone.
  */
 #include "cpu/cpu.h"
+#include "ops/attrs.h"
 
 #include <nn/ops.h>
 
 #include <string.h>
-
-struct attrs {
-    int order[NN_MAX_RANK];
-};
 
 /* The result's dimensions from outer to inner, and the steps along them in what is read. */
 struct walk {
@@ -25,7 +22,7 @@ struct walk {
 
 static struct walk walk_of(const nn_step *s)
 {
-    const struct attrs *a = s->attrs;
+    const struct nni_permute *a = s->attrs;
     bool back = nn_has(&s->dout[0]);
     struct walk w = { .from = back ? &s->dout[0] : &s->in[0], .to = back ? &s->din[0] : &s->out[0] };
     int64_t dense = 1, step[NN_MAX_RANK] = { 0 };
@@ -95,7 +92,7 @@ static int backward(nn_step *s)
 
 static int infer(nn_node *node)
 {
-    const struct attrs *a = node->attrs;
+    const struct nni_permute *a = node->attrs;
     nn_shape x = nn_shape_get(node->in[0]), y = x;
     unsigned seen = 0;
     nni_text text;
@@ -117,7 +114,7 @@ const nn_op nn_op_permute = {
     .abi = NN_OP_ABI,
     .name = "permute",
     .inputs = 1,
-    .attrs_bytes = sizeof(struct attrs),
+    .attrs_bytes = sizeof(struct nni_permute),
     .infer = infer,
     .forward = { prepare },
     .backward = { backward },
@@ -125,7 +122,7 @@ const nn_op nn_op_permute = {
 
 nn_tensor *nn_permute(nn_graph *g, nn_tensor *x, const int *order)
 {
-    struct attrs a = { { 0 } };
+    struct nni_permute a = { { 0 } };
 
     for (int k = 0; k < nn_shape_get(x).rank; k++)
         a.order[k] = order[k];

@@ -33,6 +33,7 @@ typedef struct nn_pretrained {
     int64_t classes;          /* 0: there is no classifier in it */
     nn_preprocess preprocess; /* pixels as it was evaluated on, names of the classes; release it with
                                  nn_preprocess_free */
+    double threshold;         /* see nn_classifier_info */
     const char *dialect;      /* "libnn": described by its own metadata */
     const char *told_by;      /* what told the dialect: "its names", "its file name" ... */
 } nn_pretrained;
