@@ -45,7 +45,7 @@ struct audit_score {
 };
 
 struct audit {
-    nn_dataset *data;
+    nn_dataset *data;        /* the caller's */
     struct audit_file *file; /* [data->samples] */
     int64_t walked;          /* problems of data met before any file was opened */
     bool decoded;            /* files have been decoded, not only walked */

@@ -77,5 +77,4 @@ void audit_free(struct audit *a)
     for (int64_t i = 0; a->file && i < a->data->samples; i++)
         free(a->file[i].why);
     free(a->file);
-    nn_dataset_free(a->data);
 }

@@ -142,5 +142,6 @@ int main(int argc, char **argv)
     if (!rc)
         rc = report(&o, &a);
     audit_free(&a);
+    nn_dataset_free(a.data);
     return rc;
 }

@@ -6,6 +6,7 @@
 #include "app.h"
 #include "network.h"
 #include "run.h"
+#include "train_audit.h"
 #include "train_data.h"
 #include "transfer.h"
 
@@ -29,6 +30,7 @@ struct training {
     struct network net;
     struct run run;
     nn_dataset *data;
+    struct audit audit; /* of a run that begins */
     nn_augment *augment;
     nn_loader *train, *valid;
     nn_plan *full, *rest, *eval; /* rest: the last, smaller batch of an epoch */
@@ -688,6 +690,8 @@ static int begin(struct training *t, const char *file)
         rc = write_config(t);
     if (!rc && nn_split_write(t->data, split, &why))
         rc = app_fail(APP_IO, "%s", why.text);
+    if (!rc && t->audit.file)
+        rc = train_audit_keep(&t->audit, t->run.folder);
     free(split);
     if (rc)
         return rc;
@@ -711,6 +715,7 @@ static int run_all(struct options *o, struct training *t)
 {
     char *file = NULL;
     json_t *stored = NULL;
+    int64_t walked = 0;
     int rc = choose_run(o, &file);
 
     t->run.folder = o->run_dir;
@@ -729,7 +734,9 @@ static int run_all(struct options *o, struct training *t)
     if (!rc)
         rc = train_data_augment(&t->augment, o->augment);
     if (!rc)
-        rc = train_data_read(o, t->data);
+        rc = train_data_read(o, t->data, &walked);
+    if (!rc && !file && !o->no_audit)
+        rc = train_audit(&t->audit, t->data, walked, o->device.threads);
     if (!rc && app_interrupted)
         rc = app_fail(128 + app_interrupted, "interrupted before the first step");
     if (!rc)
@@ -770,6 +777,7 @@ int main(int argc, char **argv)
     weights_free(&t.weights);
     nn_augment_free(t.augment);
     network_free(&t.net);
+    audit_free(&t.audit);
     nn_dataset_free(t.data);
     json_decref(t.run.config);
     free(t.last);

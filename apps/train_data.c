@@ -37,7 +37,7 @@ static int add_sources(const struct options *o, nn_dataset *d, nn_message *why)
     return rc ? rc : nn_dataset_add_table(d, o->train_csv, NN_SPLIT_TRAIN, why);
 }
 
-int train_data_read(const struct options *o, nn_dataset *d)
+int train_data_read(const struct options *o, nn_dataset *d, int64_t *walked)
 {
     nn_message why;
     int64_t all = 0;
@@ -45,6 +45,7 @@ int train_data_read(const struct options *o, nn_dataset *d)
 
     for (int i = 0; !rc && i < o->extras; i++)
         rc = nn_dataset_add_extra(d, o->extra[i], &why);
+    *walked = d->problems;
     /* Test images take no part and are not decoded. */
     if (!rc)
         rc = nn_dataset_verify(d, o->device.threads, tell_verified, NULL, &why);

@@ -12,8 +12,8 @@
 #include <nn/vision.h>
 
 /* Fills `d` from the options: read, decoded once, hashed, without copies, split and counted. Prints what was
- * found. 0 or an exit code. */
-int train_data_read(const struct options *o, nn_dataset *d);
+ * found. *walked is how many problems there were before any file was opened. 0 or an exit code. */
+int train_data_read(const struct options *o, nn_dataset *d, int64_t *walked);
 /* The pipeline that --augment means: a preset, a text, or else a file with one. 0 or an exit code. */
 int train_data_augment(nn_augment **out, const char *option);
 /* Of one source, for config.json: where it is, the hash of its content, images of each split and class. */

@@ -13,6 +13,7 @@ enum {
     O_TRAIN_CSV,
     O_VALID_CSV,
     O_SPLIT,
+    O_NO_AUDIT,
     O_VALID_FRACTION,
     O_RECIPE,
     O_WEIGHTS,
@@ -63,6 +64,8 @@ static const struct argp_option LIST[] = {
     { "split", O_SPLIT, "FILE", 0, "use the split.tsv of an earlier run", 1 },
     { "valid-fraction", O_VALID_FRACTION, "X", 0,
       "share for validation where the data have no valid folder (0.2)", 1 },
+    { "no-audit", O_NO_AUDIT, NULL, 0, "do not look for shortcuts in the files, which fakereal_audit does",
+      1 },
     { "augment", O_AUGMENT, "NAME|TEXT|FILE", 0,
       "random transforms of training images: none, flip, entry, or a pipeline of one's own such as "
       "\"flip; affine rotate=-10..10\" (flip)",
@@ -204,6 +207,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case O_MAX_STEPS: o->max_steps = app_int(state, "max-steps", arg, 1, INT64_C(1) << 40); return 0;
     case O_DRY_RUN: o->dry_run = true; return 0;
+    case O_NO_AUDIT: o->no_audit = true; return 0;
     case O_RECOMPUTE: o->recompute = true; return 0;
     case ARGP_KEY_ARG: argp_error(state, "unexpected argument \"%s\"", arg); return 0;
     case ARGP_KEY_END:

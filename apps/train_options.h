@@ -29,7 +29,7 @@ struct options {
     int64_t image_size, epochs, batch, warmup, patience, checkpoint_every, max_steps, step_every, unfreeze_at;
     uint64_t seed;
     double lr, decay, valid_fraction, clip, ema, smoothing, step_factor;
-    bool decay_given, dry_run, recompute;
+    bool decay_given, dry_run, no_audit, recompute;
 };
 
 /* Defaults, then the recipe, then the command line; a mistake ends the program with APP_USAGE. */

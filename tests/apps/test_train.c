@@ -692,6 +692,56 @@ START_TEST(bad_images)
 }
 END_TEST
 
+/* How many findings of that name in a run's audit.json are more than notes. */
+static int warned_of(const char *folder, const char *name)
+{
+    char path[256];
+    json_error_t error;
+    json_t *j, *finding;
+    size_t i;
+    int found = 0;
+
+    (void)snprintf(path, sizeof path, "%s/audit.json", in_tree(folder));
+    j = json_load_file(path, JSON_REJECT_DUPLICATES, &error);
+    ck_assert_msg(j != NULL, "%s", error.text);
+    json_array_foreach(json_object_get(j, "findings"), i, finding) found +=
+        !strcmp(json_string_value(json_object_get(finding, "name")), name) &&
+        strcmp(json_string_value(json_object_get(finding, "severity")), "note") != 0;
+    json_decref(j);
+    return found;
+}
+
+/* Findings are said and kept, and training goes on. */
+START_TEST(audited)
+{
+    train_in("r", "--max-steps", "1");
+    expect_code(0);
+    expect_in(ran.err, "audit: warning: tiny: 66 images");
+    expect_in(ran.err, "0 errors, 1 warnings, 0 notes");
+    ck_assert_int_eq(warned_of("r", "tiny"), 1);
+    ck_assert_int_eq(warned_of("r", "shortcut"), 0);
+    train_in("r", "--max-steps", "2", "--resume", "auto");
+    expect_code(0);
+    ck_assert_ptr_null(strstr(ran.err, "audit"));
+
+    for (int i = 0; i < 25; i++) { /* fakes told by their names */
+        char from[64], to[64];
+
+        (void)snprintf(from, sizeof from, "d/train/fake_images/%03d.png", i);
+        (void)snprintf(to, sizeof to, "d/train/fake_images/%03d.jpg", i);
+        ck_assert(!rename(in_tree(from), in_tree(to)));
+    }
+    train_in("s", "--max-steps", "1");
+    expect_code(0);
+    expect_in(ran.err, "audit: error: shortcut: fake against real: ");
+    ck_assert_int_eq(warned_of("s", "shortcut"), 1);
+    train_in("t", "--max-steps", "1", "--no-audit");
+    expect_code(0);
+    ck_assert_ptr_null(strstr(ran.err, "audit"));
+    ck_assert_int_ne(access(in_tree("t/audit.json"), F_OK), 0);
+}
+END_TEST
+
 START_TEST(copies)
 {
     char *text;
@@ -936,6 +986,7 @@ int main(void)
     tcase_add_test(t, nan_is_no_improvement);
     tcase_add_test(t, bad_images);
     tcase_add_test(t, copies);
+    tcase_add_test(t, audited);
     tcase_add_test(t, usage);
     tcase_add_test(t, help);
     tcase_add_test(t, dry_run);
