@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT
  *
- * The report as one page that needs nothing else: no script, no font, no network. Plots are SVG in it. Names
- * of files come from strangers and are escaped.
+ * The report as one page that needs nothing else: no script, no font, no network. Plots are boxes that are as
+ * wide as the page, their text is text, so that a phone shows them, too. Names of files come from strangers
+ * and are escaped.
  */
 #include "audit.h"
+#include "problems.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { PLOT_W = 640, PLOT_H = 150, BASE = 120, BARS = 32 };
+enum { BARS = 32, HIGH = 100 }; /* of histograms; the unit of their height */
 
 static const char head[] =
     "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
@@ -19,9 +21,15 @@ static const char head[] =
     "auto;padding:1rem;color:#222;background:#fff}\n"
     "table{border-collapse:collapse}th,td{padding:.2rem .7rem;text-align:right;border-bottom:1px solid "
     "#ddd}\n"
-    "th:first-child,td:first-child{text-align:left}.wide{overflow-x:auto}svg{max-width:100%;height:auto}\n"
+    "th:first-child,td:first-child{text-align:left}.wide{overflow-x:auto}\n"
     ".finding{border-left:.4rem solid #888;padding:.1rem .8rem;margin:1rem 0;overflow-wrap:anywhere}\n"
     ".warning{border-color:#d08700}.error{border-color:#c02020}code{font-size:.85em}\n"
+    ".field{display:flex;gap:.6rem;line-height:1.6}.field>:first-child{flex:0 0 10.5rem;text-align:right}\n"
+    ".field>:last-child{flex:0 0 3rem}.track{flex:1;position:relative}\n"
+    ".track *{position:absolute;top:.2rem;bottom:.2rem;background:#888}.track .over{background:#c02020}\n"
+    ".track .limit{top:0;bottom:0;width:1px;background:#d08700}\n"
+    ".plot{display:flex;align-items:flex-end;height:8rem}.plot svg{width:100%;height:100%}\n"
+    ".axis{display:flex;justify-content:space-between;margin:0}.real{color:#2060c0}.fake{color:#c02020}\n"
     "</style></head><body>\n<h1>Data audit</h1>\n";
 
 static void escape(FILE *f, const char *text)
@@ -40,7 +48,12 @@ static void escape(FILE *f, const char *text)
 
 static void write_findings(FILE *f, const struct audit *a)
 {
-    (void)fputs("<h2>Findings</h2>\n", f);
+    int count[AUDIT_ERROR + 1] = { 0 };
+
+    for (int i = 0; i < a->findings; i++)
+        count[a->finding[i].severity]++;
+    (void)fprintf(f, "<p>%lld images; %d errors, %d warnings, %d notes.</p>\n<h2>Findings</h2>\n",
+                  (long long)a->data->samples, count[AUDIT_ERROR], count[AUDIT_WARNING], count[AUDIT_NOTE]);
     if (!a->findings)
         (void)fputs("<p>None.</p>\n", f);
     for (int i = 0; i < a->findings; i++) {
@@ -56,7 +69,7 @@ static void write_findings(FILE *f, const struct audit *a)
             (void)fputs("<div><code>", f);
             escape(f, x->example[e].file);
             (void)fputs("</code> ", f);
-            escape(f, x->example[e].why);
+            escape(f, problem_reason(x->example[e].file, x->example[e].why));
             (void)fputs("</div>", f);
         }
         (void)fputs("</div>\n", f);
@@ -96,27 +109,17 @@ static void write_groups(FILE *f, const struct audit_group *group, int groups)
 /* How well each field alone tells the classes apart, from chance to always. */
 static void plot_fields(FILE *f, const struct audit_score *s)
 {
-    enum { ROW = 22, LEFT = 190, WIDE = 380 };
-
-    (void)fprintf(
-        f,
-        "<h2>Without a look at a pixel</h2>\n<p>%.1f %% balanced accuracy by all fields together; each "
-        "alone below. Chance is 50 %%; the line is the warning at %.1f %%.</p>\n"
-        "<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"accuracy by field\" font-size=\"13\">\n",
-        100 * s->all, 100 * s->warn, PLOT_W, ROW * AUDIT_FIELDS + 4);
-    for (int i = 0; i < AUDIT_FIELDS; i++) {
-        double over = s->field[i] > 0.5 ? (s->field[i] - 0.5) * 2 : 0;
-
-        (void)fprintf(
-            f,
-            "<text x=\"%d\" y=\"%d\" text-anchor=\"end\">%s</text><rect x=\"%d\" y=\"%d\" width=\"%.1f\" "
-            "height=\"%d\" fill=\"%s\"/><text x=\"%.1f\" y=\"%d\">%.1f</text>\n",
-            LEFT - 8, ROW * i + 16, audit_field_name(i), LEFT, ROW * i + 3, over * WIDE + 1, ROW - 6,
-            s->field[i] > s->warn ? "#c02020" : "#888", LEFT + over * WIDE + 6, ROW * i + 16,
-            100 * s->field[i]);
-    }
-    (void)fprintf(f, "<line x1=\"%.1f\" x2=\"%.1f\" y1=\"0\" y2=\"%d\" stroke=\"#d08700\"/></svg>\n",
-                  LEFT + (s->warn - 0.5) * 2 * WIDE, LEFT + (s->warn - 0.5) * 2 * WIDE, ROW * AUDIT_FIELDS);
+    (void)fprintf(f,
+                  "<h2>Without a look at a pixel</h2>\n<p>%.1f %% balanced accuracy by all fields together; "
+                  "each alone below. Chance is 50 %%; the line is the warning at %.1f %%.</p>\n",
+                  100 * s->all, 100 * s->warn);
+    for (int i = 0; i < AUDIT_FIELDS; i++)
+        (void)fprintf(f,
+                      "<div class=\"field\"><span>%s</span><span class=\"track\"><i style=\"width:%.1f%%\"%s>"
+                      "</i><i class=\"limit\" style=\"left:%.1f%%\"></i></span><span>%.1f</span></div>\n",
+                      audit_field_name(i), s->field[i] > 0.5 ? (s->field[i] - 0.5) * 200 : 0,
+                      s->field[i] > s->warn ? " class=\"over\"" : "", (s->warn - 0.5) * 200,
+                      100 * s->field[i]);
 }
 
 static int64_t width(const nn_image_facts *x) { return x->info.width; }
@@ -153,25 +156,23 @@ static void plot_values(FILE *f, const struct audit *a, const char *title,
         most = share > most ? share : most;
     }
     (void)fprintf(f,
-                  "<h3>%s</h3><svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"%s of both classes\" "
-                  "font-size=\"13\">\n",
-                  title, PLOT_W, PLOT_H, title);
+                  "<h3>%s</h3>\n<div class=\"plot\"><svg viewBox=\"0 0 %d %d\" preserveAspectRatio=\"none\" "
+                  "role=\"img\" aria-label=\"%s of both classes\">",
+                  title, BARS, HIGH, title);
     for (int label = 0; label < 2; label++)
         for (int i = 0; i < BARS && all[label]; i++) {
-            double h = (double)bar[label][i] / (double)all[label] / most * BASE;
+            double h = (double)bar[label][i] / (double)all[label] / most * HIGH;
 
             if (bar[label][i])
                 (void)fprintf(f,
-                              "<rect x=\"%d\" y=\"%.1f\" width=\"%d\" height=\"%.1f\" fill=\"%s\" "
+                              "<rect x=\"%d\" y=\"%.1f\" width=\".9\" height=\"%.1f\" fill=\"%s\" "
                               "fill-opacity=\".5\"/>",
-                              i * PLOT_W / BARS, BASE - h, PLOT_W / BARS - 2, h, colour[label]);
+                              i, HIGH - h, h, colour[label]);
         }
-    (void)fprintf(
-        f,
-        "\n<text x=\"0\" y=\"138\">%lld</text><text x=\"%d\" y=\"138\" text-anchor=\"end\">%lld</text>"
-        "<text x=\"250\" y=\"138\" fill=\"%s\">real</text><text x=\"300\" y=\"138\" fill=\"%s\">fake"
-        "</text></svg>\n",
-        (long long)low, PLOT_W, (long long)high, colour[0], colour[1]);
+    (void)fprintf(f,
+                  "</svg></div>\n<p class=\"axis\"><span>%lld</span><span><b class=\"real\">real</b> "
+                  "<b class=\"fake\">fake</b></span><span>%lld</span></p>\n",
+                  (long long)low, (long long)high);
 }
 
 char *audit_html(const struct audit *a, const struct audit_group *group, int groups)

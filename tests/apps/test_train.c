@@ -716,7 +716,7 @@ START_TEST(audited)
 {
     train_in("r", "--max-steps", "1");
     expect_code(0);
-    expect_in(ran.err, "audit: warning: tiny: 66 images");
+    expect_in(ran.err, "audit: warning: tiny: images have a side below 32 pixels: 66, 100 %");
     expect_in(ran.err, "0 errors, 1 warnings, 0 notes");
     ck_assert_int_eq(warned_of("r", "tiny"), 1);
     ck_assert_int_eq(warned_of("r", "shortcut"), 0);
