@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <nn/vision.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,30 +61,49 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     }
 }
 
+/* What a normalised picture looks like: back to bytes, as they were before. */
+static void show_floats(const nn_preprocess *p, const float *value, int64_t n, uint8_t *rgb)
+{
+    for (int64_t i = 0; i < n; i++) {
+        double v = ((double)value[i] * p->std[i % 3] + p->mean[i % 3]) * p->maximum + 0.5;
+
+        rgb[i] = (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v);
+    }
+}
+
 /* The first place shows the image as validation would, the others as training might. */
 static int draw_sheet(const struct sheet_options *o, const nn_augment *a, const nn_image *in, nn_image *sheet)
 {
     nn_vision_scratch scratch = { .size = { 0 } };
     nn_preprocess record = nn_preprocess_default();
-    uint8_t *rgb = malloc((size_t)(3 * o->size * o->size));
+    int64_t values = 3 * o->size * o->size;
+    uint8_t *rgb = malloc((size_t)values);
+    float *real = malloc((size_t)values * sizeof *real);
+    bool floats = nn_augment_type(a) == NN_F32;
     size_t row = (size_t)sheet->width * 3, part = (size_t)o->size * 3;
     nn_message why;
-    int rc = rgb ? NN_OK : NN_ENOMEM;
+    int rc = rgb && real ? NN_OK : NN_ENOMEM;
 
     record.size = record.resize_height = record.resize_width = o->size;
+    nn_augment_settle(a, &record);
     for (int64_t i = 0; !rc && i < o->rows * o->columns; i++) {
         uint8_t *to = sheet->rgb + (size_t)(i / o->columns * (o->size + GAP)) * row +
                       (size_t)(i % o->columns * (o->size + GAP)) * 3;
         nn_augment_key key = { .seed = o->seed, .sample = (uint64_t)i };
 
-        rc = i ? nn_augment_apply(a, &record, in, key, rgb, &scratch, &why)
+        rc = i ? nn_augment_apply(a, &record, in, key, floats ? (void *)real : rgb, &scratch, &why)
                : nn_preprocess_apply(&record, in, rgb, &scratch, &why);
+        if (!rc && i && floats)
+            show_floats(&record, real, values, rgb);
         for (int64_t y = 0; !rc && y < o->size; y++)
             memcpy(to + (size_t)y * row, rgb + (size_t)y * part, part);
     }
     nn_vision_scratch_free(&scratch);
+    if (rc)
+        rc = app_fail(app_exit_code(rc), "%s", rgb && real ? why.text : "out of memory");
+    free(real);
     free(rgb);
-    return rc ? app_fail(app_exit_code(rc), "%s", rgb ? why.text : "out of memory") : APP_OK;
+    return rc;
 }
 
 static int run(const struct sheet_options *o)

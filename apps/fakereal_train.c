@@ -288,7 +288,7 @@ static int one_step(struct training *t, const nn_batch *batch)
         if (batch->status[i])
             return app_fail(APP_DATA, "%s (it could be read when the run began)", batch->why[i]);
     image = nn_host(p, "image", &bytes);
-    memcpy(image, batch->rgb, bytes);
+    memcpy(image, batch->real ? (const void *)batch->real : batch->rgb, bytes);
     target = nn_host(p, "target", &bytes);
     memcpy(target, batch->label, bytes);
     (void)nn_set(p, NN_LEARNING_RATE, rate(t, step_of(t)));
@@ -469,6 +469,11 @@ static json_t *configuration(const struct training *t)
 
     if (!strcmp(o->schedule, "cosine"))
         (void)json_object_set_new(j, "planned_steps", json_integer((json_int_t)t->planned));
+    /* Only what was asked for: configurations of runs without stay what they were. */
+    if (o->mean_given)
+        (void)json_object_set_new(j, "mean", json_pack("[f, f, f]", o->mean[0], o->mean[1], o->mean[2]));
+    if (o->std_given)
+        (void)json_object_set_new(j, "std", json_pack("[f, f, f]", o->std[0], o->std[1], o->std[2]));
     (void)json_object_set_new(j, "isa", json_string(nn_device_isa(t->net.device)));
     (void)json_object_set_new(j, "precision", json_string(app_precision_name(o->device.precision)));
     for (int32_t i = 0; i < t->data->sources; i++) {
@@ -618,12 +623,21 @@ static int prepare(struct training *t, const struct options *o, json_t *stored)
         memcpy(p.std, known->std, sizeof p.std);
     }
     p.size = p.resize_height = p.resize_width = o->image_size;
+    nn_augment_settle(t->augment, &p);
+    if (o->mean_given)
+        memcpy(p.mean, o->mean, sizeof p.mean);
+    if (o->std_given)
+        memcpy(p.std, o->std, sizeof p.std);
+    app_say("pixels: mean %g %g %g, std %g %g %g, maximum %g%s", p.mean[0], p.mean[1], p.mean[2], p.std[0],
+            p.std[1], p.std[2], p.maximum,
+            p.crop ? "; validated on the middle of each image, not resized" : "");
     rc = network_new(&t->net, t->net.device, o->model, &p, o->seed);
     /* A checkpoint of another network is refused later, with all else that differs. */
     if (!rc && t->weights.file && !(stored && strcmp(t->weights.about.network.name, o->model) != 0))
         rc = network_adapt(&t->net, &t->weights);
     if (rc)
         return rc;
+    t->net.pixels = nn_augment_type(t->augment);
     l.preprocess = &t->net.preprocess;
     l.split = NN_SPLIT_VALID;
     rc = nn_loader_new(&t->valid, &l, &why);

@@ -19,7 +19,7 @@ int network_new(struct network *n, nn_device *device, const char *name, const nn
     nn_message why;
     int rc;
 
-    *n = (struct network){ .device = device };
+    *n = (struct network){ .device = device, .pixels = NN_U8 };
     if (nn_network_find(name, &n->net)) {
         (void)app_fail(0, "--model %s: no such network. There are:", name);
         for (int i = 0; !nn_network_at(i, &n->net); i++)
@@ -54,8 +54,11 @@ void network_free(struct network *n)
 nn_tensor *network_record(struct network *n, nn_graph *g, int64_t batch, nn_tensor **loss)
 {
     const nn_preprocess *p = &n->preprocess;
-    nn_tensor *image = nn_input(g, "image", NN_U8, NN_SHAPE4(batch, p->size, p->size, 3));
-    nn_tensor *x = nn_normalize(g, image, p->mean, p->std, p->maximum);
+    bool normalized = nn_mode_of(g) == NN_TRAIN && n->pixels == NN_F32;
+    nn_tensor *image =
+        nn_input(g, "image", normalized ? NN_F32 : NN_U8, NN_SHAPE4(batch, p->size, p->size, 3));
+    nn_tensor *x =
+        normalized ? nn_cast(g, image, NN_REAL) : nn_normalize(g, image, p->mean, p->std, p->maximum);
     nn_tensor *logits = nn_observe(g, "logits", n->net.record(g, x, &n->net, n->classes));
 
     *loss = NULL;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * The classifier as the programs use it: a named network over 8-bit images, normalised by its
- * preprocessing record, with one plan for each (training or not, batch size). Plans of one network
- * never run at the same time and share one activation arena.
+ * preprocessing record (an augmentation pipeline may have done that in training), with one plan for each
+ * (training or not, batch size). Plans of one network never run at the same time and share one activation
+ * arena.
  */
 #ifndef APPS_NETWORK_H
 #define APPS_NETWORK_H
@@ -23,6 +24,7 @@ struct network {
     int64_t classes;
     nn_preprocess preprocess;
     double smoothing;
+    nn_dtype pixels;    /* of training images: NN_U8, or NN_F32 that are normalised already */
     nn_dtype precision; /* of its plans */
     struct {
         nn_plan *plan;

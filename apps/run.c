@@ -282,7 +282,7 @@ static int bring_along(const struct run *r, const char *from)
 /* Files that atomic replacing leaves behind when a process is killed. */
 static void remove_leftovers(const char *folder)
 {
-    static const char *const names[] = { "last.safetensors.tmp.", "best.safetensors.tmp." };
+    static const char *const names[] = { "last.safetensors.tmp.", "best.safetensors.tmp.", "split.tsv.tmp." };
     DIR *d = opendir(folder);
     const struct dirent *e;
 

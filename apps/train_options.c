@@ -4,6 +4,7 @@
  */
 #include "train_options.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum {
@@ -23,6 +24,8 @@ enum {
     O_UNFREEZE,
     O_LR_SCALE,
     O_IMAGE_SIZE,
+    O_MEAN,
+    O_STD,
     O_EPOCHS,
     O_OPTIMIZER,
     O_LR,
@@ -67,10 +70,12 @@ static const struct argp_option LIST[] = {
     { "no-audit", O_NO_AUDIT, NULL, 0, "do not look for shortcuts in the files, which fakereal_audit does",
       1 },
     { "augment", O_AUGMENT, "NAME|TEXT|FILE", 0,
-      "random transforms of training images: none, flip, entry, or a pipeline of one's own such as "
-      "\"flip; affine rotate=-10..10\" (flip)",
+      "random transforms of training images: none, flip, entry, notebook, notebook-fixed, or a pipeline of "
+      "one's own such as \"flip; affine rotate=-10..10\" (flip)",
       1 },
     { "image-size", O_IMAGE_SIZE, "N", 0, "height and width of the network's input (224)", 1 },
+    { "mean", O_MEAN, "R,G,B", 0, "of pixels in 0..1 (that of --weights, else ImageNet's)", 1 },
+    { "std", O_STD, "R,G,B", 0, "their standard deviation; fakereal_audit --mean-std measures both", 1 },
     { NULL, 0, NULL, 0, "Network:", 2 },
     { "model", 'm', "NAME", 0,
       "efficientnet_b0 ... b7, entry_b6, efficientnet_lite0 ... lite4, resnet18 ... resnet152, "
@@ -143,6 +148,21 @@ static void parse_lr_scale(struct options *o, const char *arg, const struct argp
     o->lr_scales++;
 }
 
+/* "R,G,B" */
+static bool parse_triple(const char *option, const char *arg, double least, double out[3],
+                         const struct argp_state *state)
+{
+    char beyond;
+
+    if (sscanf(arg, "%lf,%lf,%lf%c", &out[0], &out[1], &out[2], &beyond) != 3)
+        app_bad_option(state, "--%s: \"%s\" is not of the form R,G,B, such as 0.485,0.456,0.406", option,
+                       arg);
+    for (int i = 0; i < 3; i++)
+        if (!(out[i] >= least && out[i] <= 1))
+            app_bad_option(state, "--%s: \"%s\" is not within %g to 1", option, arg, least);
+    return true;
+}
+
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct options *o = state->input;
@@ -173,6 +193,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case O_UNFREEZE: o->unfreeze_at = app_int(state, "unfreeze-at", arg, 2, 1000000); return 0;
     case O_LR_SCALE: parse_lr_scale(o, arg, state); return 0;
     case O_IMAGE_SIZE: o->image_size = app_int(state, "image-size", arg, 8, 4096); return 0;
+    case O_MEAN: o->mean_given = parse_triple("mean", arg, 0, o->mean, state); return 0;
+    case O_STD: o->std_given = parse_triple("std", arg, 0.001, o->std, state); return 0;
     case O_EPOCHS: o->epochs = app_int(state, "epochs", arg, 1, 1000000); return 0;
     case 'b': o->batch = app_int(state, "batch-size", arg, 1, 65536); return 0;
     case O_OPTIMIZER: o->optimizer = app_choice(state, "optimizer", arg); return 0;

@@ -159,7 +159,7 @@ START_TEST(threads_do_not_matter)
 }
 END_TEST
 
-enum { KINDS = 4, EXTRA = 14 };
+enum { KINDS = 5, EXTRA = 14 };
 static const char *const kinds[KINDS][EXTRA] = {
     { "--augment", "entry", "--precision", "bf16" },
     { "--ema-decay", "0.9", "--schedule", "cosine", "--optimizer", "radam", "--warmup-steps", "5",
@@ -168,6 +168,7 @@ static const char *const kinds[KINDS][EXTRA] = {
       "0.1" },
     { "--schedule", "step", "--step-every", "1", "--optimizer", "adam", "--patience", "1", "--monitor",
       "valid_macro_f1" },
+    { "--augment", "notebook", "--mean", "0.45,0.4,0.4", "--std", "0.2,0.21,0.22" },
 };
 
 static pid_t start_kind(int kind, const char *folder, const char *steps, const char *every)
@@ -197,7 +198,7 @@ static void run_kind(int kind, const char *folder, const char *steps, const char
 START_TEST(resumed_after_max_steps)
 {
     static const char *const cuts[KINDS][4] = {
-        { "1", "6", "7" }, { "2", "10", "14" }, { "9", "13", "15" }, { "3", "7", "8" }
+        { "1", "6", "7" }, { "2", "10", "14" }, { "9", "13", "15" }, { "3", "7", "8" }, { "3", "10" }
     };
 
     run_kind(_i, "whole", NULL, "500");
@@ -213,6 +214,14 @@ START_TEST(resumed_after_max_steps)
     expect_same_run("whole", "cut");
     ck_assert(!has_file_like("cut", "~"));
     ck_assert_int_eq(lines("whole/metrics.csv"), _i == 3 ? lines("cut/metrics.csv") : 4);
+    if (_i == 4) { /* evaluation divides by what training did */
+        size_t size;
+        char *weights = all_of("whole/best.safetensors", &size);
+
+        ck_assert_ptr_nonnull(strstr(weights + 8, "\\\"maximum\\\":225"));
+        ck_assert_ptr_nonnull(strstr(weights + 8, "0.45"));
+        free(weights);
+    }
     /* A finished run stays as it is. */
     run_kind(_i, "cut", NULL, "500");
     expect_code(0);
@@ -787,6 +796,10 @@ START_TEST(usage)
         { "--augment", "mirror", 2,
           "line 1, column 1: there is no transform \"mirror\" (and there is no such file)" },
         { "--augment", "flip p=2", 2, "column 8" },
+        { "--augment", "flip p=0.5 p=0.7", 2, "column 12: a second \"p\"" },
+        { "--mean", "0.5,0.5", 2, "not of the form R,G,B" },
+        { "--mean", "0.5,0.5,0.5,", 2, "not of the form R,G,B" },
+        { "--std", "0.2,0,0.2", 2, "not within 0.001 to 1" },
         { "--optimizer", "adam adamw", 2, "--optimizer" },
         { "--optimizer", "", 2, "--optimizer" },
         { "--schedule", "cos", 2, "none of constant|cosine|step|plateau" },

@@ -59,7 +59,7 @@ static void put_image(const char *path, int k)
 }
 
 /* Sample i of the dataset shows i in its red channel: real ones come after fake ones by name. */
-static nn_augment *pipeline[3]; /* none, flip, entry */
+static nn_augment *pipeline[4]; /* none, flip, entry, and one whose batches are floats */
 
 static void setup(void)
 {
@@ -79,11 +79,12 @@ static void setup(void)
     record.size = record.resize_width = record.resize_height = SIZE;
     ck_assert_int_eq(nn_augment_new(&pipeline[1], "flip", &why), NN_OK);
     ck_assert_int_eq(nn_augment_new(&pipeline[2], "entry", &why), NN_OK);
+    ck_assert_int_eq(nn_augment_new(&pipeline[3], "notebook", &why), NN_OK);
 }
 
 static void teardown(void)
 {
-    for (int i = 1; i < 3; i++)
+    for (int i = 1; i < 4; i++)
         nn_augment_free(pipeline[i]);
     nn_dataset_free(data);
     nn_preprocess_free(&record);
@@ -112,6 +113,7 @@ struct epoch {
     int64_t n, sample[N];
     int32_t label[N];
     uint8_t rgb[N][BYTES];
+    float real[N][BYTES];
     int status[N];
 };
 
@@ -134,7 +136,11 @@ static void read_epoch(nn_loader *l, int64_t epoch, int64_t position, struct epo
             e->sample[e->n] = b.sample[k];
             e->label[e->n] = b.label[k];
             e->status[e->n] = b.status[k];
-            memcpy(e->rgb[e->n], b.rgb + k * BYTES, BYTES);
+            ck_assert((b.rgb != NULL) != (b.real != NULL));
+            if (b.rgb)
+                memcpy(e->rgb[e->n], b.rgb + k * BYTES, BYTES);
+            else
+                memcpy(e->real[e->n], b.real + k * BYTES, BYTES * sizeof(float));
             ck_assert_int_eq(b.status[k] != 0, b.why[k][0] != 0);
         }
     }
@@ -148,6 +154,7 @@ static void expect_same(const struct epoch *a, const struct epoch *b, int64_t fr
     ck_assert(!memcmp(a->sample + from, b->sample + from, (size_t)(N - from) * sizeof *a->sample));
     ck_assert(!memcmp(a->label + from, b->label + from, (size_t)(N - from) * sizeof *a->label));
     ck_assert(!memcmp(a->rgb + from, b->rgb + from, (size_t)(N - from) * sizeof *a->rgb));
+    ck_assert(!memcmp(a->real + from, b->real + from, (size_t)(N - from) * sizeof *a->real));
 }
 
 static struct epoch reference, now;
@@ -193,6 +200,29 @@ START_TEST(what_an_epoch_holds)
     read_epoch(l, 5, 0, &now);
     for (int64_t i = 0; i < N; i++)
         ck_assert(now.sample[i] == i && now.rgb[i][2] == 0);
+    nn_loader_free(l);
+}
+END_TEST
+
+/* Normalised by the record's mean and std and by the maximum of the pipeline. */
+START_TEST(floats)
+{
+    nn_loader *l;
+
+    nn_augment_free(pipeline[3]);
+    ck_assert_int_eq(nn_augment_new(&pipeline[3], "resize; normalize maximum=225", &why), NN_OK);
+    l = make(2, 0, 1, 3);
+    read_epoch(l, 0, 0, &now);
+    for (int64_t i = 0; i < N; i++)
+        for (int at = 0; at < SIZE * SIZE; at++) {
+            const double is[3] = { (double)now.sample[i], at / SIZE, at % SIZE };
+
+            for (int k = 0; k < 3; k++) {
+                double want = (is[k] / 225 - record.mean[k]) / record.std[k];
+
+                ck_assert_double_eq_tol((double)now.real[i][3 * at + k], want, 1e-6);
+            }
+        }
     nn_loader_free(l);
 }
 END_TEST
@@ -394,7 +424,8 @@ int main(void)
     tcase_set_timeout(t, 300);
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, what_an_epoch_holds);
-    tcase_add_loop_test(t, threads_and_positions_do_not_matter, 0, 2);
+    tcase_add_test(t, floats);
+    tcase_add_loop_test(t, threads_and_positions_do_not_matter, 0, 3);
     tcase_add_test(t, begun_again_while_threads_work);
     tcase_add_test(t, files_that_go_away);
     tcase_add_test(t, drop_last);

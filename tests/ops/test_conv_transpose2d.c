@@ -18,7 +18,8 @@ static nn_tensor *record(nn_graph *g, const op_case *c, nn_tensor *const *in, nn
 static int64_t or_one(int64_t x) { return x ? x : 1; }
 
 /* The place [n][y][z] of an image that pixel (n, p, q) of x writes to through tap (i, j); -1: outside. */
-static int64_t target(const nn_conv_transpose_opts *o, const int64_t *x, const int64_t *w, const int64_t at[5])
+static int64_t target(const nn_conv_transpose_opts *o, const int64_t *x, const int64_t *w,
+                      const int64_t at[5])
 {
     int64_t stride = or_one(o->stride), dilation = or_one(o->dilation);
     int64_t high = (x[1] - 1) * stride - 2 * o->pad + dilation * (w[2] - 1) + o->output_pad + 1;
@@ -35,9 +36,10 @@ static void oracle(const op_case *c, const double *const *in, double *const *out
     int64_t groups = or_one(o->groups), channels = w[1] * groups, per = w[0] / groups;
     int64_t last[5] = { x[0] - 1, x[1] - 1, x[2] - 1, 0, 0 }, pixels;
 
-    pixels = x[0] * ((x[1] - 1) * or_one(o->stride) - 2 * o->pad + or_one(o->dilation) * (w[2] - 1) +
-                     o->output_pad + 1) *
-             ((x[2] - 1) * or_one(o->stride) - 2 * o->pad + or_one(o->dilation) * (w[3] - 1) + o->output_pad + 1);
+    pixels =
+        x[0] *
+        ((x[1] - 1) * or_one(o->stride) - 2 * o->pad + or_one(o->dilation) * (w[2] - 1) + o->output_pad + 1) *
+        ((x[2] - 1) * or_one(o->stride) - 2 * o->pad + or_one(o->dilation) * (w[3] - 1) + o->output_pad + 1);
     for (int64_t i = 0; i < pixels * channels; i++)
         out[0][i] = in[BIAS] ? in[BIAS][i % channels] : 0;
     for (int64_t r = 0; r < (last[0] + 1) * x[1] * x[2] * w[2] * w[3]; r++) {
@@ -103,18 +105,34 @@ static const op_case cases[] = {
       WITH,
       OPTS(.stride = 9, .pad = 1),
       .expect = { { { 1, 19, 9, 4 }, 4 } } },
-    { .name = "dilated, stride", .in = { X4(1, 5, 4, 2), W4(2, 4, 3, 3) }, WITH, OPTS(.dilation = 3, .stride = 2) },
+    { .name = "dilated, stride",
+      .in = { X4(1, 5, 4, 2), W4(2, 4, 3, 3) },
+      WITH,
+      OPTS(.dilation = 3, .stride = 2) },
     { .name = "dilation and stride with a common factor",
       .in = { X4(1, 4, 5, 3), W4(3, 4, 3, 3), B(4) },
       WITH,
       OPTS(.dilation = 2, .stride = 4, .pad = 1, .output_pad = 3) },
     { .name = "not square", .in = { X4(2, 5, 4, 3), W4(3, 4, 1, 5), B(4) }, WITH, OPTS(.stride = 3) },
-    { .name = "padding beyond the kernel", .in = { X4(1, 6, 7, 3), W4(3, 4, 3, 3), B(4) }, WITH, OPTS(.pad = 5, .stride = 3) },
+    { .name = "padding beyond the kernel",
+      .in = { X4(1, 6, 7, 3), W4(3, 4, 3, 3), B(4) },
+      WITH,
+      OPTS(.pad = 5, .stride = 3) },
     { .name = "groups", .in = { X4(2, 4, 4, 12), W4(12, 2, 3, 3), B(6) }, WITH, OPTS(.groups = 3) },
-    { .name = "groups, stride", .in = { X4(1, 4, 5, 6), W4(6, 5, 3, 3) }, WITH, OPTS(.groups = 2, .stride = 2) },
-    { .name = "depthwise", .in = { X4(1, 4, 4, 10), W4(10, 1, 4, 4) }, WITH, OPTS(.groups = 10, .stride = 2, .pad = 1) },
+    { .name = "groups, stride",
+      .in = { X4(1, 4, 5, 6), W4(6, 5, 3, 3) },
+      WITH,
+      OPTS(.groups = 2, .stride = 2) },
+    { .name = "depthwise",
+      .in = { X4(1, 4, 4, 10), W4(10, 1, 4, 4) },
+      WITH,
+      OPTS(.groups = 10, .stride = 2, .pad = 1) },
     { .name = "1x1", .in = { X4(2, 3, 3, 8), W4(8, 12, 1, 1), B(12) }, WITH },
-    { .name = "many rows", .in = { X4(2, 21, 20, 2), W4(2, 9, 3, 3) }, WITH, OPTS(.stride = 2), .probes = 12 },
+    { .name = "many rows",
+      .in = { X4(2, 21, 20, 2), W4(2, 9, 3, 3) },
+      WITH,
+      OPTS(.stride = 2),
+      .probes = 12 },
     { .name = "one pixel", .in = { X4(1, 1, 1, 3), W4(3, 2, 3, 3) }, WITH, OPTS(.stride = 2) },
     { .name = "nothing left",
       .in = { X4(1, 2, 2, 3), W4(3, 2, 3, 3) },
@@ -144,8 +162,16 @@ static const op_case cases[] = {
       .build = record,
       .fails = NN_ESHAPE,
       .says = "bias" },
-    { .name = "bench generator", .in = { X4(8, 28, 28, 128), W4(128, 64, 4, 4) }, WITH, OPTS(.stride = 2, .pad = 1), .bench = 1 },
-    { .name = "bench U-net", .in = { X4(8, 28, 28, 256), W4(256, 128, 2, 2), B(128) }, WITH, OPTS(.stride = 2), .bench = 1 },
+    { .name = "bench generator",
+      .in = { X4(8, 28, 28, 128), W4(128, 64, 4, 4) },
+      WITH,
+      OPTS(.stride = 2, .pad = 1),
+      .bench = 1 },
+    { .name = "bench U-net",
+      .in = { X4(8, 28, 28, 256), W4(256, 128, 2, 2), B(128) },
+      WITH,
+      OPTS(.stride = 2),
+      .bench = 1 },
 };
 
 int main(int argc, char **argv)

@@ -27,6 +27,7 @@ warnings.filterwarnings("ignore")
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 try:
     import albumentations as A
+    import cv2
     import numpy as np
     from scipy import ndimage, stats
     if A.__version__ != "1.3.1":
@@ -36,6 +37,8 @@ except ImportError as e:
     sys.exit(77)
 
 DRAWN = 64
+SIZE = 8  # the network's input, for what depends on it
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def load(build):
@@ -85,6 +88,7 @@ class Subject:
     def __init__(self, name, text, theirs, convert, exact, draws=None, real=False):
         self.name, self.text, self.theirs, self.convert = name, text, theirs, convert
         self.exact, self.draws, self.real = exact, draws, real
+        self.label = name + (" (floats)" if real else "")
 
 
 def blur(p, img):
@@ -107,6 +111,14 @@ def optical(p, img):
 def affine(p, img):
     # Their matrix alone arrives here; ours is made of these parameters, kept by the subclass below.
     return p["ours"], None
+
+
+def crop(p, img):
+    return [p["w_start"], p["h_start"]], None
+
+
+def holes(p, img):
+    return [v for x1, y1, _, _ in p["holes"] for v in (x1, y1)], None
 
 
 def elastic(p, img):
@@ -134,7 +146,77 @@ class RememberingAffine(A.Affine):
         return p
 
 
+class Other:
+    """What Albumentations has not, or not so: `draw` gives parameters, `apply` what OpenCV or torchvision makes of them."""
+
+    targets_as_params = []
+
+    def __init__(self, draw, apply):
+        self.get_params, self.apply = draw, apply
+
+
+def saved_and_read(img, quality, halved):
+    sampling = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420 if halved else cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
+    ok, file = cv2.imencode(".jpg", img[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling])
+    assert ok
+    return np.ascontiguousarray(cv2.imdecode(file, cv2.IMREAD_COLOR)[..., ::-1])
+
+
+def rescaled(img, scale, there, back):
+    """The kernels are those of nn_resize_kernel; Pillow's, of which there is none here, are left to vision.py."""
+    assert there == back == 0
+    h, w = img.shape[:2]
+    small = cv2.resize(img, (max(1, round(w * scale)), max(1, round(h * scale))), interpolation=cv2.INTER_LINEAR)
+    return cv2.resize(small, (w, h), interpolation=cv2.INTER_LINEAR)
+
+
+def torch_window(h, w, area, ratio, fits):
+    """The ten attempts of torchvision, with random.random for torch's generator: height, width, top, left or None."""
+    for _ in range(10):
+        target = h * w * random.uniform(*area)
+        aspect = np.exp(random.uniform(*np.log(ratio)))
+        ww, hh = int(round((target * aspect) ** 0.5)), int(round((target / aspect) ** 0.5))
+        if fits(hh, ww):
+            return random.randint(0, w - ww), random.randint(0, h - hh), ww, hh
+    return None
+
+
+class Window(Other):
+    """With parameters that depend on the picture's size."""
+
+    targets_as_params = ["image"]
+
+    def __init__(self, area, ratio, strict, apply):
+        super().__init__(dict, apply)
+        self.area, self.ratio, self.strict = area, ratio, strict
+
+    def get_params_dependent_on_targets(self, params):
+        h, w = params["image"].shape[:2]
+        fits = (lambda a, b: 0 < a < h and 0 < b < w) if self.strict else (lambda a, b: 0 < a <= h and 0 < b <= w)
+        box = torch_window(h, w, self.area, self.ratio, fits)
+        if box is None and self.strict:
+            return {"box": (0, 0, 0, 0)}
+        if box is None:  # RandomResizedCrop's way out
+            low, high = self.ratio
+            ww, hh = (w, int(round(w / low))) if w / h < low else (int(round(h * high)), h) if w / h > high else (w, h)
+            ww, hh = max(ww, 1), max(hh, 1)
+            box = (w - ww) // 2, (h - hh) // 2, ww, hh
+        return {"box": box}
+
+
+def cut_and_resized(img, box):
+    x, y, w, h = box
+    return cv2.resize(img[y:y + h, x:x + w], (SIZE, SIZE), interpolation=cv2.INTER_LINEAR)
+
+
+def erased(img, box):
+    x, y, w, h = box
+    img[y:y + h, x:x + w] = 0
+    return img
+
+
 def subjects():
+    box_draws = [(n, i, lambda p, i=i: p["box"][i]) for i, n in enumerate(("left", "top", "width", "height"))]
     return [
         Subject("advanced_blur", "advanced_blur p=1", A.AdvancedBlur(p=1), blur, False,
                 draws=[("side", 0, lambda p: p["kernel"].shape[0]),
@@ -157,6 +239,37 @@ def subjects():
         Subject("elastic", "elastic alpha=300 p=1", A.ElasticTransform(alpha=300, p=1), elastic, False,
                 draws=[(f"point {i}", i, lambda p, i=i: np.random.RandomState(p["random_state"]).uniform(-50, 50, 6)[i])
                        for i in range(2)]),
+        Subject("rotate", "rotate angle=-45..45 p=1", A.Rotate(limit=45, p=1), lambda p, img: ([p["angle"]], None), True,
+                draws=[("angle", 0, lambda p: p["angle"])]),
+        Subject("brightness_contrast", "brightness_contrast p=1", A.RandomBrightnessContrast(p=1),
+                lambda p, img: ([p["beta"], p["alpha"]], None), True,
+                draws=[("brightness", 0, lambda p: p["beta"]), ("contrast", 1, lambda p: p["alpha"])]),
+        Subject("cutout", "cutout holes=3 p=1", A.Cutout(num_holes=3, p=1), holes, True,
+                draws=[(n, i, lambda p, i=i: p["holes"][i // 2][i % 2]) for i, n in enumerate(("left", "top", "left 2", "top 2"))]),
+        Subject("random_crop", "random_crop", A.RandomCrop(SIZE, SIZE, p=1), crop, True,
+                draws=[("x", 0, lambda p: p["w_start"]), ("y", 1, lambda p: p["h_start"])]),
+        Subject("jpeg", "jpeg quality=1..100 subsample=0.5 p=1",
+                Other(lambda: {"quality": random.randint(1, 100), "halved": random.random() < 0.5}, saved_and_read),
+                lambda p, img: ([p["quality"], p["halved"]], None), True,
+                draws=[("quality", 0, lambda p: p["quality"]), ("halved", 1, lambda p: p["halved"])]),
+        Subject("gaussian_blur", "gaussian_blur sigma=0.05..6 p=1",
+                Other(lambda: {"sigma": random.uniform(0.05, 6)}, lambda img, sigma: cv2.GaussianBlur(img, (0, 0), sigma)),
+                lambda p, img: ([p["sigma"]], None), True, draws=[("sigma", 0, lambda p: p["sigma"])]),
+        Subject("rescale", "rescale p=1", Other(lambda: {"scale": random.uniform(0.5, 1.5), "there": 0, "back": 0}, rescaled),
+                lambda p, img: ([p["scale"]], None), True, draws=[("scale", 0, lambda p: p["scale"])]),
+        Subject("random_resized_crop", "random_resized_crop", Window((0.08, 1), (3 / 4, 4 / 3), False, cut_and_resized),
+                lambda p, img: (p["box"], None), True, draws=box_draws),
+        Subject("erasing", "erasing p=1", Window((0.02, 0.33), (0.3, 3.3), True, erased), lambda p, img: (p["box"], None), True,
+                draws=box_draws),
+        # As the notebook has them: on pictures that are normalised already.
+        Subject("normalize", "normalize maximum=225", A.Normalize(MEAN, STD, max_pixel_value=225), lambda p, img: ([], None), True),
+        Subject("rotate", "rotate angle=-45..45 p=1", A.Rotate(limit=45, p=1), lambda p, img: ([p["angle"]], None), True, real=True),
+        Subject("flip", "flip p=1", A.HorizontalFlip(p=1), lambda p, img: ([], None), True, real=True),
+        Subject("brightness_contrast", "brightness_contrast contrast=0 p=1", A.RandomBrightness(limit=0.2, p=1),
+                lambda p, img: ([p["beta"], p["alpha"]], None), True, real=True),
+        Subject("color_jitter", "color_jitter p=1", A.ColorJitter(brightness=0.2, contrast=0.2, p=1), jitter, False, real=True),
+        Subject("cutout", "cutout holes=3 p=1", A.Cutout(num_holes=3, p=1), holes, True, real=True),
+        Subject("random_crop", "random_crop", A.RandomCrop(SIZE, SIZE, p=1), crop, True, real=True),
     ]
 
 
@@ -175,26 +288,31 @@ def compare_pixels(lib, s, pictures, draws):
         img = pictures[d % len(pictures)]
         if img.size > 10 ** 6 and d >= 2 * len(pictures):
             img = pictures[8]  # the largest picture twice is enough
+        if s.real:
+            img = A.Normalize(MEAN, STD, max_pixel_value=225)(image=img)["image"]
         p = params_of(s.theirs, img)
         try:
             want = s.theirs.apply(img.copy(), **p)
         except Exception as e:  # what they cannot do there is nothing to compare with
             if d < len(pictures):
-                print(f"     {s.name}: {img.shape[1]}x{img.shape[0]}: Albumentations raises {type(e).__name__}")
+                print(f"     {s.label}: {img.shape[1]}x{img.shape[0]}: Albumentations raises {type(e).__name__}")
             continue
         v, noise = s.convert(p, img)
-        ours = np.ascontiguousarray(img.copy())
+        size = ct.c_int64(img.shape[1]), ct.c_int64(img.shape[0])
         vv = (ct.c_double * DRAWN)(*[float(x) for x in v])
-        rc = lib.shim_apply(s.text.encode(), vv, noise.ctypes.data_as(ct.c_void_p) if noise is not None else None, 0,
-                            ct.c_int64(img.shape[1]), ct.c_int64(img.shape[0]), ours.ctypes.data_as(ct.c_void_p))
+        ours = np.empty_like(want)
+        rc = lib.shim_apply(s.text.encode(), vv, noise.ctypes.data_as(ct.c_void_p) if noise is not None else None, int(s.real),
+                            *size, img.ctypes.data_as(ct.c_void_p), ours.ctypes.data_as(ct.c_void_p), ct.c_size_t(ours.nbytes))
         if rc:
-            print(f"FAIL {s.name}: returned {rc}")
+            print(f"FAIL {s.label}: returned {rc}")
             return None
-        diff = np.abs(ours.astype(int) - want.astype(int))
+        # Floats, in steps of 1e-5: where a normalised picture is near 0 its saturation magnifies what is rounded.
+        unit = 1e-5 if want.dtype == np.float32 else 1
+        diff = np.abs(ours.astype(float) - want.astype(float)) / unit
         total += diff.size
         off += int((diff > 0).sum())
         beyond += int((diff > 1).sum())
-        largest = max(largest, int(diff.max()))
+        largest = max(largest, float(diff.max()) * unit)
         far += int((diff > 3).sum())
         applied += 1
     return applied, total, off, beyond, far, largest
@@ -237,25 +355,32 @@ def goldens():
     """Albumentations' pixels of one small picture for each transform, with the parameters it drew."""
     h, w = GOLDEN
     y, x, c = np.mgrid[0:h, 0:w, 0:3]
-    img = ((x * 37 + y * 59 + c * 83 + x * y * (5 + c)) % 256).astype(np.uint8)
+    img = bytes_ = ((x * 37 + y * 59 + c * 83 + x * y * (5 + c)) % 256).astype(np.uint8)
     random.seed(3)
     np.random.seed(3)
-    print("/* SPDX-License-Identifier: MIT\n *\n * What Albumentations 1.3.1 makes of a small picture. Written by tests/parity/"
+    print("/* SPDX-License-Identifier: MIT\n *\n * What Albumentations 1.3.1 makes of a small picture, as bytes or normalised. Written by tests/parity/"
           "augment.py --goldens.\n */")
     print(f"enum {{ GOLDEN_HEIGHT = {h}, GOLDEN_WIDTH = {w} }};\n\nstatic const struct {{\n    const char *text;\n    double v[64];\n"
-          f"    double noise[{h * w * 3}];\n    int has_noise;\n    unsigned char rgb[{h * w * 3}];\n}} golden[] = {{")
+          f"    double noise[{h * w * 3}];\n    int has_noise, real; /* floats go in */\n"
+          f"    unsigned char rgb[{h * w * 3}];\n    float value[{h * w * 3}]; /* or these */\n}} golden[] = {{")
 
     def rows(values, per):
         text = [str(v) for v in values]
         return ",\n        ".join(", ".join(text[i:i + per]) for i in range(0, len(text), per)) or "0"
 
     for s in subjects():
+        if s.real:
+            img = A.Normalize(MEAN, STD, max_pixel_value=225)(image=bytes_)["image"]
         p = params_of(s.theirs, img)
         want = s.theirs.apply(img.copy(), **p)
         v, noise = s.convert(p, img)
         print(f'    {{ "{s.text}",\n      {{ {rows([repr(float(a)) for a in v], 4)} }},')
         print(f"      {{ {rows([repr(float(a)) for a in noise.ravel()] if noise is not None else [], 4)} }},")
-        print(f"      {int(noise is not None)},\n      {{ {rows(want.ravel(), 20)} }} }},")
+        print(f"      {int(noise is not None)}, {int(s.real)},")
+        if want.dtype == np.uint8:
+            print(f"      {{ {rows(want.ravel(), 20)} }}, {{ 0 }} }},")
+        else:
+            print(f"      {{ 0 }}, {{ {rows([f'{a:.9g}f' if a % 1 else f'{a:.1f}f' for a in want.ravel()], 8)} }} }},")
     print("};")
 
 
@@ -283,9 +408,9 @@ def main():
         # across an edge; one in a million may.
         good = off == 0 if s.exact else far <= 1e-6 * total and beyond <= 0.001 * total
         failed |= not good
-        rows.append((s.name, applied, 100 * (1 - off / total), 100 * (1 - beyond / total), largest))
-        print(f"{'PASS' if good else 'FAIL'} {s.name}: {applied} draws, equal {100 * (1 - off / total):.5f} %, within 1 "
-              f"{100 * (1 - beyond / total):.5f} %, more than 3 off: {far} of {total}, largest difference {largest}", flush=True)
+        rows.append((s.label, applied, 100 * (1 - off / total), 100 * (1 - beyond / total), largest))
+        print(f"{'PASS' if good else 'FAIL'} {s.label}: {applied} draws, equal {100 * (1 - off / total):.5f} %, within 1 "
+              f"{100 * (1 - beyond / total):.5f} %, more than 3 off: {far} of {total}, largest difference {largest:g}", flush=True)
         if s.draws and o.samples:
             for n, p in compare_draws(lib, s, o.samples, tests):
                 ok = p * tests > 0.01
@@ -295,7 +420,7 @@ def main():
     if o.table:
         print("\n| transform | draws | bytes equal | within one level | largest difference |\n| --- | --- | --- | --- | --- |")
         for r in rows:
-            print(f"| {r[0]} | {r[1]} | {r[2]:.4f} % | {r[3]:.4f} % | {r[4]} |")
+            print(f"| {r[0]} | {r[1]} | {r[2]:.4f} % | {r[3]:.4f} % | {r[4]:g} |")
     sys.exit(failed)
 
 

@@ -8,11 +8,14 @@
 
 #define SHIM __attribute__((visibility("default")))
 
+enum { SIZE = 8 }; /* the network's input; augment.py says the same */
+
 /* The only step of a pipeline text (the resize before it aside). */
 static const struct nni_step *step_of(const nn_augment *a)
 {
-    /* The structure is private to augment.c; its first member is the array of steps. */
-    return (const struct nni_step *)(const void *)a + 1;
+    const struct nni_step *second = nni_augment_step(a, 1);
+
+    return second ? second : nni_augment_step(a, 0);
 }
 
 /* Draws `count` times for samples 0.. of epoch 0: out[count][NNI_DRAWN]. */
@@ -36,13 +39,14 @@ SHIM int shim_draw(const char *text, int64_t width, int64_t height, uint64_t see
     return 0;
 }
 
-/* Applies the step with the given parameters to `data` in place; noise may be NULL. */
+/* Applies the step with the given parameters to a picture of bytes or floats; noise may be NULL. The result
+ * must have `bytes` bytes. */
 SHIM int shim_apply(const char *text, const double *v, const double *noise, int real, int64_t width,
-                    int64_t height, void *data)
+                    int64_t height, const void *in, void *out, size_t bytes)
 {
     static nn_vision_scratch scratch;
-    struct nni_canvas c = { .slot = NNI_SCRATCH_CANVAS, .scratch = &scratch };
-    size_t bytes = (size_t)(width * height * 3) * (real ? sizeof(float) : 1);
+    nn_preprocess record = nn_preprocess_default();
+    struct nni_canvas c = { .slot = NNI_SCRATCH_CANVAS, .scratch = &scratch, .record = &record };
     struct nni_drawn drawn = { .noise = noise };
     nn_augment *a;
     nn_message why;
@@ -51,14 +55,18 @@ SHIM int shim_apply(const char *text, const double *v, const double *noise, int 
 
     if (nn_augment_new(&a, text, &why))
         return 1;
+    record.size = record.resize_height = record.resize_width = SIZE;
     memcpy(drawn.v, v, sizeof drawn.v);
     to = nni_canvas_next(&c, width, height, real != 0);
     if (!to)
         return 1;
-    memcpy(to, data, bytes);
+    memcpy(to, in, (size_t)(width * height) * nni_pixel_bytes(real != 0));
     nni_canvas_turn(&c, width, height, real != 0);
     rc = step_of(a)->transform->apply(step_of(a), &drawn, &c);
-    memcpy(data, c.at, bytes);
+    if (!rc && (size_t)(c.width * c.height) * nni_pixel_bytes(c.real) != bytes)
+        rc = 2;
+    if (!rc)
+        memcpy(out, c.at, bytes);
     nn_augment_free(a);
     return rc;
 }

@@ -157,7 +157,8 @@ typedef struct nn_loader_opts {
 typedef struct nn_batch {
     int64_t count;          /* images in it */
     int64_t first;          /* position of the first in the epoch */
-    const uint8_t *rgb;     /* [count,size,size,3] */
+    const uint8_t *rgb;     /* [count,size,size,3], or NULL, */
+    const float *real;      /* where the pipeline normalises (nn_augment_type): these */
     const int32_t *label;   /* [count] */
     const int64_t *sample;  /* [count], indices into nn_dataset.sample */
     const int *status;      /* [count], NN_OK or why the file could not be used; its pixels are zero then */

@@ -166,23 +166,28 @@ NN_API int nn_preprocess_read(nn_preprocess *out, const char *text, nn_message *
  *
  *     advanced_blur; affine rotate=-10..10 scale=0.9..2 p=0.3; flip
  *
- * `resize` makes the picture the network's input by the preprocessing record; without it that is the first
- * step. Instead of a text: "none", "flip", or "entry", the pipeline of the entry this project comes from
- * (equal to Albumentations 1.3.1, see docs/augmentation.md). */
+ * `resize` makes the picture the network's input by the preprocessing record, `random_crop` cuts that out of
+ * it; without either the first step is `resize`. Instead of a text: "none", "flip", "entry", "notebook",
+ * "notebook-fixed" (docs/augmentation.md). */
 typedef struct nn_augment nn_augment;
 /* NN_EFORMAT: an unknown name, a value that is none or out of range; the text says where. NN_ENOMEM. */
 NN_API int nn_augment_new(nn_augment **out, const char *text, nn_message *why);
 NN_API void nn_augment_free(nn_augment *augment);
 /* The whole pipeline with every setting, one step a line; means the same when it is read again. */
 NN_API const char *nn_augment_text(const nn_augment *augment);
-/* Decoded image to rgb[size,size,3]. What is drawn depends on (seed, epoch, sample) and each transform's name
- * only. NN_EINVAL, NN_ENOMEM. */
+/* What comes out: NN_U8; or NN_F32, normalised by the record's mean and std, where `normalize` is a step. */
+NN_API nn_dtype nn_augment_type(const nn_augment *augment);
+/* Changes what the pipeline decides for evaluation, too: the maximum that `normalize` divides by; and where
+ * pictures are cut at their own resolution, no resizing but the middle. */
+NN_API void nn_augment_settle(const nn_augment *augment, nn_preprocess *record);
+/* Decoded image to pixels[size,size,3] of nn_augment_type. What is drawn depends on (seed, epoch, sample) and
+ * each transform's name only. NN_EINVAL, NN_ENOMEM. */
 typedef struct nn_augment_key {
     uint64_t seed, sample;
     uint32_t epoch;
 } nn_augment_key;
 NN_API int nn_augment_apply(const nn_augment *augment, const nn_preprocess *record, const nn_image *in,
-                            nn_augment_key key, uint8_t *rgb, nn_vision_scratch *scratch, nn_message *why);
+                            nn_augment_key key, void *pixels, nn_vision_scratch *scratch, nn_message *why);
 
 NN_C_END
 

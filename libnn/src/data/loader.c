@@ -20,7 +20,7 @@ enum { AHEAD = 3, MOST_THREADS = 8 };
 struct slot {
     int64_t first, count; /* positions in the epoch */
     int64_t done;
-    uint8_t *rgb;
+    void *pixels;
     int32_t *label;
     int64_t *sample;
     int *status;
@@ -30,6 +30,7 @@ struct slot {
 
 struct nn_loader {
     nn_loader_opts o;
+    nn_dtype type; /* of pixels */
     int64_t n, batches, image_bytes;
     int64_t *index; /* the samples that take part */
     int64_t *order; /* of the epoch: positions in index */
@@ -54,7 +55,7 @@ static void load(const nn_loader *l, struct slot *s, int64_t k, int64_t position
 {
     int64_t at = l->index[l->o.shuffle ? l->order[position] : position];
     const nn_sample *sample = &l->o.data->sample[at];
-    uint8_t *rgb = s->rgb + k * l->image_bytes;
+    void *pixels = (uint8_t *)s->pixels + k * l->image_bytes;
     nn_image image = { 0 };
     nn_message *why = &s->message[k];
 
@@ -65,13 +66,13 @@ static void load(const nn_loader *l, struct slot *s, int64_t k, int64_t position
     if (!s->status[k] && l->o.augment)
         s->status[k] = nn_augment_apply(
             l->o.augment, l->o.preprocess, &image,
-            (nn_augment_key){ .seed = l->o.seed, .sample = (uint64_t)at, .epoch = (uint32_t)l->epoch }, rgb,
-            scratch, why);
+            (nn_augment_key){ .seed = l->o.seed, .sample = (uint64_t)at, .epoch = (uint32_t)l->epoch },
+            pixels, scratch, why);
     else if (!s->status[k])
-        s->status[k] = nn_preprocess_apply(l->o.preprocess, &image, rgb, scratch, why);
+        s->status[k] = nn_preprocess_apply(l->o.preprocess, &image, pixels, scratch, why);
     nn_image_free(&image);
     if (s->status[k])
-        memset(rgb, 0, (size_t)l->image_bytes);
+        memset(pixels, 0, (size_t)l->image_bytes);
 }
 
 static bool claimable(const nn_loader *l)
@@ -135,13 +136,13 @@ static bool allocate(nn_loader *l)
     for (int i = 0; i < l->slots; i++) {
         struct slot *s = &l->slot[i];
 
-        s->rgb = nni_alloc_array(b, (size_t)l->image_bytes);
+        s->pixels = nni_alloc_array(b, (size_t)l->image_bytes);
         s->label = nni_alloc_array(b, sizeof *s->label);
         s->sample = nni_alloc_array(b, sizeof *s->sample);
         s->status = nni_alloc_array(b, sizeof *s->status);
         s->message = nni_alloc_array(b, sizeof *s->message);
         s->why = nni_alloc_array(b, sizeof *s->why);
-        if (!s->rgb || !s->label || !s->sample || !s->status || !s->message || !s->why)
+        if (!s->pixels || !s->label || !s->sample || !s->status || !s->message || !s->why)
             return false;
         for (size_t k = 0; k < b; k++)
             s->why[k] = s->message[k].text;
@@ -152,7 +153,7 @@ static bool allocate(nn_loader *l)
 static void release(nn_loader *l)
 {
     for (int i = 0; l->slot && i < l->slots; i++) {
-        nni_free(l->slot[i].rgb);
+        nni_free(l->slot[i].pixels);
         nni_free(l->slot[i].label);
         nni_free(l->slot[i].sample);
         nni_free(l->slot[i].status);
@@ -196,7 +197,9 @@ int nn_loader_new(nn_loader **out, const nn_loader_opts *opts, nn_message *why)
     if (!l->o.threads)
         l->o.threads = nni_processors() < MOST_THREADS ? nni_processors() : MOST_THREADS;
     l->slots = (l->o.ahead ? l->o.ahead : AHEAD) + 1;
-    l->image_bytes = 3 * opts->preprocess->size * opts->preprocess->size;
+    l->type = opts->augment ? nn_augment_type(opts->augment) : NN_U8;
+    l->image_bytes = (int64_t)(l->type == NN_F32 ? sizeof(float) : 1) * 3 * opts->preprocess->size *
+                     opts->preprocess->size;
     if (!collect(l) || !allocate(l)) {
         int slots = l->slots;
 
@@ -290,7 +293,8 @@ int nn_loader_next(nn_loader *l, nn_batch *out)
     (void)pthread_mutex_unlock(&l->lock);
     *out = (nn_batch){ .count = s->count,
                        .first = s->first,
-                       .rgb = s->rgb,
+                       .rgb = l->type == NN_U8 ? s->pixels : NULL,
+                       .real = l->type == NN_F32 ? s->pixels : NULL,
                        .label = s->label,
                        .sample = s->sample,
                        .status = s->status,

@@ -6,7 +6,8 @@
 #include <math.h>
 #include <nn/layers.h>
 
-nn_tensor *nn_layer_conv_transpose2d(nn_graph *g, const char *name, nn_tensor *x, nn_conv_transpose2d_opts opts)
+nn_tensor *nn_layer_conv_transpose2d(nn_graph *g, const char *name, nn_tensor *x,
+                                     nn_conv_transpose2d_opts opts)
 {
     int64_t in = nn_dim(x, -1), groups = opts.groups ? opts.groups : 1;
     nn_init init, bias_init = { .kind = NN_INIT_ZERO };

@@ -19,9 +19,9 @@
 #include <string.h>
 
 enum { X, WEIGHT, BIAS };
-enum { DIRECTION, SPLITS, O_TILES, I_TILES };          /* choices */
-enum { COST_GRADIENT = 4, COST_PATCHES = 12 };         /* cycles for a vector */
-enum { STEPS = 8 };                                    /* larger strides have one lattice, and zeros */
+enum { DIRECTION, SPLITS, O_TILES, I_TILES };  /* choices */
+enum { COST_GRADIENT = 4, COST_PATCHES = 12 }; /* cycles for a vector */
+enum { STEPS = 8 };                            /* larger strides have one lattice, and zeros */
 enum { SMALL = 16, TOTAL_ROWS = 32, TOTAL_TILES = 64 };
 
 /* Pixels as a product reads them: an operand, or its values (perhaps not yet computed) as nn_real. */
@@ -109,7 +109,8 @@ static void load_patches(const void *context, int64_t row0, int64_t rows, int64_
     const nni_conv_geometry *g = &v->g;
     struct walk at = walk_from(row0, g->oh, g->ow);
     int64_t end = col0 + cols, across = g->kw * v->ci;
-    int dense = g->dilation == 1 && g->groups == 1; /* a row of the kernel is in one piece, inside the image */
+    int dense =
+        g->dilation == 1 && g->groups == 1; /* a row of the kernel is in one piece, inside the image */
 
     for (int64_t r = 0; r < rows; r++, dst += ld, walk_on(&at, g->oh, g->ow)) {
         int64_t top = at.p * g->stride - g->pad_top, left = at.q * g->stride - g->pad_left;
@@ -130,8 +131,8 @@ static void load_patches(const void *context, int64_t row0, int64_t rows, int64_
 }
 
 /* Rows of the map. */
-static void load_map(const void *context, int64_t row0, int64_t rows, int64_t col0, int64_t cols, nn_real *dst,
-                     int64_t ld)
+static void load_map(const void *context, int64_t row0, int64_t rows, int64_t col0, int64_t cols,
+                     nn_real *dst, int64_t ld)
 {
     const struct group *v = context;
     int64_t first = v->index * v->co + col0;
@@ -167,7 +168,6 @@ static void pack_down(const nn_step *s, int64_t tile, void *lane)
     nni_gemm_pack(&g, &b, packed_at(s, (size_t)index * g.packed_bytes), tile % g.panels);
 }
 
-
 /* A tile of the group that v is of. */
 static void down_tile(const struct group *v, const nni_gemm *g, nni_gemm_store *store, const void *context,
                       int64_t tile, void *lane)
@@ -187,9 +187,12 @@ struct axis {
     int64_t tap, apart, taps; /* the first tap, and from one to the next */
 };
 
-static struct axis axis_of(int64_t first, int64_t size, int64_t step, int64_t k, int64_t pad, int64_t dilation)
+static struct axis axis_of(int64_t first, int64_t size, int64_t step, int64_t k, int64_t pad,
+                           int64_t dilation)
 {
-    struct axis a = { .first = first, .count = first < size ? (size - first + step - 1) / step : 0, .apart = 1 };
+    struct axis a = { .first = first,
+                      .count = first < size ? (size - first + step - 1) / step : 0,
+                      .apart = 1 };
 
     while (a.apart * dilation % step)
         a.apart++;
@@ -204,8 +207,8 @@ struct lattice {
     const struct group *v;
     int64_t step;
     struct axis y, x;
-    nni_gemm gemm;          /* all zero when there is no pixel */
-    int64_t tiles, panels;  /* of all earlier lattices */
+    nni_gemm gemm;         /* all zero when there is no pixel */
+    int64_t tiles, panels; /* of all earlier lattices */
     size_t packed_bytes;
 };
 
@@ -248,8 +251,8 @@ static struct lattice all_lattices(const struct group *v)
     return l;
 }
 
-/* Rows of the matrix of readers; its columns are [tap][tap][channels of the group], the last tap first: at the
- * leftmost pixel of the map. */
+/* Rows of the matrix of readers; its columns are [tap][tap][channels of the group], the last tap first: at
+ * the leftmost pixel of the map. */
 static void load_readers(const void *context, int64_t row0, int64_t rows, int64_t col0, int64_t cols,
                          nn_real *dst, int64_t ld)
 {
@@ -335,9 +338,7 @@ static void pack_up(const nn_step *s, int64_t tile, void *lane)
 static void up_tile(struct group *v, int64_t tile, void *lane)
 {
     struct lattice all = all_lattices(v), l = lattices_of(v);
-    nni_gemm_io io = {
-        .load_a = load_readers, .load_context = &l, .store_c = store_up, .store_context = &l
-    };
+    nni_gemm_io io = { .load_a = load_readers, .load_context = &l, .store_c = store_up, .store_context = &l };
 
     v->index = tile / all.tiles;
     tile %= all.tiles;
@@ -432,8 +433,8 @@ int nni_patches_forward(nn_step *s, int direction)
 
 /* ----------------------------------------------------------------- backward */
 
-/* As in conv1x1: one phase for both products and the bias, one that merges. Where statistics have a gradient and
- * readers would make the total gradient of each pixel once for each tap, a phase before them makes it. */
+/* As in conv1x1: one phase for both products and the bias, one that merges. Where statistics have a gradient
+ * and readers would make the total gradient of each pixel once for each tap, a phase before them makes it. */
 struct work {
     struct group v;
     int up, wants_dx, wants_dw;
@@ -490,7 +491,8 @@ static void total_tile(const nn_step *s, int64_t tile, void *lane)
     int64_t row0 = tile * w.total_rows, o = w.v.g.o;
 
     (void)lane;
-    nni_total_gradient(s, row0, nni_min64(w.total_rows, map_rows(&w.v.g) - row0), 0, o, w.total + row0 * o, o);
+    nni_total_gradient(s, row0, nni_min64(w.total_rows, map_rows(&w.v.g) - row0), 0, o, w.total + row0 * o,
+                       o);
 }
 
 static nn_real *dw_sums(const struct work *w, int64_t index)

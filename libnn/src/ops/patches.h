@@ -14,8 +14,8 @@ enum { NNI_IMAGE_TO_MAP, NNI_MAP_TO_IMAGE };
 /* Declares the output, once the shapes of x and weight have been found right: the types, and the bias. */
 int nni_patches_infer(nn_node *node, nn_shape out);
 
-/* Prepare functions of an op whose inputs are x, weight [O,C/groups,kh,kw] (the map's and the image's channels)
- * and perhaps a bias, and whose attributes are nn_conv_opts or nn_conv_transpose_opts. */
+/* Prepare functions of an op whose inputs are x, weight [O,C/groups,kh,kw] (the map's and the image's
+ * channels) and perhaps a bias, and whose attributes are nn_conv_opts or nn_conv_transpose_opts. */
 int nni_patches_forward(nn_step *s, int direction);
 int nni_patches_backward(nn_step *s, int direction);
 

@@ -20,6 +20,8 @@ struct nn_augment {
     uint64_t key[MOST_STEPS]; /* hash of name and occurrence */
     int steps;
     char *text;
+    const struct nni_step *normalize; /* NULL: bytes come out */
+    bool native;                      /* pictures are cut, not resized */
 };
 
 static const struct {
@@ -35,12 +37,44 @@ static const struct {
                "flip\n"
                "affine scale=0.9..2 shift=-0.1..0.1 rotate=-10..10 shear=-20..20\n"
                "elastic alpha=300\n" },
+    /* As it was published: 225 for 255, and pictures that are normalised already go through transforms that
+     * clip to [0,1]. */
+    { "notebook", "resize\n"
+                  "normalize maximum=225\n"
+                  "rotate angle=-45..45 p=0.3\n"
+                  "flip p=0.2\n"
+                  "brightness_contrast brightness=-0.2..0.2 contrast=0\n"
+                  "color_jitter\n"
+                  "cutout holes=3 p=0.3\n"
+                  "random_crop\n" },
+    { "notebook-fixed", "resize\n"
+                        "rotate angle=-45..45 p=0.3\n"
+                        "flip p=0.2\n"
+                        "brightness_contrast brightness=-0.2..0.2 contrast=0\n"
+                        "color_jitter\n"
+                        "cutout holes=3 p=0.3\n"
+                        "random_crop\n" },
 };
 
 static const struct nni_transform *const transforms[] = {
-    &nni_transform_resize,       &nni_transform_flip,        &nni_transform_advanced_blur,
-    &nni_transform_color_jitter, &nni_transform_gauss_noise, &nni_transform_optical_distortion,
-    &nni_transform_affine,       &nni_transform_elastic,
+    &nni_transform_resize,
+    &nni_transform_normalize,
+    &nni_transform_random_crop,
+    &nni_transform_random_resized_crop,
+    &nni_transform_flip,
+    &nni_transform_rotate,
+    &nni_transform_affine,
+    &nni_transform_optical_distortion,
+    &nni_transform_elastic,
+    &nni_transform_color_jitter,
+    &nni_transform_brightness_contrast,
+    &nni_transform_advanced_blur,
+    &nni_transform_gauss_noise,
+    &nni_transform_cutout,
+    &nni_transform_jpeg,
+    &nni_transform_gaussian_blur,
+    &nni_transform_rescale,
+    &nni_transform_erasing,
 };
 
 const struct nni_transform *nni_transform_named(const char *name, size_t length)
@@ -71,7 +105,9 @@ static int resize(const struct nni_step *s, const struct nni_drawn *drawn, struc
     return rc;
 }
 
-const struct nni_transform nni_transform_resize = { .name = "resize", .p = 1, .apply = resize };
+const struct nni_transform nni_transform_resize = {
+    .name = "resize", .p = 1, .fits = true, .bytes = true, .apply = resize
+};
 
 /* -------------------------------------------------------------------------------------- reading */
 
@@ -132,21 +168,30 @@ static int read_value(struct reader *r, double *low, double *high)
     return NN_OK;
 }
 
-static int read_setting(struct reader *r, struct nni_step *s)
+/* Bit i of *seen: setting i was there before; the last bit is the probability's. */
+static int read_setting(struct reader *r, struct nni_step *s, unsigned *seen)
 {
     const char *name = r->at, *value;
     size_t n = word_length(name);
     const struct nni_setting *set = s->transform->setting;
+    bool probability = n == 1 && *name == 'p' && s->transform->p < 1;
     double low, high;
-    int i = 0, rc;
+    int i = probability ? NNI_SETTINGS : 0, rc;
 
     if (name[n] != '=')
         return bad(r, name, "line %d, column %d: \"%.*s\": a setting is written name=value", name, n);
+    while (i < NNI_SETTINGS && set[i].name && (strlen(set[i].name) != n || memcmp(set[i].name, name, n) != 0))
+        i++;
+    if (!probability && (i == NNI_SETTINGS || !set[i].name))
+        return bad(r, name, "line %d, column %d: no setting \"%.*s\" here", name, n);
+    if (*seen & 1u << i)
+        return bad(r, name, "line %d, column %d: a second \"%.*s\" in one step", name, n);
+    *seen |= 1u << i;
     r->at = value = name + n + 1;
     rc = read_value(r, &low, &high);
     if (rc)
         return rc;
-    if (n == 1 && *name == 'p' && s->transform->p < 1) {
+    if (probability) {
         if (low != high || low < 0 || low > 1)
             return bad(r, value,
                        "line %d, column %d: the probability is one number from 0 to 1, not \"%.*s\"", value,
@@ -154,10 +199,6 @@ static int read_setting(struct reader *r, struct nni_step *s)
         s->p = low;
         return NN_OK;
     }
-    while (i < NNI_SETTINGS && set[i].name && (strlen(set[i].name) != n || memcmp(set[i].name, name, n) != 0))
-        i++;
-    if (i == NNI_SETTINGS || !set[i].name)
-        return bad(r, name, "line %d, column %d: no setting \"%.*s\" here", name, n);
     if (low < set[i].least || high > set[i].most)
         return bad(r, value, "line %d, column %d: \"%.*s\" is beyond what this setting can be", value,
                    word_length(value));
@@ -190,26 +231,41 @@ static uint64_t key_of(const nn_augment *a, const struct nni_transform *t)
     return before ? nni_hash(&before, sizeof before, key) : key;
 }
 
+/* What can stand after the steps so far. */
+static int check_place(const struct reader *r, const nn_augment *a, const struct nni_transform *t, size_t n)
+{
+    bool once = t == &nni_transform_resize || t == &nni_transform_normalize, normalized = false;
+
+    for (int i = 0; i < a->steps; i++) {
+        normalized = normalized || a->step[i].transform == &nni_transform_normalize;
+        if (once && a->step[i].transform == t)
+            return bad(r, r->at, "line %d, column %d: a second \"%.*s\"", r->at, n);
+    }
+    if (normalized && t->bytes)
+        return bad(r, r->at, "line %d, column %d: \"%.*s\" takes bytes and cannot come after normalize",
+                   r->at, n);
+    if (a->steps == MOST_STEPS - 1) /* room for a resize in front */
+        return bad(r, r->at, "line %d, column %d: too many steps before \"%.*s\"", r->at, n);
+    return NN_OK;
+}
+
 static int read_step(struct reader *r, nn_augment *a)
 {
     size_t n = word_length(r->at);
     const struct nni_transform *t = nni_transform_named(r->at, n);
     struct nni_step *s = &a->step[a->steps];
-    int rc = NN_OK;
+    unsigned seen = 0;
+    int rc = t ? check_place(r, a, t, n)
+               : bad(r, r->at, "line %d, column %d: there is no transform \"%.*s\"", r->at, n);
 
-    if (!t)
-        return bad(r, r->at, "line %d, column %d: there is no transform \"%.*s\"", r->at, n);
-    for (int i = 0; i < a->steps; i++)
-        if (t == &nni_transform_resize && a->step[i].transform == t)
-            return bad(r, r->at, "line %d, column %d: a second \"%.*s\"", r->at, n);
-    if (a->steps == MOST_STEPS - 1) /* room for a resize in front */
-        return bad(r, r->at, "line %d, column %d: too many steps before \"%.*s\"", r->at, n);
+    if (rc)
+        return rc;
     *s = fresh_step(t);
     a->key[a->steps] = key_of(a, t);
     r->at += n;
     skip_spaces(r);
     while (!rc && !ends_step(*r->at)) {
-        rc = read_setting(r, s);
+        rc = read_setting(r, s, &seen);
         skip_spaces(r);
     }
     a->steps += !rc;
@@ -219,7 +275,7 @@ static int read_step(struct reader *r, nn_augment *a)
 static int read_steps(nn_augment *a, const char *text, nn_message *why)
 {
     struct reader r = { .text = text, .at = text, .why = why };
-    bool resizes = false;
+    bool fits = false;
     int rc = NN_OK;
 
     while (!rc && *r.at) {
@@ -232,14 +288,27 @@ static int read_steps(nn_augment *a, const char *text, nn_message *why)
             rc = read_step(&r, a);
     }
     for (int i = 0; i < a->steps; i++)
-        resizes = resizes || a->step[i].transform == &nni_transform_resize;
-    if (rc || resizes)
+        fits = fits || a->step[i].transform->fits;
+    if (rc || fits)
         return rc;
     memmove(a->step + 1, a->step, (size_t)a->steps * sizeof *a->step);
     memmove(a->key + 1, a->key, (size_t)a->steps * sizeof *a->key);
     a->step[0] = fresh_step(&nni_transform_resize);
     a->steps++;
     return NN_OK;
+}
+
+static void summarise(nn_augment *a)
+{
+    a->native = true;
+    for (int i = 0; i < a->steps; i++) {
+        const struct nni_transform *t = a->step[i].transform;
+
+        if (t == &nni_transform_normalize)
+            a->normalize = &a->step[i];
+        if (t->fits && t != &nni_transform_random_crop)
+            a->native = false;
+    }
 }
 
 /* ------------------------------------------------------------------------------------- printing */
@@ -302,6 +371,7 @@ int nn_augment_new(nn_augment **out, const char *text, nn_message *why)
     if (!a)
         return nni_fail(why, NN_ENOMEM, "no memory for a pipeline");
     rc = read_steps(a, text, why);
+    summarise(a);
     if (!rc && !print_steps(a))
         rc = nni_fail(why, NN_ENOMEM, "no memory for a pipeline");
     if (rc) {
@@ -321,6 +391,23 @@ void nn_augment_free(nn_augment *a)
 }
 
 const char *nn_augment_text(const nn_augment *a) { return a->text; }
+
+const struct nni_step *nni_augment_step(const nn_augment *a, int i)
+{
+    return i < a->steps ? &a->step[i] : NULL;
+}
+
+nn_dtype nn_augment_type(const nn_augment *a) { return a->normalize ? NN_F32 : NN_U8; }
+
+void nn_augment_settle(const nn_augment *a, nn_preprocess *record)
+{
+    if (a->normalize)
+        record->maximum = a->normalize->low[0];
+    if (a->native) {
+        record->resize_height = record->resize_width = record->resize_shorter = 0;
+        record->crop = 1;
+    }
+}
 
 /* -------------------------------------------------------------------------------------- running */
 
@@ -358,7 +445,7 @@ static int run_step(const struct nni_step *s, uint64_t key, nn_augment_key k, st
 }
 
 int nn_augment_apply(const nn_augment *a, const nn_preprocess *record, const nn_image *in, nn_augment_key key,
-                     uint8_t *rgb, nn_vision_scratch *scratch, nn_message *why)
+                     void *pixels, nn_vision_scratch *scratch, nn_message *why)
 {
     nn_vision_scratch own = { .size = { 0 } };
     struct nni_canvas c = { .slot = NNI_SCRATCH_CANVAS,
@@ -367,7 +454,7 @@ int nn_augment_apply(const nn_augment *a, const nn_preprocess *record, const nn_
     bool resizes;
     int rc;
 
-    if (!a || !in || !in->rgb || !rgb || in->width < 1 || in->height < 1)
+    if (!a || !in || !in->rgb || !pixels || in->width < 1 || in->height < 1)
         return nni_fail(why, NN_EINVAL, "no pipeline, image or memory for the result");
     rc = nn_preprocess_check(record, why);
     if (rc)
@@ -380,7 +467,7 @@ int nn_augment_apply(const nn_augment *a, const nn_preprocess *record, const nn_
         (void)nni_fail(why, rc, "no memory to augment %lld x %lld pixels", (long long)c.width,
                        (long long)c.height);
     if (!rc)
-        memcpy(rgb, c.at, (size_t)nni_canvas_values(&c));
+        memcpy(pixels, c.at, (size_t)(c.width * c.height) * nni_pixel_bytes(c.real));
     nn_vision_scratch_free(&own);
     return rc;
 }

@@ -9,8 +9,7 @@ void *nni_canvas_next(struct nni_canvas *c, int64_t width, int64_t height, bool 
 {
     int slot = c->slot == NNI_SCRATCH_CANVAS ? NNI_SCRATCH_CANVAS + 1 : NNI_SCRATCH_CANVAS;
 
-    return nni_scratch(c->scratch, slot,
-                       (size_t)(width * height * 3) * (real ? sizeof(float) : 1) + NNI_BEYOND);
+    return nni_scratch(c->scratch, slot, (size_t)(width * height) * nni_pixel_bytes(real) + NNI_BEYOND);
 }
 
 void nni_canvas_turn(struct nni_canvas *c, int64_t width, int64_t height, bool real)
@@ -20,6 +19,20 @@ void nni_canvas_turn(struct nni_canvas *c, int64_t width, int64_t height, bool r
     c->width = width;
     c->height = height;
     c->real = real;
+}
+
+void nni_canvas_fill(struct nni_canvas *c, int64_t left, int64_t top, int64_t right, int64_t bottom,
+                     double fill)
+{
+    right = right < c->width ? right : c->width;
+    bottom = bottom < c->height ? bottom : c->height;
+    for (int64_t y = top; y < bottom; y++)
+        for (int64_t i = 3 * (y * c->width + left); i < 3 * (y * c->width + right); i++) {
+            if (c->real)
+                ((float *)c->at)[i] = (float)fill;
+            else
+                ((uint8_t *)c->at)[i] = (uint8_t)fill;
+        }
 }
 
 static uint32_t next_word(struct nni_dice *d)

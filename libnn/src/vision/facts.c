@@ -6,7 +6,7 @@
  * are checked by jpeg.c and png.c; here the rest is walked leniently, for odd metadata are a finding, not an
  * error.
  *
- * Sources: ITU-T T.81 (markers, and the tables of Annex K that libjpeg scales); W3C PNG; C2PA 2.1 (where
+ * Sources: ITU-T T.81 (markers); W3C PNG; C2PA 2.1 (where
  * manifests are embedded); IPTC's digital source types.
  */
 #include "vision.h"
@@ -16,13 +16,6 @@
 
 enum { SOI = 0xD8, EOI = 0xD9, SOS = 0xDA, DQT = 0xDB, COM = 0xFE, APP1 = 0xE1, APP2 = 0xE2, APP11 = 0xEB };
 enum { SIDE2 = 64, FACTS_BYTES = 1 << 30 };
-
-/* The luminance table of Annex K in zigzag order, as files store it. */
-static const uint8_t luminance[SIDE2] = { 16,  11, 12, 14,  12,  10,  16,  14,  13, 14,  18,  17,  16,
-                                          19,  24, 40, 26,  24,  22,  22,  24,  49, 35,  37,  29,  40,
-                                          58,  51, 61, 60,  57,  51,  56,  55,  64, 72,  92,  78,  64,
-                                          68,  87, 69, 55,  56,  80,  109, 81,  87, 95,  98,  103, 104,
-                                          103, 62, 77, 113, 121, 112, 100, 120, 92, 101, 103, 99 };
 
 static bool holds(const uint8_t *p, size_t size, const char *text)
 {
@@ -99,15 +92,7 @@ static void manifest(nn_image_facts *f, const uint8_t *p, size_t size)
 
 /* ------------------------------------------------------------------------------------------------- JPEG */
 
-/* libjpeg's rule for turning a quality into a table. */
-static int scaled(int standard, int quality)
-{
-    int percent = quality < 50 ? 5000 / quality : 200 - 2 * quality;
-    int value = (standard * percent + 50) / 100;
-
-    return value < 1 ? 1 : value > 255 ? 255 : value;
-}
-
+/* `table` is in zigzag order, as files store it. */
 static void quality(nn_image_facts *f, const int table[SIDE2])
 {
     int best = INT32_MAX;
@@ -116,7 +101,7 @@ static void quality(nn_image_facts *f, const int table[SIDE2])
         int distance = 0;
 
         for (int i = 0; i < SIDE2; i++)
-            distance += abs(table[i] - scaled(luminance[i], q));
+            distance += abs(table[i] - nni_jpeg_quantum(false, nni_jpeg_zigzag[i], q));
         if (distance < best) {
             best = distance;
             f->quality = q;

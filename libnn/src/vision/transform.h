@@ -28,6 +28,10 @@ enum { NNI_SCRATCH_CANVAS = 3, NNI_SCRATCH_ROWS = 5, NNI_SCRATCH_FIELD, NNI_SCRA
 /* Memory for the next picture, which then becomes the present one by nni_canvas_turn; NULL without memory. */
 void *nni_canvas_next(struct nni_canvas *c, int64_t width, int64_t height, bool real);
 void nni_canvas_turn(struct nni_canvas *c, int64_t width, int64_t height, bool real);
+/* One value for all pixels of a rectangle, whose right and lower edges may lie beyond the picture. */
+void nni_canvas_fill(struct nni_canvas *c, int64_t left, int64_t top, int64_t right, int64_t bottom,
+                     double fill);
+static inline size_t nni_pixel_bytes(bool real) { return real ? 3 * sizeof(float) : 3; }
 static inline int64_t nni_canvas_values(const struct nni_canvas *c) { return c->width * c->height * 3; }
 
 /* A stream of random words for one transform of one sample. */
@@ -68,7 +72,9 @@ struct nni_setting {
 
 struct nni_transform {
     const char *name;
-    double p; /* default probability; 1: the step has none, it always happens */
+    double p;   /* default probability; 1: the step has none, it always happens */
+    bool fits;  /* what it makes has the size of the network's input */
+    bool bytes; /* it takes bytes only, so it cannot come after normalize */
     struct nni_setting setting[NNI_SETTINGS];
     /* NULL: nothing to draw. The size is that of the picture it will be applied to. */
     void (*draw)(const struct nni_step *step, struct nni_dice *dice, int64_t width, int64_t height,
@@ -76,11 +82,17 @@ struct nni_transform {
     int (*apply)(const struct nni_step *step, const struct nni_drawn *drawn, struct nni_canvas *canvas);
 };
 
-extern const struct nni_transform nni_transform_resize, nni_transform_flip, nni_transform_advanced_blur,
-    nni_transform_color_jitter, nni_transform_gauss_noise, nni_transform_optical_distortion,
-    nni_transform_affine, nni_transform_elastic;
+extern const struct nni_transform nni_transform_resize, nni_transform_normalize, nni_transform_random_crop,
+    nni_transform_flip, nni_transform_rotate, nni_transform_affine, nni_transform_optical_distortion,
+    nni_transform_elastic, nni_transform_color_jitter, nni_transform_brightness_contrast,
+    nni_transform_advanced_blur, nni_transform_gauss_noise, nni_transform_cutout, nni_transform_jpeg,
+    nni_transform_gaussian_blur, nni_transform_rescale, nni_transform_random_resized_crop,
+    nni_transform_erasing;
 
 /* The transform of that name, NULL if there is none. */
 const struct nni_transform *nni_transform_named(const char *name, size_t length);
+
+/* Step i of a pipeline, for comparisons of single transforms; NULL beyond the last. */
+const struct nni_step *nni_augment_step(const nn_augment *a, int i);
 
 #endif

@@ -37,6 +37,11 @@ int nni_image_probe(nn_image_info *out, const void *bytes, size_t size, nn_messa
 /* The size limits, in one place for both formats. */
 int nni_image_limits(const nn_image_info *info, const nn_decode_opts *limit, nn_message *why);
 
+/* Number i (row by row, 0..63) of the table for brightness or colour at a quality from 1 to 100; and the
+ * order in which files store them. */
+int nni_jpeg_quantum(bool colour, int i, int quality);
+extern const uint8_t nni_jpeg_zigzag[64];
+
 /* zlib's memory comes from the library's allocator. */
 void *nni_zlib_alloc(void *opaque, unsigned count, unsigned size);
 void nni_zlib_free(void *opaque, void *memory);
