@@ -15,6 +15,7 @@
 # make CUDA=1          with the CUDA backend: needs nvcc (its own variant folder)
 # make CUDA=host       the CUDA backend on this processor, for its tests (part of make check)
 # make REAL=double     the variant whose arithmetic is double (gradient checks)
+# make JPEG=turbo      JPEG files by libjpeg-turbo instead of stb_image: faster, and pixels like OpenCV's
 # make SAN=address,undefined | SAN=thread      sanitizer variants
 # make CC=clang        another compiler (its own variant folder)
 #
@@ -26,6 +27,7 @@ CC      := gcc
 endif
 REAL    ?= float
 SAN     ?=
+JPEG    ?= stb
 CUDA    ?=
 PYTHON  ?= python3
 PREFIX  ?= /usr/local
@@ -34,17 +36,18 @@ ONLY    ?=
 
 comma   := ,
 ccname  := $(notdir $(firstword $(CC)))
-variant := $(if $(filter gcc cc,$(ccname)),,$(ccname)-)$(if $(filter double,$(REAL)),double-)$(if $(SAN),$(subst $(comma),-,$(SAN))-)
+variant := $(if $(filter gcc cc,$(ccname)),,$(ccname)-)$(if $(filter turbo,$(JPEG)),turbo-)$(if $(filter double,$(REAL)),double-)$(if $(SAN),$(subst $(comma),-,$(SAN))-)
 variant := $(patsubst %-,%,$(variant))
 plain   := build$(if $(variant),/$(variant))
 B       := $(if $(CUDA),build/$(if $(variant),$(variant)-)cuda$(if $(filter host,$(CUDA)),-host),$(plain))
 
-PACKAGES := openblas jansson nettle zlib libzip
+PACKAGES := openblas jansson nettle zlib libzip $(if $(filter turbo,$(JPEG)),libjpeg)
 warnings := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla
 sanflags := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 CFLAGS   ?= -O2 -g
 cflags   := -std=c11 -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE $(warnings) $(if $(WERROR),-Werror) -fPIC -pthread \
-            -fvisibility=hidden -fno-math-errno $(sanflags) $(if $(filter double,$(REAL)),-DNN_REAL_DOUBLE)
+            -fvisibility=hidden -fno-math-errno $(sanflags) $(if $(filter double,$(REAL)),-DNN_REAL_DOUBLE) \
+            $(if $(filter turbo,$(JPEG)),-DNN_JPEG_TURBO)
 public   := -Ilibnn/include -I.
 internal := $(public) -Ilibnn/src $(shell pkg-config --cflags $(PACKAGES))
 ldlibs   := $(shell pkg-config --libs $(PACKAGES)) -lm -pthread
@@ -59,7 +62,8 @@ flags_avx512   := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vect
 bf16_isas         := $(if $(filter double,$(REAL)),,$(isas) $(if $(filter avx512,$(isas)),avx512_bf16))
 flags_avx512_bf16 := $(flags_avx512) -mavx512bf16
 
-lib_c    := $(filter-out libnn/src/cuda/%,$(wildcard libnn/src/*/*.c))
+unused   := $(if $(filter turbo,$(JPEG)),,libnn/src/vision/turbo.c)
+lib_c    := $(filter-out libnn/src/cuda/% $(unused),$(wildcard libnn/src/*/*.c))
 simd_c   := $(wildcard libnn/src/*/simd/*.c)
 models_c := $(wildcard models/*.c)
 bf16_c   := $(filter %/depthwise.c %/gemm.c %/pointwise.c,$(simd_c))
@@ -207,7 +211,7 @@ parity:
 # they need comes from the library. What is found goes to build/fuzz/TARGET.
 fuzz_targets := torch pickle safetensors image
 FUZZ_SECONDS ?= 60
-fuzz_c := $(wildcard libnn/src/io/*.c libnn/src/vision/*.c libnn/src/base/*.c) models/pretrained.c models/pretrained_names.c
+fuzz_c := $(filter-out $(unused),$(wildcard libnn/src/io/*.c libnn/src/vision/*.c libnn/src/base/*.c)) models/pretrained.c models/pretrained_names.c
 build/fuzz/obj/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "  CC   $< (fuzz)"

@@ -46,6 +46,7 @@ missing() {
     fi
     if [ "${1-}" = ci ]; then
         have clang || echo clang
+        ! have pkg-config || pkg-config --exists libjpeg || echo libjpeg62-turbo-dev
         have cmake || echo cmake
         have musl-gcc || echo musl-tools
         have git || echo git

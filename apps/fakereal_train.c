@@ -475,6 +475,7 @@ static json_t *configuration(const struct training *t)
     if (o->std_given)
         (void)json_object_set_new(j, "std", json_pack("[f, f, f]", o->std[0], o->std[1], o->std[2]));
     (void)json_object_set_new(j, "isa", json_string(nn_device_isa(t->net.device)));
+    (void)json_object_set_new(j, "jpeg_decoder", json_string(nn_jpeg_decoder()));
     (void)json_object_set_new(j, "precision", json_string(app_precision_name(o->device.precision)));
     for (int32_t i = 0; i < t->data->sources; i++) {
         char hex[65];

@@ -56,7 +56,7 @@ say "docs/embedding.md quotes the examples"
 
 # ---- programs
 export PKG_CONFIG_PATH="$lib/pkgconfig" LD_LIBRARY_PATH="$lib"
-[ "$(pkg-config --modversion libnn)" = "$("$prefix/bin/nn_bench" --version | awk '{ print $NF }')" ] ||
+[ "$(pkg-config --modversion libnn)" = "$("$prefix/bin/nn_bench" --version | awk 'NR == 1 { print $NF }')" ] ||
     fail "version"
 $make --no-print-directory -C examples CC="$cc" B="$at/examples" check || fail "examples, pkg-config"
 say "examples with pkg-config and the shared library"

@@ -976,7 +976,7 @@ START_TEST(no_memory)
         ck_assert_ptr_null(image.rgb);
         ck_assert_int_eq(live_blocks, 0);
     }
-    ck_assert_int_gt(n, 5);
+    ck_assert_int_gt(n, 4);
     fail_at = 0;
     free(b.at);
 }

@@ -2,7 +2,7 @@
  *
  * From a file to pixels. Folders of images hold web pages, half downloads and formats with the wrong ending,
  * so the first bytes decide what a file is, and what is not supported is called by its name. The work itself
- * is check (jpeg.c, png.c), decode (stb.c), turn upright.
+ * is check (jpeg.c, png.c), decode (stb.c, turbo.c), turn upright.
  */
 #include "vision.h"
 
@@ -126,29 +126,30 @@ int nni_image_limits(const nn_image_info *info, const nn_decode_opts *limit, nn_
 
 /* ----------------------------------------------------------------------------------------------- decode */
 
-/* Copies row-wise while turning: steps in the stored image for one step right and one step down. */
-static int upright(nn_image *out, const uint8_t *rgb, const nn_image_info *info, int orientation,
-                   nn_message *why)
+#ifdef NN_JPEG_TURBO
+#include <jpeglib.h>
+#define TEXT2(x) #x
+#define TEXT(x) TEXT2(x)
+#define DECODE_JPEG nni_turbo_decode
+static const char decoder[] = "libjpeg-turbo " TEXT(LIBJPEG_TURBO_VERSION);
+#else
+#define DECODE_JPEG nni_stb_decode
+static const char decoder[] = "stb_image";
+#endif
+
+const char *nn_jpeg_decoder(void) { return decoder; }
+
+/* `out` has its size; copies while turning: steps in the stored image for one step right and one step down.
+ */
+static void turn(const nn_image *out, const uint8_t *rgb, const nn_image_info *info, int orientation)
 {
     int64_t w = info->width, h = info->height, right = 3, down = 3 * w, start = 0;
-    bool swap = orientation >= 5;
 
-    *out = (nn_image){ .width = swap ? h : w, .height = swap ? w : h };
-    out->stride = (size_t)out->width * 3;
-    out->rgb = nni_alloc(out->stride * (size_t)out->height);
-    if (!out->rgb) {
-        *out = (nn_image){ .rgb = NULL };
-        return nni_fail(why, NN_ENOMEM, "no memory for %lld x %lld pixels", (long long)w, (long long)h);
-    }
-    if (orientation == 1) {
-        memcpy(out->rgb, rgb, out->stride * (size_t)out->height);
-        return NN_OK;
-    }
     if (orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8)
         start += right * (w - 1), right = -right;
     if (orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7)
         start += down * (h - 1), down = -down;
-    if (swap) {
+    if (orientation >= 5) {
         int64_t keep = right;
 
         right = down;
@@ -161,11 +162,40 @@ static int upright(nn_image *out, const uint8_t *rgb, const nn_image_info *info,
         for (int64_t x = 0; x < out->width; x++, from += right, to += 3)
             memcpy(to, from, 3);
     }
-    return NN_OK;
 }
 
-/* How near this is to OpenCV, measured: at most 3 levels (4 for 4:2:2), except the chroma of the last two
- * columns of a 4:2:2 JPEG, which stb_image interpolates otherwise, and of 4:2:0 images less than 5 pixels
+static int decode_upright(nn_image *out, const struct nni_clean *clean, const nn_image_info *info,
+                          int orientation, nn_message *why)
+{
+    bool swap = orientation >= 5;
+    nn_image image = { .width = swap ? info->height : info->width,
+                       .height = swap ? info->width : info->height };
+    size_t size = (size_t)(info->width * info->height * 3);
+    uint8_t *stored;
+    int rc = NN_OK;
+
+    image.stride = (size_t)image.width * 3;
+    image.rgb = nni_alloc(size);
+    stored = orientation == 1 ? image.rgb : nni_alloc(size);
+    if (!image.rgb || !stored)
+        rc = nni_fail(why, NN_ENOMEM, "no memory for %lld x %lld pixels", (long long)info->width,
+                      (long long)info->height);
+    if (!rc)
+        rc = info->format == NN_IMAGE_JPEG ? DECODE_JPEG(clean, info, stored, why)
+                                           : nni_stb_decode(clean, info, stored, why);
+    if (!rc && stored != image.rgb)
+        turn(&image, stored, info, orientation);
+    if (stored != image.rgb)
+        nni_free(stored);
+    if (rc)
+        nni_free(image.rgb);
+    else
+        *out = image;
+    return rc;
+}
+
+/* How near stb_image is to OpenCV, measured: at most 3 levels (4 for 4:2:2), except the chroma of the last
+ * two columns of a 4:2:2 JPEG, which stb_image interpolates otherwise, and of 4:2:0 images less than 5 pixels
  * wide. Palettes are expanded (an index beyond the palette is black), small grey depths scaled to 0..255,
  * gAMA is ignored; of an APNG there is the default image.
  *
@@ -180,8 +210,6 @@ int nn_image_decode(nn_image *out, const void *bytes, size_t size, const nn_deco
 {
     nn_decode_opts limit = opts ? *opts : defaults;
     struct nni_clean clean = { .bytes = NULL };
-    struct nni_stb *stb = NULL;
-    const uint8_t *rgb = NULL;
     nn_image_info info;
     int rc;
 
@@ -201,10 +229,7 @@ int nn_image_decode(nn_image *out, const void *bytes, size_t size, const nn_deco
                         limit.max_bytes);
     rc = check(bytes, size, &info, &limit, &clean, why);
     if (!rc)
-        rc = nni_stb_decode(&stb, &clean, &info, &rgb, why);
-    if (!rc)
-        rc = upright(out, rgb, &info, limit.ignore_orientation ? 1 : info.orientation, why);
-    nni_stb_release(stb);
+        rc = decode_upright(out, &clean, &info, limit.ignore_orientation ? 1 : info.orientation, why);
     nni_free(clean.bytes);
     return rc;
 }

@@ -97,14 +97,24 @@ static _Noreturn void asserted(const char *text)
 #pragma GCC diagnostic ignored "-Wunused-function"
 #include <stb/stb_image.h>
 
-int nni_stb_decode(struct nni_stb **stb, const struct nni_clean *clean, const nn_image_info *info,
-                   const uint8_t **rgb, nn_message *why)
+static void release(struct nni_stb *s)
+{
+    while (s->blocks) {
+        struct block *b = s->blocks;
+
+        s->blocks = b->next;
+        nni_free(b);
+    }
+    nni_free(s);
+}
+
+int nni_stb_decode(const struct nni_clean *clean, const nn_image_info *info, uint8_t *rgb, nn_message *why)
 {
     struct nni_stb *s = nni_alloc_zero(sizeof *s);
     const char *format = info->format == NN_IMAGE_PNG ? "PNG" : "JPEG";
     int width = 0, height = 0, channels = 0, rc = NN_OK;
+    const uint8_t *pixels = NULL;
 
-    *stb = NULL;
     if (!s)
         return nni_fail(why, NN_ENOMEM, "%s: no memory to decode it", format);
     /* Most is a 16-bit interlaced RGBA image: 8 bytes per pixel inflated, in passes, and put together. */
@@ -114,35 +124,19 @@ int nni_stb_decode(struct nni_stb **stb, const struct nni_clean *clean, const nn
     if (setjmp(s->unwind))
         rc = nni_fail(why, NN_EFORMAT, "%s: damaged: the decoder refused it (%s)", format, s->assertion);
     else
-        *rgb = stbi_load_from_memory(clean->bytes, (int)clean->size, &width, &height, &channels, 3);
+        pixels = stbi_load_from_memory(clean->bytes, (int)clean->size, &width, &height, &channels, 3);
     current = NULL;
-    if (!rc && !*rgb && s->no_memory)
+    if (!rc && !pixels && s->no_memory)
         rc = nni_fail(why, NN_ENOMEM, "%s: no memory to decode %lld x %lld pixels", format,
                       (long long)info->width, (long long)info->height);
-    else if (!rc && !*rgb)
+    else if (!rc && !pixels)
         rc = nni_fail(why, NN_EFORMAT, "%s: damaged: the decoder says \"%s\"", format,
                       stbi_failure_reason() ? stbi_failure_reason() : "failed");
     else if (!rc && (width != info->width || height != info->height))
         rc = nni_fail(why, NN_EFORMAT, "%s: damaged: decoded to %d x %d instead of %lld x %lld pixels",
                       format, width, height, (long long)info->width, (long long)info->height);
-    if (rc) {
-        nni_stb_release(s);
-        *rgb = NULL;
-    } else {
-        *stb = s;
-    }
+    if (!rc)
+        memcpy(rgb, pixels, (size_t)(info->width * info->height * 3));
+    release(s);
     return rc;
-}
-
-void nni_stb_release(struct nni_stb *stb)
-{
-    if (!stb)
-        return;
-    while (stb->blocks) {
-        struct block *b = stb->blocks;
-
-        stb->blocks = b->next;
-        nni_free(b);
-    }
-    nni_free(stb);
 }

@@ -46,11 +46,9 @@ extern const uint8_t nni_jpeg_zigzag[64];
 void *nni_zlib_alloc(void *opaque, unsigned count, unsigned size);
 void nni_zlib_free(void *opaque, void *memory);
 
-/* stb_image on a clean file. On success *rgb is [height,width,3], valid until nni_stb_release. */
-struct nni_stb;
-int nni_stb_decode(struct nni_stb **stb, const struct nni_clean *clean, const nn_image_info *info,
-                   const uint8_t **rgb, nn_message *why);
-void nni_stb_release(struct nni_stb *stb);
+/* A decoder on a clean file: fills rgb[height,width,3]. libjpeg-turbo is there with make JPEG=turbo. */
+int nni_stb_decode(const struct nni_clean *clean, const nn_image_info *info, uint8_t *rgb, nn_message *why);
+int nni_turbo_decode(const struct nni_clean *clean, const nn_image_info *info, uint8_t *rgb, nn_message *why);
 
 /* Scratch memory number `slot` with room for `size` bytes, contents undefined; NULL when there is none. */
 void *nni_scratch(nn_vision_scratch *scratch, int slot, size_t size);
