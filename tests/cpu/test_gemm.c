@@ -48,7 +48,7 @@ struct matrix {
     const nn_real *at;
     nn_real *to;
     int64_t cols;
-    int64_t seen; /* rows that came through the callback for the first column */
+    int depth; /* of the product that it is loaded for */
 };
 
 static void load(const void *context, int64_t row0, int64_t rows, int64_t col0, int64_t cols, nn_real *dst,
@@ -56,9 +56,20 @@ static void load(const void *context, int64_t row0, int64_t rows, int64_t col0, 
 {
     const struct matrix *m = context;
 
-    for (int64_t r = 0; r < rows; r++)
-        for (int64_t j = 0; j < cols; j++)
-            dst[r * ld + j] = m->at[(row0 + r) * m->cols + col0 + j];
+    for (int64_t r = 0; r < rows; r++) {
+        uint16_t *words = (uint16_t *)(void *)(dst + r * ld);
+
+        for (int64_t j = 0; j < cols; j++) {
+            nn_real x = m->at[(row0 + r) * m->cols + col0 + j];
+
+            if (m->depth > 1)
+                words[j] = nni_f32_to_bf16((float)x);
+            else
+                dst[r * ld + j] = x;
+        }
+        if (m->depth > 1 && cols % 2)
+            words[cols] = 0;
+    }
 }
 
 static void save(const void *context, int64_t row0, int64_t rows, int64_t col0, int64_t cols,
@@ -137,7 +148,8 @@ START_TEST(products)
                 nn_real *packed = guarded((int64_t)(g.packed_bytes / sizeof *packed));
                 nn_real *lane = guarded((int64_t)(g.lane_bytes / sizeof *lane));
                 nn_real *stage = guarded((int64_t)(g.stage_bytes / sizeof *stage));
-                struct matrix from = { .at = a, .cols = k }, to = { .to = c, .cols = n };
+                struct matrix from = { .at = a, .cols = k, .depth = kernels->depth },
+                              to = { .to = c, .cols = n };
                 struct nni_gemm_b how = {
                     .at = b, .inner = k, .inner_stride = turned ? 1 : n, .n_stride = turned ? k : 1
                 };
@@ -158,7 +170,7 @@ START_TEST(products)
                     nni_gemm_pack(&g, &how, packed, p);
                 if (g.staged) {
                     for (int64_t t = 0; t < g.row_tiles; t++)
-                        nni_gemm_stage(&g, &io, stage, t, lane);
+                        nni_gemm_stage(&g, &io, stage, t);
                     io.a = stage;
                     io.lda = g.ld;
                 }
@@ -296,8 +308,8 @@ static void paired(nni_gemm_pair g, int loaded, int add, const char *what)
     nn_real *lane = guarded((int64_t)(g.lane_bytes / sizeof *lane));
     nn_real *scratch = guarded((int64_t)(g.scratch_bytes / sizeof *scratch));
     nn_real *stage = guarded((int64_t)(g.stage_bytes / sizeof *stage));
-    struct matrix from = { .at = y, .cols = o };
-    struct exchanged e = { .s = { .to = s, .cols = i }, .a = { .at = a, .cols = i } };
+    struct matrix from = { .at = y, .cols = o, .depth = g.kernels->depth };
+    struct exchanged e = { .s = { .to = s, .cols = i }, .a = { .at = a, .cols = i, .depth = from.depth } };
     nni_gemm_pair_io io = {
         .load_g = load, .load_context = &from, .w = w, .exchange = exchange, .context = &e
     };
@@ -338,7 +350,7 @@ START_TEST(pairs)
 
         for (size_t q = 0; q < sizeof sizes / sizeof *sizes; q++)
             for (size_t d = 0; d < sizeof divisions / sizeof *divisions; d++)
-                for (int loaded = 0; loaded < 2; loaded++) {
+                for (int loaded = kernels->depth > 1; loaded < 2; loaded++) { /* words: not as it lies */
                     int add = (int)(q + d / 2) & 1, want = (int)((q + d) % 3);
                     int64_t most = kernels->units * NNI_GEMM_UNIT, panels = (sizes[q][1] + most - 1) / most;
 

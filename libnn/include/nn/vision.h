@@ -41,8 +41,8 @@ NN_API int nn_image_decode(nn_image *out, const void *bytes, size_t size, const 
 /* The same from a regular file. Also NN_ENOTFOUND, NN_EIO. */
 NN_API int nn_image_load(nn_image *out, const char *path, const nn_decode_opts *opts, nn_message *why);
 
-/* What decodes JPEG in this build: "stb_image", or "libjpeg-turbo 2.1.5". Their pixels differ by a few levels,
- * so a result to be repeated needs the same one. */
+/* What decodes JPEG in this build: "stb_image", or "libjpeg-turbo 2.1.5". Their pixels differ by a few
+ * levels, so a result to be repeated needs the same one. */
 NN_API const char *nn_jpeg_decoder(void);
 
 typedef enum nn_image_format { NN_IMAGE_UNKNOWN, NN_IMAGE_JPEG, NN_IMAGE_PNG } nn_image_format;

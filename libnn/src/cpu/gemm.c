@@ -17,11 +17,11 @@ enum {
     SCRATCH_BYTES = 32 << 20,
     TARGET = 32,          /* tiles: enough for 16 threads to finish together */
     TILE_FLOPS = 2000000, /* some 20 microseconds: below, a tile costs more than it brings */
-    PAIR_BYTES = 384 << 10,
-    PAIR_ROWS = 192, /* of a chunk of G */
-    LEAST_ROWS = 96, /* of a chunk, where there are as many: below, reading and writing C shows */
-    GROUP = 16,      /* rows loaded together on their way to words */
-    Y_COLS = 48      /* of a panel of Y: an odd number of cache lines, or rows would collide */
+    PAIR_BYTES = 768 << 10,
+    PAIR_ROWS = 192,  /* of a chunk of G */
+    LEAST_ROWS = 104, /* of a chunk, where there are as many: below, reading and writing C shows */
+    GROUP = 16,       /* rows loaded together that are then turned into words of pairs of them */
+    Y_COLS = 48       /* of a panel of Y: an odd number of cache lines, or rows would collide */
 };
 
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -59,30 +59,6 @@ static int64_t target_tiles(int64_t m, int64_t n, int64_t k)
     return flops > (double)TILE_FLOPS * TARGET ? TARGET : 1 + (int64_t)(flops / TILE_FLOPS);
 }
 
-/* Elements of the buffer of load_words. */
-static int64_t group_size(const struct nni_gemm_kernels *kernels, int64_t k)
-{
-    return kernels->depth > 1 ? GROUP * row_stride(k) : 0;
-}
-
-/* Rows of A as the product takes them. */
-static void load_words(const nni_gemm *g, const nni_gemm_io *io, int64_t row0, int64_t rows, nn_real *to,
-                       nn_real *buffer)
-{
-    int64_t ld = row_stride(g->k);
-
-    if (g->kernels->depth == 1) {
-        io->load_a(io->load_context, row0, rows, 0, g->k, to, g->ld);
-        return;
-    }
-    for (int64_t r = 0; r < rows; r += GROUP) {
-        int64_t some = least(GROUP, rows - r);
-
-        io->load_a(io->load_context, row0 + r, some, 0, g->k, buffer, ld);
-        g->kernels->narrow(to + r * g->ld, g->ld, buffer, ld, some, g->k);
-    }
-}
-
 nni_gemm nni_gemm_of(const struct nni_gemm_kernels *kernels, int64_t m, int64_t n, int64_t k, int load)
 {
     nni_gemm g = { .kernels = kernels, .m = m, .n = n, .k = k };
@@ -101,8 +77,7 @@ nni_gemm nni_gemm_of(const struct nni_gemm_kernels *kernels, int64_t m, int64_t 
     g.packed_bytes = (size_t)(round_up(n, NNI_GEMM_UNIT) * g.words) * sizeof(nn_real);
     g.stage_bytes = g.staged ? (size_t)(m * g.ld) * sizeof(nn_real) : 0;
     g.lane_bytes = ((size_t)(g.staged || load == NNI_LOAD_NONE ? 0 : g.rows * g.ld) +
-                    (size_t)(kernels->block * kernels->units * NNI_GEMM_UNIT) +
-                    (size_t)(load == NNI_LOAD_NONE ? 0 : group_size(kernels, k))) *
+                    (size_t)(kernels->block * kernels->units * NNI_GEMM_UNIT)) *
                    sizeof(nn_real);
     return g;
 }
@@ -124,11 +99,11 @@ void nni_gemm_pack(const nni_gemm *g, const struct nni_gemm_b *b, nn_real *packe
     }
 }
 
-void nni_gemm_stage(const nni_gemm *g, const nni_gemm_io *io, nn_real *stage, int64_t row_tile, void *lane)
+void nni_gemm_stage(const nni_gemm *g, const nni_gemm_io *io, nn_real *stage, int64_t row_tile)
 {
     int64_t row0 = row_tile * g->rows;
 
-    load_words(g, io, row0, least(g->rows, g->m - row0), stage + row0 * g->ld, lane);
+    io->load_a(io->load_context, row0, least(g->rows, g->m - row0), 0, g->k, stage + row0 * g->ld, g->ld);
 }
 
 void nni_gemm_tile(const nni_gemm *g, const nni_gemm_io *io, const nn_real *packed, int64_t tile, void *lane)
@@ -146,7 +121,7 @@ void nni_gemm_tile(const nni_gemm *g, const nni_gemm_io *io, const nn_real *pack
     } else {
         nn_real *panel = block + kernels->block * kernels->units * NNI_GEMM_UNIT;
 
-        load_words(g, io, row0, rows, panel, panel + g->rows * g->ld);
+        io->load_a(io->load_context, row0, rows, 0, g->k, panel, g->ld);
         a = panel;
     }
     for (int64_t p = p0; p < p1; p++) {
@@ -394,7 +369,7 @@ nni_gemm_pair nni_gemm_pair_of(const struct nni_gemm_kernels *kernels, int64_t r
 
     g.panels = panels_of(kernels, i);
     g.words = ceil_div(o, kernels->depth);
-    g.ld = row_stride(o);
+    g.ld = row_stride(g.words);
     if (!g.row_tiles)
         divide_pair(&g);
     width = ceil_div(g.panels, g.i_tiles) * kernels->units * NNI_GEMM_UNIT;
@@ -405,11 +380,10 @@ nni_gemm_pair nni_gemm_pair_of(const struct nni_gemm_kernels *kernels, int64_t r
     held = (kernels->block + g.chunk) * kernels->units * NNI_GEMM_UNIT;
     if (want_s)
         held += width * g.words;
-    if (kernels->depth > 1)
-        held += kernels->block * kernels->units * NNI_GEMM_UNIT + group_size(kernels, o) +
-                g.chunk * row_stride(g.words) + (g.chunk + 1) / 2 * g.ld;
-    else if (g.loaded && !g.staged)
+    if (g.loaded && !g.staged)
         held += g.chunk * g.ld;
+    if (kernels->depth > 1)
+        held += kernels->block * kernels->units * NNI_GEMM_UNIT / 2 + (g.chunk + 1) / 2 * row_stride(o);
     g.lane_bytes = (size_t)held * sizeof(nn_real);
     g.stage_bytes = g.staged ? (size_t)(rows * g.ld) * sizeof(nn_real) : 0;
     if (want_c && g.row_tiles > 1) {
@@ -428,12 +402,12 @@ void nni_gemm_pair_stage(const nni_gemm_pair *g, const nni_gemm_pair_io *io, nn_
                g->ld);
 }
 
-/* A tile's memory. What the products read is G by rows and, where that is not the same, by columns. */
+/* A tile's memory. With a depth of 2 the product for C takes words of two rows, which are made from rows. */
 struct pair_memory {
     nn_real *s;           /* a block of S */
-    nn_real *a, *made;    /* A, by columns, of a chunk; a block of A as it is made, where that differs */
-    nn_real *rows, *cols; /* G of a chunk */
-    nn_real *buffer, *w;  /* of a group of rows; packed panels of W */
+    nn_real *a, *a_rows;  /* A of a chunk as the product takes it; a block of its rows, where that differs */
+    nn_real *rows, *cols; /* the same of G */
+    nn_real *w;           /* packed panels of W */
 };
 
 static struct pair_memory pair_memory(const nni_gemm_pair *g, void *lane)
@@ -444,32 +418,29 @@ static struct pair_memory pair_memory(const nni_gemm_pair *g, void *lane)
 
     m.a = m.s + k->block * wide;
     m.rows = m.a + g->chunk * wide;
+    m.w = m.rows + (g->loaded && !g->staged ? g->chunk * g->ld : 0);
     if (k->depth > 1) {
-        m.cols = m.rows + g->chunk * row_stride(g->words);
-        m.made = m.cols + (g->chunk + 1) / 2 * g->ld;
-        m.buffer = m.made + k->block * wide;
-        m.w = m.buffer + group_size(k, g->o);
-    } else {
-        m.w = m.rows + (g->loaded && !g->staged ? g->chunk * g->ld : 0);
+        m.a_rows = m.w;
+        m.cols = m.a_rows + k->block * wide / 2;
+        m.w = m.cols + (g->chunk + 1) / 2 * row_stride(g->o);
     }
     return m;
 }
 
-/* Rows of G as words along its columns, for S, and along its rows, for C. */
-static void pair_words(const nni_gemm_pair *g, const nni_gemm_pair_io *io, int64_t row0, int64_t rows,
-                       const struct pair_memory *m)
+/* Rows of G for S, and for C. */
+static void pair_rows(const nni_gemm_pair *g, const nni_gemm_pair_io *io, int64_t row0, int64_t rows,
+                      const struct pair_memory *m)
 {
-    for (int64_t r = 0; r < rows; r += GROUP) {
-        int64_t some = least(GROUP, rows - r), ld = io->g ? io->ldg : g->ld;
-        const nn_real *from = io->g ? io->g + (row0 + r) * ld : m->buffer;
+    int64_t group = g->kernels->depth > 1 ? GROUP : rows, ld = io->g ? io->ldg : g->ld;
+
+    for (int64_t r = 0; r < rows; r += group) {
+        int64_t some = least(group, rows - r);
 
         if (!io->g)
-            io->load_g(io->load_context, row0 + r, some, 0, g->o, m->buffer, ld);
-        if (g->want_s)
-            g->kernels->narrow(m->rows + r * row_stride(g->words), row_stride(g->words), from, ld, some,
-                               g->o);
-        if (g->want_c)
-            g->kernels->pair(m->cols + r / 2 * g->ld, g->ld, from, ld, some, g->o);
+            io->load_g(io->load_context, row0 + r, some, 0, g->o, m->rows + r * ld, ld);
+        if (g->want_c && g->kernels->depth > 1)
+            g->kernels->pair(m->cols + r / 2 * row_stride(g->o), row_stride(g->o),
+                             io->g ? io->g + (row0 + r) * ld : m->rows + r * ld, ld, some, g->o);
     }
 }
 
@@ -481,7 +452,7 @@ void nni_gemm_pair_tile(const nni_gemm_pair *g, const nni_gemm_pair_io *io, nn_r
     int64_t p0 = g->panels * it / g->i_tiles, p1 = g->panels * (it + 1) / g->i_tiles;
     int64_t i0 = panel_unit(kernels, g->i, g->panels, p0) * NNI_GEMM_UNIT, ld = io->g ? io->ldg : g->ld;
     int64_t row0 = rt * g->tile_rows, row1 = least(row0 + g->tile_rows, g->rows);
-    int64_t ldr = depth > 1 ? row_stride(g->words) : ld, ldc = depth > 1 ? g->ld : ld;
+    int64_t ldc = depth > 1 ? row_stride(g->o) : ld;
     struct pair_memory m = pair_memory(g, lane);
 
     if (g->row_tiles > 1) {
@@ -490,13 +461,10 @@ void nni_gemm_pair_tile(const nni_gemm_pair *g, const nni_gemm_pair_io *io, nn_r
     }
     for (int64_t r0 = row0; r0 < row1; r0 += g->chunk) {
         int64_t rows = least(g->chunk, row1 - r0);
-        const nn_real *by_rows = io->g && depth == 1 ? io->g + r0 * ld : m.rows;
+        const nn_real *by_rows = io->g ? io->g + r0 * ld : m.rows;
         const nn_real *by_cols = depth > 1 ? m.cols : by_rows;
 
-        if (depth > 1)
-            pair_words(g, io, r0, rows, &m);
-        else if (!io->g)
-            io->load_g(io->load_context, r0, rows, 0, g->o, m.rows, ld);
+        pair_rows(g, io, r0, rows, &m);
         for (int64_t p = p0; p < p1; p++) {
             int64_t u0 = panel_unit(kernels, g->i, g->panels, p), col = u0 * NNI_GEMM_UNIT;
             int units = (int)(panel_unit(kernels, g->i, g->panels, p + 1) - u0);
@@ -507,20 +475,21 @@ void nni_gemm_pair_tile(const nni_gemm_pair *g, const nni_gemm_pair_io *io, nn_r
                 kernels->pack(wp, width, io->w + col, g->i, 1, g->o, cols);
             for (int64_t r = 0; r < rows; r += kernels->block) {
                 int64_t some = least(kernels->block, rows - r);
-                nn_real *to = depth > 1 ? m.made : m.a + r * width;
+                int64_t lda = width / depth;
+                nn_real *a = depth > 1 ? m.a_rows : m.a + r * width;
 
                 if (io->soon)
                     io->soon(io->context, r0 + r, some, col, cols);
                 if (g->want_s)
-                    kernels->nn(some, g->words, by_rows + r * ldr, ldr, wp, units, m.s, width);
+                    kernels->nn(some, g->words, by_rows + r * ld, ld, wp, units, m.s, width);
                 io->exchange(io->context, rt, r0 + r, some, col, cols, g->want_s ? m.s : NULL, width,
-                             g->want_c ? to : NULL, width);
+                             g->want_c ? a : NULL, lda);
                 /* The unused columns of the last unit are multiplied though never stored. */
                 for (int64_t q = 0; g->want_c && cols < width && q < some; q++)
-                    for (int64_t j = cols; j < width; j++)
-                        to[q * width + j] = 0;
+                    for (int64_t j = ceil_div(cols, depth); j < lda; j++)
+                        a[q * lda + j] = 0;
                 if (g->want_c && depth > 1)
-                    kernels->pair(m.a + r / 2 * width, width, to, width, some, width);
+                    kernels->pair(m.a + r / 2 * width, width, a, lda, some, width);
             }
             if (g->want_c)
                 kernels->tn(g->o, ceil_div(rows, depth), by_cols, ldc, m.a, units, c + col, g->i, cols,

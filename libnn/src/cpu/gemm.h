@@ -45,7 +45,9 @@ struct nni_moment_grad {
  *
  * Where the processor multiplies pairs of bfloat16 the operands of a product are rounded to that: `depth` is
  * 2 then, each word of a panel (an nn_real to everybody else) holds two neighbours along k, and nn and tn
- * take k in words. Sums are nn_real as ever. */
+ * take k in words. Whoever loads an operand (prologue, prologue_back, gradient) writes its rows as elements
+ * of bfloat16 then, an odd number of them with a zero behind; the strides of these rows are in words. Sums
+ * are nn_real as ever. */
 struct nni_gemm_kernels {
     int depth;       /* elements of k in a word of a panel: 1 or 2 */
     int rows, units; /* register block: rows x units*NNI_GEMM_UNIT */
@@ -57,9 +59,8 @@ struct nni_gemm_kernels {
     /* The same with A given as [k][m]; only `cols` columns are written, or added to when `add`. */
     void (*tn)(int64_t m, int64_t k, const nn_real *a, int64_t lda, const nn_real *b, int units, nn_real *c,
                int64_t ldc, int64_t cols, int add);
-    /* With a depth of 2: rows of k elements to rows of words; and pairs of rows, the last one perhaps with
-     * zeros, to one row of words each. */
-    void (*narrow)(nn_real *to, int64_t ldt, const nn_real *from, int64_t ldf, int64_t rows, int64_t k);
+    /* With a depth of 2: each two rows of an operand to one row of words of both, the last one perhaps with
+     * zeros. */
     void (*pair)(nn_real *to, int64_t ldt, const nn_real *from, int64_t ldf, int64_t rows, int64_t cols);
     const struct nni_gemm_kernels *plain; /* the same storage with a depth of 1 */
     /* to[p*width + j] = from[p*k_stride + j*n_stride] for p < k, j < cols; zero from there up to width. With
@@ -94,7 +95,7 @@ extern const struct nni_gemm_kernels nni_gemm_portable, nni_gemm_avx2, nni_gemm_
 extern const struct nni_gemm_kernels nni_gemm_bf16_portable, nni_gemm_bf16_avx2, nni_gemm_bf16_avx512,
     nni_gemm_bf16_avx512_bf16;
 
-/* Fills dst[rows][ld] with rows row0.. and columns col0..col0+cols of an operand. */
+/* Fills dst[rows][ld] with rows row0.. and columns col0..col0+cols of an operand, as the kernels take it. */
 typedef void nni_gemm_load(const void *context, int64_t row0, int64_t rows, int64_t col0, int64_t cols,
                            nn_real *dst, int64_t ld);
 /* Takes a block of C. For each range of columns the blocks of a tile's rows come in order. */
@@ -139,7 +140,7 @@ struct nni_gemm_b {
 /* Packs panel `panel` of `panels`. */
 void nni_gemm_pack(const nni_gemm *g, const struct nni_gemm_b *b, nn_real *packed, int64_t panel);
 /* Prepares the rows of one row tile in `stage`; the tiles then take that as their A, with lda = g->ld. */
-void nni_gemm_stage(const nni_gemm *g, const nni_gemm_io *io, nn_real *stage, int64_t row_tile, void *lane);
+void nni_gemm_stage(const nni_gemm *g, const nni_gemm_io *io, nn_real *stage, int64_t row_tile);
 void nni_gemm_tile(const nni_gemm *g, const nni_gemm_io *io, const nn_real *packed, int64_t tile, void *lane);
 
 /* -------------------------------------------------------------------- C = Y^T X */

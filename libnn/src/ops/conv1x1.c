@@ -70,7 +70,7 @@ static void load_a(const void *context, int64_t row0, int64_t rows, int64_t col0
 static void load_gradient(const void *context, int64_t row0, int64_t rows, int64_t col0, int64_t cols,
                           nn_real *dst, int64_t ld)
 {
-    nni_total_gradient(context, row0, rows, col0, cols, dst, ld);
+    nni_total_gradient(context, nni_gemm_kernels_of(context), row0, rows, col0, cols, dst, ld);
 }
 
 /* ------------------------------------------------------------------ forward */
@@ -106,7 +106,8 @@ static void stage_forward(const nn_step *s, int64_t tile, void *lane)
     nni_gemm g = forward_product(s);
     nni_gemm_io io = { .load_a = load_a, .load_context = s };
 
-    nni_gemm_stage(&g, &io, s->scratch, tile, lane);
+    (void)lane;
+    nni_gemm_stage(&g, &io, s->scratch, tile);
 }
 
 static void forward_tile(const nn_step *s, int64_t tile, void *lane)
@@ -181,6 +182,9 @@ struct work {
 
 enum { ROW_TILES, I_TILES, MERGE_COLS = 64 };
 
+/* Whether the gradient is in memory what the products take. */
+static int as_it_lies(const nn_step *s) { return nni_plain_gradient(s) && takes(s, outputs(s)); }
+
 static nn_real *take(const nn_step *s, size_t *bytes, size_t want)
 {
     nn_real *at = s->scratch ? (nn_real *)(void *)((char *)s->scratch + *bytes) : NULL;
@@ -201,7 +205,7 @@ static struct work work_of(const nn_step *s)
     w.per = image_rows(s);
     if (w.wants_ds || nn_has(&s->din[WEIGHT])) {
         w.g = nni_gemm_pair_of(nni_gemm_kernels_of(s), rows_of(s), outputs(s), i,
-                               nni_plain_gradient(s) && gives(s) ? NNI_LOAD_NONE : NNI_LOAD_COPY, w.wants_ds,
+                               as_it_lies(s) ? NNI_LOAD_NONE : NNI_LOAD_COPY, w.wants_ds,
                                nn_has(&s->din[WEIGHT]), s->choice[ROW_TILES], s->choice[I_TILES]);
         w.pair_tiles = nni_gemm_pair_tiles(&w.g);
         w.span = nni_min64(s->in[X].shape.dim[0], (w.g.tile_rows + w.per - 2) / w.per + 1);
@@ -327,9 +331,9 @@ static void backward_tile(const nn_step *s, int64_t tile, void *lane)
     if (w.g.staged) {
         io.g = w.stage;
         io.ldg = w.g.ld;
-    } else if (nni_plain_gradient(s) && gives(s)) {
+    } else if (as_it_lies(s)) {
         io.g = s->dout[0].at;
-        io.ldg = outputs(s);
+        io.ldg = outputs(s) / w.g.kernels->depth;
     }
     nni_gemm_pair_tile(&w.g, &io, s->din[WEIGHT].at, nni_adds(s, WEIGHT), w.dw_sums, tile, lane);
 }

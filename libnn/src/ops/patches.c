@@ -138,7 +138,7 @@ static void load_map(const void *context, int64_t row0, int64_t rows, int64_t co
     int64_t first = v->index * v->co + col0;
 
     if (!v->map.real && v->map.operand == &v->s->dout[0])
-        nni_total_gradient(v->s, row0, rows, first, cols, dst, ld);
+        nni_total_gradient(v->s, nni_gemm_plain(v->s), row0, rows, first, cols, dst, ld);
     else
         for (int64_t r = 0; r < rows; r++)
             copy(v, dst + r * ld, &v->map, (row0 + r) * v->g.o + first, cols);
@@ -491,8 +491,8 @@ static void total_tile(const nn_step *s, int64_t tile, void *lane)
     int64_t row0 = tile * w.total_rows, o = w.v.g.o;
 
     (void)lane;
-    nni_total_gradient(s, row0, nni_min64(w.total_rows, map_rows(&w.v.g) - row0), 0, o, w.total + row0 * o,
-                       o);
+    nni_total_gradient(s, nni_gemm_plain(s), row0, nni_min64(w.total_rows, map_rows(&w.v.g) - row0), 0, o,
+                       w.total + row0 * o, o);
 }
 
 static nn_real *dw_sums(const struct work *w, int64_t index)

@@ -59,8 +59,8 @@ void nni_output_merge(const struct nni_output *o, int64_t tile)
         k->store(mean + c, cols, bias + c, cols, 1, cols, NULL, 1);
 }
 
-void nni_total_gradient(const nn_step *s, int64_t row0, int64_t rows, int64_t col0, int64_t cols,
-                        nn_real *dst, int64_t ld)
+void nni_total_gradient(const nn_step *s, const struct nni_gemm_kernels *kernels, int64_t row0, int64_t rows,
+                        int64_t col0, int64_t cols, nn_real *dst, int64_t ld)
 {
     int64_t channels = nni_channels(nni_output_shape(s)), at = row0 * channels + col0;
     const nn_real *dmean = nni_real_at(&s->dout[1]), *dvar = nni_real_at(&s->dout[2]);
@@ -73,7 +73,7 @@ void nni_total_gradient(const nn_step *s, int64_t row0, int64_t rows, int64_t co
         m.y = nni_at(&s->out[0], at);
         m.mean = (const nn_real *)s->out[1].at + col0;
     }
-    nni_gemm_kernels_of(s)->gradient(dst, ld, nni_at(&s->dout[0], at), channels, rows, cols, &m);
+    kernels->gradient(dst, ld, nni_at(&s->dout[0], at), channels, rows, cols, &m);
 }
 
 int64_t nni_bias_tiles(const nn_step *s)
@@ -96,7 +96,7 @@ void nni_bias_tile(const nn_step *s, nn_real *partial, int64_t tile, void *lane)
     for (int64_t r = tile * size; r < nni_min64(all, (tile + 1) * size); r += BIAS_GROUP) {
         int64_t rows = nni_min64(BIAS_GROUP, nni_min64(all, (tile + 1) * size) - r);
 
-        nni_total_gradient(s, r, rows, 0, channels, lane, channels);
+        nni_total_gradient(s, nni_gemm_plain(s), r, rows, 0, channels, lane, channels);
         nni_gemm_kernels_of(s)->column_sums(partial + tile * channels, lane, channels, rows, channels, NULL,
                                             r > tile * size);
     }

@@ -69,9 +69,10 @@ static inline int nni_plain_gradient(const nn_step *s)
 {
     return nn_has(&s->dout[0]) && !nn_has(&s->dout[1]) && !nn_has(&s->dout[2]);
 }
-/* dst[rows][ld] = dout[0] + dmean/rows + 2*dvar/rows*(y-mean), rows row0.., output channels col0... */
-void nni_total_gradient(const nn_step *s, int64_t row0, int64_t rows, int64_t col0, int64_t cols,
-                        nn_real *dst, int64_t ld);
+/* dst[rows][ld] = dout[0] + dmean/rows + 2*dvar/rows*(y-mean), rows row0.., output channels col0..., as an
+ * operand of the kernels' products. */
+void nni_total_gradient(const nn_step *s, const struct nni_gemm_kernels *kernels, int64_t row0, int64_t rows,
+                        int64_t col0, int64_t cols, nn_real *dst, int64_t ld);
 
 /* din[2] = the total gradient summed over rows, in two phases: tiles leave partial sums in scratch, one tile
  * adds them. */

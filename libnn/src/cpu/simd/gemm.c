@@ -292,47 +292,46 @@ static ALWAYS void transpose(nn_real *to, int64_t width, const nn_real *from, in
 
 #if PAIRS
 enum { WORD = 2 }; /* elements of k in a word */
+typedef elem oper; /* element of an operand */
 
 static ALWAYS vec words(vec low, vec high)
 {
-    return (vec)(__builtin_convertvector(vnarrow(low), uvec) | __builtin_convertvector(vnarrow(high), uvec)
-                                                                   << 16);
+    const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23,
+                                           7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+
+    return (vec)_mm512_permutexvar_epi16(order, (__m512i)_mm512_cvtne2ps_pbh((__m512)high, (__m512)low));
 }
 
-static void narrow(nn_real *to, int64_t ldt, const nn_real *from, int64_t ldf, int64_t rows, int64_t k)
+/* n (at most 2*VEC) elements of the rows at low and high as words; low alone is paired with zeros. */
+static ALWAYS void pair_part(nn_real *to, const elem *low, const elem *high, int64_t n)
 {
-    for (int64_t r = 0; r < rows; r++) {
-        elem *row = (elem *)(void *)(to + r * ldt);
-        int64_t j = 0;
+    const __mmask32 in = n < 2 * VEC ? (1u << n) - 1 : ~(__mmask32)0;
+    const __m512i order = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39,
+                                           7, 38, 6, 37, 5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
+    __m512i a = _mm512_maskz_loadu_epi16(in, low), b = _mm512_setzero_si512();
 
-        for (; j + VEC <= k; j += VEC)
-            estore(row + j, vload(from + r * ldf + j));
-        if (j < k)
-            estore_part(row + j, vload_part(from + r * ldf + j, (int)(k - j)), (int)(k - j));
-        if (k % 2)
-            estore_part(row + k, vzero(), 1);
-    }
+    if (high)
+        b = _mm512_maskz_loadu_epi16(in, high);
+    _mm512_mask_storeu_epi32(to, (__mmask16)in, _mm512_permutex2var_epi16(a, order, b));
+    if (n > VEC)
+        _mm512_mask_storeu_epi32(
+            to + VEC, (__mmask16)(in >> VEC),
+            _mm512_permutex2var_epi16(a, _mm512_add_epi16(order, _mm512_set1_epi16(VEC)), b));
 }
 
 static void pair(nn_real *to, int64_t ldt, const nn_real *from, int64_t ldf, int64_t rows, int64_t cols)
 {
     for (int64_t r = 0; r < rows; r += 2, to += ldt, from += 2 * ldf) {
-        const int both = r + 1 < rows;
-        int64_t j = 0;
+        const elem *low = (const elem *)(const void *)from;
+        const elem *high = r + 1 < rows ? (const elem *)(const void *)(from + ldf) : NULL;
 
-        for (; j + VEC <= cols; j += VEC)
-            vstore(to + j, words(vload(from + j), both ? vload(from + ldf + j) : vzero()));
-        if (j < cols) {
-            int part = (int)(cols - j);
-
-            vstore_part(to + j,
-                        words(vload_part(from + j, part), both ? vload_part(from + ldf + j, part) : vzero()),
-                        part);
-        }
+        for (int64_t j = 0; j < cols; j += 2 * VEC)
+            pair_part(to + j, low + j, high ? high + j : NULL, cols - j < 2 * VEC ? cols - j : 2 * VEC);
     }
 }
 #else
 enum { WORD = 1 };
+typedef nn_real oper;
 #endif
 
 /* The word of `count` elements that lie k_stride apart. */
@@ -349,29 +348,40 @@ static nn_real word_of(const nn_real *from, int64_t k_stride, int64_t count)
 #endif
 }
 
+/* A vector of them, of neighbouring columns. */
+static ALWAYS vec word_vector(const nn_real *from, int64_t k_stride, int64_t count)
+{
+#if PAIRS
+    return words(vload(from), count > 1 ? vload(from + k_stride) : vzero());
+#else
+    (void)k_stride;
+    (void)count;
+    return vload(from);
+#endif
+}
+
 static void pack(nn_real *to, int64_t width, const nn_real *from, int64_t k_stride, int64_t n_stride,
                  int64_t k, int64_t cols)
 {
+    enum { SOON = 8 }; /* rows of words fetched before they are needed */
     int64_t whole_k = 0, whole_cols = 0;
 
     if (n_stride == 1) {
-#if PAIRS
-        pair(to, width, from, k_stride, k, cols);
-        for (int64_t p = 0; p < (k + 1) / 2; p++)
-            for (int64_t j = cols; j < width; j++)
-                to[p * width + j] = 0;
-#else
-        for (int64_t p = 0; p < k; p++) {
+        for (int64_t p = 0; p * WORD < k; p++) {
+            const nn_real *row = from + p * WORD * k_stride;
             int64_t j = 0;
 
+            /* These rows, too, are short and far apart. */
+            for (int i = 0; i < WORD; i++)
+                for (int64_t c = 0; c < cols; c += 64 / (int)sizeof(nn_real))
+                    __builtin_prefetch(row + (SOON * WORD + i) * k_stride + c);
             for (; j + VEC <= cols; j += VEC)
-                vstore(to + p * width + j, vload(from + p * k_stride + j));
+                vstore(to + p * width + j, word_vector(row + j, k_stride, k - p * WORD));
             for (; j < cols; j++)
-                to[p * width + j] = from[p * k_stride + j];
+                to[p * width + j] = word_of(row + j, k_stride, k - p * WORD);
             for (; j < width; j++)
                 to[p * width + j] = 0;
         }
-#endif
         return;
     }
 #if OWN_BLOCKS
@@ -411,11 +421,25 @@ static ALWAYS void estore_some(elem *p, vec x, int part)
     else
         estore(p, x);
 }
+/* The same of an operand's rows, and the zero that completes the last word of a row. */
+static ALWAYS void put_some(oper *p, vec x, int part)
+{
+#if PAIRS
+    estore_some(p, x, part);
+#else
+    store_some(p, x, part);
+#endif
+}
+static ALWAYS void complete_rows(oper *to, int64_t ld, int64_t rows, int64_t cols)
+{
+    for (int64_t r = 0; cols % WORD && r < rows; r++)
+        to[r * ld + cols] = 0;
+}
 /* Elements of the vector at column j of `cols`: 0 when it is whole. */
 static ALWAYS int part_at(int64_t j, int64_t cols) { return cols - j < VEC ? (int)(cols - j) : 0; }
 
 /* act is a constant at every call. */
-static ALWAYS void prologue_act(nn_real *dst, int64_t ldd, const elem *src, int64_t lds, int64_t rows,
+static ALWAYS void prologue_act(oper *dst, int64_t ldd, const elem *src, int64_t lds, int64_t rows,
                                 int64_t cols, const struct nni_prologue *p, const int act)
 {
     for (int64_t r0 = 0; r0 < rows; r0 += GROUP) {
@@ -431,17 +455,20 @@ static ALWAYS void prologue_act(nn_real *dst, int64_t ldd, const elem *src, int6
                 vec z = (eload_some(src + r * lds + j, part) - mean) * scale + beta;
 
                 __builtin_prefetch(src + (r + GROUP) * lds + j);
-                store_some(dst + r * ldd + j, vact(act, z) * gate, part);
+                put_some(dst + r * ldd + j, vact(act, z) * gate, part);
             }
         }
     }
 }
 
-static void prologue(nn_real *dst, int64_t ldd, const void *from, int64_t lds, int64_t rows, int64_t cols,
+static void prologue(nn_real *operand, int64_t ld, const void *from, int64_t lds, int64_t rows, int64_t cols,
                      const struct nni_prologue *p)
 {
     const elem *src = from;
+    oper *dst = (oper *)(void *)operand;
+    int64_t ldd = ld * WORD;
 
+    complete_rows(dst, ldd, rows, cols);
     if (p->mean) {
         switch (p->act) {
         case NN_ACT_NONE: prologue_act(dst, ldd, src, lds, rows, cols, p, NN_ACT_NONE); break;
@@ -456,14 +483,14 @@ static void prologue(nn_real *dst, int64_t ldd, const void *from, int64_t lds, i
             vec x = eload_some(src + r * lds + j, part);
 
             __builtin_prefetch(src + (r + GROUP) * lds + j);
-            store_some(dst + r * ldd + j, p->gate ? x * load_some(p->gate + j, part) : x, part);
+            put_some(dst + r * ldd + j, p->gate ? x * load_some(p->gate + j, part) : x, part);
         }
 }
 
 static ALWAYS void prologue_back_act(elem *dx, int64_t ldx, const nn_real *ds, int64_t lds, const elem *x,
                                      int64_t ldsx, int64_t rows, int64_t cols, const struct nni_prologue *p,
-                                     const struct nni_prologue_sums *sums, int add, nn_real *again,
-                                     int64_t lda, const int act)
+                                     const struct nni_prologue_sums *sums, int add, oper *again, int64_t lda,
+                                     const int act)
 {
     for (int64_t j = 0; j < cols; j += VEC) {
         int part = part_at(j, cols);
@@ -479,7 +506,7 @@ static ALWAYS void prologue_back_act(elem *dx, int64_t ldx, const nn_real *ds, i
             a = vact_slope(act, z, &slope);
             sum_gate += a * g;
             if (again)
-                store_some(again + r * lda + j, a * gate, part);
+                put_some(again + r * lda + j, a * gate, part);
             g = g * gate * slope;
             sum_beta += g;
             sum_scale += g * d;
@@ -499,11 +526,15 @@ static ALWAYS void prologue_back_act(elem *dx, int64_t ldx, const nn_real *ds, i
 
 static void prologue_back(void *to, int64_t ldx, const nn_real *ds, int64_t lds, const void *of, int64_t ldsx,
                           int64_t rows, int64_t cols, const struct nni_prologue *p,
-                          const struct nni_prologue_sums *sums, int add, nn_real *a, int64_t lda)
+                          const struct nni_prologue_sums *sums, int add, nn_real *operand, int64_t ld)
 {
     elem *dx = to;
     const elem *x = of;
+    oper *a = (oper *)(void *)operand;
+    int64_t lda = ld * WORD;
 
+    if (a)
+        complete_rows(a, lda, rows, cols);
     if (p->mean) {
         switch (p->act) {
         case NN_ACT_NONE:
@@ -527,7 +558,7 @@ static void prologue_back(void *to, int64_t ldx, const nn_real *ds, int64_t lds,
 
             sum += v * g;
             if (a)
-                store_some(a + r * lda + j, v * gate, part);
+                put_some(a + r * lda + j, v * gate, part);
             if (dx) {
                 g = g * gate;
                 estore_some(dx + r * ldx + j, add ? eload_some(dx + r * ldx + j, part) + g : g, part);
@@ -540,7 +571,7 @@ static void prologue_back(void *to, int64_t ldx, const nn_real *ds, int64_t lds,
 
 /* Two rows at a time from end to end, as they lie in memory: it is the speed of that which counts here. dy
  * and dvar (whether there is one) are constants at every call. */
-static ALWAYS void gradient_rows(nn_real *dst, int64_t ldd, const elem *dy, const elem *y, int64_t ldy,
+static ALWAYS void gradient_rows(oper *dst, int64_t ldd, const elem *dy, const elem *y, int64_t ldy,
                                  const int rows, int64_t cols, const struct nni_moment_grad *m)
 {
     enum { AHEAD = 1024 };
@@ -568,17 +599,19 @@ static ALWAYS void gradient_rows(nn_real *dst, int64_t ldd, const elem *dy, cons
                 g += slope * (eload_some(y + r * ldy + j, part) - mean);
                 __builtin_prefetch(y + r * ldy + j + AHEAD);
             }
-            store_some(dst + r * ldd + j, g, part);
+            put_some(dst + r * ldd + j, g, part);
         }
     }
 }
 
-static void gradient(nn_real *dst, int64_t ldd, const void *from, int64_t ldy, int64_t rows, int64_t cols,
+static void gradient(nn_real *operand, int64_t ld, const void *from, int64_t ldy, int64_t rows, int64_t cols,
                      const struct nni_moment_grad *m)
 {
     const elem *dy = from, *y = m->dvar ? m->y : NULL;
-    int64_t r = 0;
+    oper *dst = (oper *)(void *)operand;
+    int64_t r = 0, ldd = ld * WORD;
 
+    complete_rows(dst, ldd, rows, cols);
     if (dy && y)
         for (; r + 2 <= rows; r += 2)
             gradient_rows(dst + r * ldd, ldd, dy + r * ldy, y + r * ldy, ldy, 2, cols, m);
@@ -696,7 +729,6 @@ const struct nni_gemm_kernels NNI_NAME(nni_gemm) = {
     .nn = gemm_nn,
     .tn = gemm_tn,
 #if PAIRS
-    .narrow = narrow,
     .pair = pair,
     .plain = &nni_gemm_bf16_avx512,
 #else
