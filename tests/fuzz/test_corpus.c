@@ -13,10 +13,8 @@
 static const struct target {
     const char *name;
     void (*run)(const uint8_t *bytes, size_t size);
-} targets[] = { { "torch", fuzz_torch },
-                { "pickle", fuzz_pickle },
-                { "safetensors", fuzz_safetensors },
-                { "image", fuzz_image } };
+} targets[] = { { "torch", fuzz_torch }, { "pickle", fuzz_pickle }, { "safetensors", fuzz_safetensors },
+                { "image", fuzz_image }, { "csv", fuzz_csv },       { "augment", fuzz_augment } };
 
 /* In memory of exactly its size, so that a sanitizer sees the first byte beyond. */
 static void replay(const struct target *t, const char *path)

