@@ -275,6 +275,16 @@ static int finish_epoch(struct training *t, bool whole, bool *done)
     return rc;
 }
 
+/* Mixup: what the images were mixed of. */
+static void mix_labels(const nn_batch *b, int64_t classes, nn_real *target)
+{
+    memset(target, 0, (size_t)(b->count * classes) * sizeof *target);
+    for (int64_t k = 0; k < b->count; k++) {
+        target[k * classes + b->label[k]] += (nn_real)b->share;
+        target[k * classes + b->label[(k + 1) % b->count]] += (nn_real)(1 - b->share);
+    }
+}
+
 static int one_step(struct training *t, const nn_batch *batch)
 {
     nn_plan *p = batch->count == t->o->batch ? t->full : t->rest;
@@ -290,7 +300,10 @@ static int one_step(struct training *t, const nn_batch *batch)
     image = nn_host(p, "image", &bytes);
     memcpy(image, batch->real ? (const void *)batch->real : batch->rgb, bytes);
     target = nn_host(p, "target", &bytes);
-    memcpy(target, batch->label, bytes);
+    if (t->net.soft)
+        mix_labels(batch, t->net.classes, target);
+    else
+        memcpy(target, batch->label, bytes);
     (void)nn_set(p, NN_LEARNING_RATE, rate(t, step_of(t)));
     if (nn_run(p, NN_GRADIENTS | NN_UPDATE))
         return app_fail(APP_DEVICE, "%s", nn_plan_error(p));
@@ -474,6 +487,8 @@ static json_t *configuration(const struct training *t)
         (void)json_object_set_new(j, "mean", json_pack("[f, f, f]", o->mean[0], o->mean[1], o->mean[2]));
     if (o->std_given)
         (void)json_object_set_new(j, "std", json_pack("[f, f, f]", o->std[0], o->std[1], o->std[2]));
+    if (o->mixup > 0)
+        (void)json_object_set_new(j, "mixup", json_real(o->mixup));
     (void)json_object_set_new(j, "isa", json_string(nn_device_isa(t->net.device)));
     (void)json_object_set_new(j, "jpeg_decoder", json_string(nn_jpeg_decoder()));
     (void)json_object_set_new(j, "precision", json_string(app_precision_name(o->device.precision)));
@@ -639,12 +654,14 @@ static int prepare(struct training *t, const struct options *o, json_t *stored)
     if (rc)
         return rc;
     t->net.pixels = nn_augment_type(t->augment);
+    t->net.soft = o->mixup > 0;
     l.preprocess = &t->net.preprocess;
     l.split = NN_SPLIT_VALID;
     rc = nn_loader_new(&t->valid, &l, &why);
     l.split = NN_SPLIT_TRAIN;
     l.shuffle = 1;
     l.augment = t->augment;
+    l.mixup = o->mixup;
     if (!rc)
         rc = nn_loader_new(&t->train, &l, &why);
     if (rc)

@@ -62,9 +62,12 @@ nn_tensor *network_record(struct network *n, nn_graph *g, int64_t batch, nn_tens
     nn_tensor *logits = nn_observe(g, "logits", n->net.record(g, x, &n->net, n->classes));
 
     *loss = NULL;
-    if (nn_mode_of(g) == NN_TRAIN)
-        *loss = nn_cross_entropy(g, logits, nn_input(g, "target", NN_I32, NN_SHAPE1(batch)),
-                                 (nn_ce_opts){ .smoothing = n->smoothing });
+    if (nn_mode_of(g) == NN_TRAIN) {
+        nn_tensor *target = n->soft ? nn_input(g, "target", NN_REAL, NN_SHAPE2(batch, n->classes))
+                                    : nn_input(g, "target", NN_I32, NN_SHAPE1(batch));
+
+        *loss = nn_cross_entropy(g, logits, target, (nn_ce_opts){ .smoothing = n->smoothing });
+    }
     return logits;
 }
 

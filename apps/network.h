@@ -12,6 +12,7 @@
 #include <nn/io.h>
 #include <nn/nn.h>
 #include <nn/vision.h>
+#include <stdbool.h>
 
 #include "weights.h"
 
@@ -25,6 +26,7 @@ struct network {
     nn_preprocess preprocess;
     double smoothing;
     nn_dtype pixels;    /* of training images: NN_U8, or NN_F32 that are normalised already */
+    bool soft;          /* targets in training are probabilities [N,classes], not indices */
     nn_dtype precision; /* of its plans */
     struct {
         nn_plan *plan;

@@ -35,6 +35,7 @@ enum {
     O_STEP_EVERY,
     O_STEP_FACTOR,
     O_AUGMENT,
+    O_MIXUP,
     O_MONITOR,
     O_PATIENCE,
     O_CLIP,
@@ -72,6 +73,9 @@ static const struct argp_option LIST[] = {
     { "augment", O_AUGMENT, "NAME|TEXT|FILE", 0,
       "random transforms of training images: none, flip, entry, notebook, notebook-fixed, or a pipeline of "
       "one's own such as \"flip; affine rotate=-10..10\" (flip)",
+      1 },
+    { "mixup", O_MIXUP, "X", 0,
+      "blend each training image and its label with another, in shares from Beta(X,X); 0.2 is usual (off)",
       1 },
     { "image-size", O_IMAGE_SIZE, "N", 0, "height and width of the network's input (224)", 1 },
     { "mean", O_MEAN, "R,G,B", 0, "of pixels in 0..1 (that of --weights, else ImageNet's)", 1 },
@@ -211,6 +215,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case O_STEP_EVERY: o->step_every = app_int(state, "step-every", arg, 1, 1000000); return 0;
     case O_STEP_FACTOR: o->step_factor = app_real(state, "step-factor", arg, 1e-6, 1); return 0;
     case O_AUGMENT: o->augment = arg; return 0;
+    case O_MIXUP: o->mixup = app_real(state, "mixup", arg, 0.01, 1000); return 0;
     case O_MONITOR: o->monitor = app_choice(state, "monitor", arg); return 0;
     case O_PATIENCE: o->patience = app_int(state, "patience", arg, 0, 1000000); return 0;
     case O_CLIP: o->clip = app_real(state, "clip-norm", arg, 0, 1e12); return 0;

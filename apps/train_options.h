@@ -28,7 +28,7 @@ struct options {
     int extras, freezes, lr_scales, loader_threads;
     int64_t image_size, epochs, batch, warmup, patience, checkpoint_every, max_steps, step_every, unfreeze_at;
     uint64_t seed;
-    double lr, decay, valid_fraction, clip, ema, smoothing, step_factor, mean[3], std[3];
+    double lr, decay, valid_fraction, clip, ema, smoothing, mixup, step_factor, mean[3], std[3];
     bool decay_given, mean_given, std_given, dry_run, no_audit, recompute;
 };
 

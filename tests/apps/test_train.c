@@ -159,7 +159,7 @@ START_TEST(threads_do_not_matter)
 }
 END_TEST
 
-enum { KINDS = 5, EXTRA = 14 };
+enum { KINDS = 6, EXTRA = 14 };
 static const char *const kinds[KINDS][EXTRA] = {
     { "--augment", "entry", "--precision", "bf16" },
     { "--ema-decay", "0.9", "--schedule", "cosine", "--optimizer", "radam", "--warmup-steps", "5",
@@ -169,6 +169,7 @@ static const char *const kinds[KINDS][EXTRA] = {
     { "--schedule", "step", "--step-every", "1", "--optimizer", "adam", "--patience", "1", "--monitor",
       "valid_macro_f1" },
     { "--augment", "notebook", "--mean", "0.45,0.4,0.4", "--std", "0.2,0.21,0.22" },
+    { "--augment", "random_crop; jpeg; erasing", "--mixup", "0.3", "--label-smoothing", "0.1" },
 };
 
 static pid_t start_kind(int kind, const char *folder, const char *steps, const char *every)
@@ -197,9 +198,8 @@ static void run_kind(int kind, const char *folder, const char *steps, const char
 /* During warm-up, within epochs, at the end of one, with the partial batch next. */
 START_TEST(resumed_after_max_steps)
 {
-    static const char *const cuts[KINDS][4] = {
-        { "1", "6", "7" }, { "2", "10", "14" }, { "9", "13", "15" }, { "3", "7", "8" }, { "3", "10" }
-    };
+    static const char *const cuts[KINDS][4] = { { "1", "6", "7" }, { "2", "10", "14" }, { "9", "13", "15" },
+                                                { "3", "7", "8" }, { "3", "10" },       { "4" } };
 
     run_kind(_i, "whole", NULL, "500");
     expect_code(0);
@@ -797,6 +797,7 @@ START_TEST(usage)
           "line 1, column 1: there is no transform \"mirror\" (and there is no such file)" },
         { "--augment", "flip p=2", 2, "column 8" },
         { "--augment", "flip p=0.5 p=0.7", 2, "column 12: a second \"p\"" },
+        { "--mixup", "0", 2, "--mixup" },
         { "--mean", "0.5,0.5", 2, "not of the form R,G,B" },
         { "--mean", "0.5,0.5,0.5,", 2, "not of the form R,G,B" },
         { "--std", "0.2,0,0.2", 2, "not within 0.001 to 1" },

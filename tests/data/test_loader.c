@@ -6,7 +6,10 @@
  */
 #include "tree.h"
 
+#include "data/data.h"
+
 #include <nn/vision.h>
+#include <math.h>
 #include <sched.h>
 #include <zlib.h>
 
@@ -91,6 +94,8 @@ static void teardown(void)
     tree_teardown();
 }
 
+static double mixup; /* of the loaders to come */
+
 static nn_loader *make(int threads, int ahead, int shuffle, int augment)
 {
     nn_loader_opts o = { .data = data,
@@ -99,6 +104,7 @@ static nn_loader *make(int threads, int ahead, int shuffle, int augment)
                          .batch = BATCH,
                          .shuffle = shuffle,
                          .augment = pipeline[augment],
+                         .mixup = mixup,
                          .seed = 42,
                          .threads = threads,
                          .ahead = ahead };
@@ -114,6 +120,7 @@ struct epoch {
     int32_t label[N];
     uint8_t rgb[N][BYTES];
     float real[N][BYTES];
+    double share[N];
     int status[N];
 };
 
@@ -136,6 +143,7 @@ static void read_epoch(nn_loader *l, int64_t epoch, int64_t position, struct epo
             e->sample[e->n] = b.sample[k];
             e->label[e->n] = b.label[k];
             e->status[e->n] = b.status[k];
+            e->share[e->n] = b.share;
             ck_assert((b.rgb != NULL) != (b.real != NULL));
             if (b.rgb)
                 memcpy(e->rgb[e->n], b.rgb + k * BYTES, BYTES);
@@ -248,6 +256,78 @@ START_TEST(threads_and_positions_do_not_matter)
 }
 END_TEST
 
+/* Each image is its share of itself and the rest of the next; shares and pixels do not depend on threads or
+ * positions either. */
+START_TEST(mixed)
+{
+    int augment = _i ? 3 : 1;
+    nn_loader *l = make(2, 0, 1, augment);
+
+    read_epoch(l, 4, 0, &reference);
+    nn_loader_free(l);
+    mixup = 0.7;
+    l = make(3, 1, 1, augment);
+    read_epoch(l, 4, 0, &now);
+    for (int64_t i = 0; i < N; i++) {
+        int64_t first = i / BATCH * BATCH, count = N - first < BATCH ? N - first : BATCH;
+        int64_t next = first + (i - first + 1) % count;
+        double share = now.share[i];
+
+        ck_assert(reference.share[i] == 1 && share > 0 && share < 1 && share == now.share[first]);
+        ck_assert_int_eq(now.sample[i], reference.sample[i]);
+        ck_assert_int_eq(now.label[i], reference.label[i]);
+        for (int k = 0; k < BYTES; k++) {
+            double is = _i ? (double)now.real[i][k] : now.rgb[i][k];
+            double want =
+                _i ? share * (double)reference.real[i][k] + (1 - share) * (double)reference.real[next][k]
+                   : share * reference.rgb[i][k] + (1 - share) * reference.rgb[next][k];
+
+            if (!(fabs(is - want) <= (_i ? 1e-5 : 0.5001)))
+                ck_abort_msg("image %d, value %d: %g instead of %g", (int)i, k, is, want);
+        }
+    }
+    nn_loader_free(l);
+    reference = now;
+    l = make(7, 0, 1, augment);
+    for (int64_t from = 0; from < N; from += BATCH) {
+        read_epoch(l, 4, from, &now);
+        expect_same(&now, &reference, from);
+        ck_assert(!memcmp(now.share + from, reference.share + from, (size_t)(N - from) * sizeof *now.share));
+    }
+    nn_loader_free(l);
+    mixup = 0;
+}
+END_TEST
+
+static int ascending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+/* Kolmogorov and Smirnov's test against the three beta distributions with simple formulas. */
+START_TEST(shares_are_beta)
+{
+    enum { DRAWS = 20000 };
+    static const double shape[3] = { 0.5, 1, 2 };
+    static double x[DRAWS];
+    double worst = 0;
+
+    for (int i = 0; i < DRAWS; i++)
+        x[i] = nni_mixup_share(shape[_i], 3, i / 100, i % 100 * 8);
+    qsort(x, DRAWS, sizeof *x, ascending);
+    for (int i = 0; i < DRAWS; i++) {
+        double f = _i == 0   ? 2 / 3.14159265358979 * asin(sqrt(x[i]))
+                   : _i == 1 ? x[i]
+                             : x[i] * x[i] * (3 - 2 * x[i]);
+
+        worst = fmax(worst, fmax(fabs(f - (double)i / DRAWS), fabs(f - (i + 1.0) / DRAWS)));
+    }
+    ck_assert_double_lt(worst * sqrt(DRAWS), 1.63); /* p = 0.01 */
+}
+END_TEST
+
 /* A new epoch is begun while the threads are at work on the old one, after 0, 1, 2 ... batches of it. */
 START_TEST(begun_again_while_threads_work)
 {
@@ -330,6 +410,9 @@ START_TEST(wrong_calls)
     o.batch = 0;
     ck_assert_int_eq(nn_loader_new(&l, &o, &why), NN_EINVAL);
     o.batch = BATCH;
+    o.mixup = -1;
+    ck_assert_int_eq(nn_loader_new(&l, &o, &why), NN_EINVAL);
+    o.mixup = 0;
     o.split = NN_SPLIT_TEST;
     ck_assert_int_eq(nn_loader_new(&l, &o, &why), NN_EFORMAT);
     ck_assert_msg(strstr(why.text, "test") != NULL, "%s", why.text);
@@ -351,7 +434,7 @@ END_TEST
 START_TEST(without_memory)
 {
     nn_loader_opts o = {
-        .data = data, .split = NN_SPLIT_TRAIN, .preprocess = &record, .batch = BATCH, .threads = 1
+        .data = data, .split = NN_SPLIT_TRAIN, .preprocess = &record, .batch = BATCH, .threads = 1, .mixup = 1
     };
     nn_loader *l = NULL;
     int rc = 1;
@@ -425,6 +508,8 @@ int main(void)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, what_an_epoch_holds);
     tcase_add_test(t, floats);
+    tcase_add_loop_test(t, mixed, 0, 2);
+    tcase_add_loop_test(t, shares_are_beta, 0, 3);
     tcase_add_loop_test(t, threads_and_positions_do_not_matter, 0, 3);
     tcase_add_test(t, begun_again_while_threads_work);
     tcase_add_test(t, files_that_go_away);

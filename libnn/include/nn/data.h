@@ -147,6 +147,7 @@ typedef struct nn_loader_opts {
     int64_t batch;
     int shuffle; /* nonzero: each epoch in an order drawn from (seed, epoch), else as in the dataset */
     const struct nn_augment *augment; /* borrowed; NULL: as the preprocessing record says and no more */
+    double mixup;                     /* shape of the distribution of nn_batch.share; 0: nothing is mixed */
     int drop_last;                    /* nonzero: leave out a last batch that is not full */
     uint64_t seed;
     int threads; /* 0: one for each processor, at most 8 */
@@ -160,6 +161,8 @@ typedef struct nn_batch {
     const uint8_t *rgb;     /* [count,size,size,3], or NULL, */
     const float *real;      /* where the pipeline normalises (nn_augment_type): these */
     const int32_t *label;   /* [count] */
+    double share;           /* mixup: image k is that part of image k and 1 - share of the next, the last one
+                               of the first, and so are the labels meant; else 1 */
     const int64_t *sample;  /* [count], indices into nn_dataset.sample */
     const int *status;      /* [count], NN_OK or why the file could not be used; its pixels are zero then */
     const char *const *why; /* [count], the text of that failure, "" otherwise */

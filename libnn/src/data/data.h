@@ -70,4 +70,10 @@ int nni_csv_row(nni_csv *c, size_t begin[2], size_t end[2]);
 char *nni_csv_text(const nni_csv *c, nni_arena *arena, size_t begin, size_t end);
 int nni_csv_fail(const nni_csv *c, int64_t line, const char *what);
 
+/* A share from Beta(shape, shape) for the batch that begins at `first`. */
+double nni_mixup_share(double shape, uint64_t seed, int64_t epoch, int64_t first);
+/* Leaves `share` of each image and puts 1 - share of the next to it, of the first to the last. `spare` has
+ * room for an image. */
+void nni_mixup(void *pixels, nn_dtype type, int64_t images, int64_t values, double share, void *spare);
+
 #endif

@@ -36,6 +36,7 @@ struct nn_loader {
     int64_t *order; /* of the epoch: positions in index */
     struct slot *slot;
     int slots;
+    void *spare; /* an image's memory, for mixup */
     pthread_t *thread;
     int threads;
     pthread_mutex_t lock;
@@ -131,7 +132,8 @@ static bool allocate(nn_loader *l)
     l->slot = nni_alloc_array((size_t)l->slots, sizeof *l->slot);
     l->thread = nni_alloc_array((size_t)l->o.threads, sizeof *l->thread);
     l->order = nni_alloc_array((size_t)l->n, sizeof *l->order);
-    if (!l->slot || !l->thread || !l->order)
+    l->spare = l->o.mixup > 0 ? nni_alloc((size_t)l->image_bytes) : NULL;
+    if (!l->slot || !l->thread || !l->order || (l->o.mixup > 0 && !l->spare))
         return false;
     for (int i = 0; i < l->slots; i++) {
         struct slot *s = &l->slot[i];
@@ -163,6 +165,7 @@ static void release(nn_loader *l)
     nni_free(l->slot);
     nni_free(l->thread);
     nni_free(l->order);
+    nni_free(l->spare);
     nni_free(l->index);
     nni_free(l);
 }
@@ -184,9 +187,12 @@ int nn_loader_new(nn_loader **out, const nn_loader_opts *opts, nn_message *why)
     int rc;
 
     if (!out || !opts || !opts->data || !opts->preprocess || opts->batch < 1 || opts->threads < 0 ||
-        opts->ahead < 0 || opts->ahead > 1024)
-        return nni_fail(why, NN_EINVAL,
-                        "a loader needs data, a preprocessing record and a batch size of at least 1");
+        opts->ahead < 0 || opts->ahead > 1024 ||
+        (opts->mixup != 0 && !(opts->mixup >= 0.01 && opts->mixup <= 1000)))
+        return nni_fail(
+            why, NN_EINVAL,
+            "a loader needs data, a preprocessing record, a batch size of at least 1 and a mixup of 0 or "
+            "0.01..1000");
     rc = nn_preprocess_check(opts->preprocess, why);
     if (rc)
         return rc;
@@ -272,7 +278,7 @@ int nn_loader_start(nn_loader *l, int64_t epoch, int64_t position)
 
 int nn_loader_next(nn_loader *l, nn_batch *out)
 {
-    double start = nni_seconds();
+    double start = nni_seconds(), share = 1, waited;
     const struct slot *s;
 
     *out = (nn_batch){ 0 };
@@ -291,15 +297,22 @@ int nn_loader_next(nn_loader *l, nn_batch *out)
     while (s->done < s->count)
         (void)pthread_cond_wait(&l->ready, &l->lock);
     (void)pthread_mutex_unlock(&l->lock);
+    waited = nni_seconds() - start;
+    if (l->spare && s->count) {
+        share = nni_mixup_share(l->o.mixup, l->o.seed, l->epoch, s->first);
+        nni_mixup(s->pixels, l->type, s->count, l->image_bytes / (l->type == NN_F32 ? 4 : 1), share,
+                  l->spare);
+    }
     *out = (nn_batch){ .count = s->count,
                        .first = s->first,
                        .rgb = l->type == NN_U8 ? s->pixels : NULL,
                        .real = l->type == NN_F32 ? s->pixels : NULL,
                        .label = s->label,
+                       .share = share,
                        .sample = s->sample,
                        .status = s->status,
                        .why = s->why,
-                       .waited = nni_seconds() - start };
+                       .waited = waited };
     return NN_OK;
 }
 
