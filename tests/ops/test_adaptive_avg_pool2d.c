@@ -56,7 +56,4 @@ static const op_case cases[] = {
       .bench = 1 },
 };
 
-int main(int argc, char **argv)
-{
-    return op_test_main(argc, argv, &(op_suite){ .name = "adaptive_avg_pool2d", OP_CASES(cases) });
-}
+OP_TEST(adaptive_avg_pool2d, OP_CASES(cases));

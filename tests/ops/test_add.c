@@ -235,8 +235,4 @@ static void more(TCase *t)
     tcase_add_test(t, learned_mask_stays_out);
 }
 
-int main(int argc, char **argv)
-{
-    return op_test_main(argc, argv,
-                        &(op_suite){ .name = "add", OP_CASES(cases), OP_FUSED(fused), .more = more });
-}
+OP_TEST(add, OP_CASES(cases), OP_FUSED(fused), .more = more);

@@ -97,7 +97,4 @@ static const op_case cases[] = {
       .in = { { .shape = { { 8, 112, 112, 56 }, 4 } }, VECTOR(56), VECTOR(56), VECTOR(56) } },
 };
 
-int main(int argc, char **argv)
-{
-    return op_test_main(argc, argv, &(op_suite){ .name = "affine", OP_CASES(cases) });
-}
+OP_TEST(affine, OP_CASES(cases));

@@ -62,7 +62,4 @@ static const op_case cases[] = {
       .bench = 1 },
 };
 
-int main(int argc, char **argv)
-{
-    return op_test_main(argc, argv, &(op_suite){ .name = "avg_pool2d", OP_CASES(cases) });
-}
+OP_TEST(avg_pool2d, OP_CASES(cases));

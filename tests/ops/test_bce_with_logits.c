@@ -40,7 +40,4 @@ static const op_case cases[] = {
       .says = "weight [2] does not broadcast to [2,3]" },
 };
 
-int main(int argc, char **argv)
-{
-    return op_test_main(argc, argv, &(op_suite){ .name = "bce_with_logits", OP_CASES(cases) });
-}
+OP_TEST(bce_with_logits, OP_CASES(cases));

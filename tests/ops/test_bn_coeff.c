@@ -50,7 +50,4 @@ static const op_case cases[] = {
       .bench = 1 },
 };
 
-int main(int argc, char **argv)
-{
-    return op_test_main(argc, argv, &(op_suite){ .name = "bn_coeff", OP_CASES(cases) });
-}
+OP_TEST(bn_coeff, OP_CASES(cases));

@@ -162,7 +162,4 @@ static void more(TCase *t)
     tcase_add_test(t, wrong_inputs);
 }
 
-int main(int argc, char **argv)
-{
-    return op_test_main(argc, argv, &(op_suite){ .name = "bn_track", .more = more });
-}
+OP_TEST(bn_track, .more = more);

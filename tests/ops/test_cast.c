@@ -178,7 +178,4 @@ static void more(TCase *t)
     tcase_add_test(t, same_type_is_no_node);
 }
 
-int main(int argc, char **argv)
-{
-    return op_test_main(argc, argv, &(op_suite){ .name = "cast", OP_CASES(cases), .more = more });
-}
+OP_TEST(cast, OP_CASES(cases), .more = more);

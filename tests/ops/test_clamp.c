@@ -22,7 +22,4 @@ static const op_case cases[] = {
       .extra = below },
 };
 
-int main(int argc, char **argv)
-{
-    return op_test_main(argc, argv, &(op_suite){ .name = "clamp", OP_CASES(cases) });
-}
+OP_TEST(clamp, OP_CASES(cases));

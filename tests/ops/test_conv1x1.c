@@ -295,7 +295,4 @@ static const op_case fused[] = {
       .probes = 8 },
 };
 
-int main(int argc, char **argv)
-{
-    return op_test_main(argc, argv, &(op_suite){ .name = "conv1x1", OP_CASES(cases), OP_FUSED(fused) });
-}
+OP_TEST(conv1x1, OP_CASES(cases), OP_FUSED(fused));

@@ -225,7 +225,4 @@ static const op_case fused[] = {
       .outs = 3 },
 };
 
-int main(int argc, char **argv)
-{
-    return op_test_main(argc, argv, &(op_suite){ .name = "conv2d", OP_CASES(cases), OP_FUSED(fused) });
-}
+OP_TEST(conv2d, OP_CASES(cases), OP_FUSED(fused));

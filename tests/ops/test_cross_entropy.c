@@ -313,7 +313,4 @@ static void more(TCase *t)
     tcase_add_loop_test(t, as_torch, 0, OP_COUNT(golden));
 }
 
-int main(int argc, char **argv)
-{
-    return op_test_main(argc, argv, &(op_suite){ .name = "cross_entropy", OP_CASES(cases), .more = more });
-}
+OP_TEST(cross_entropy, OP_CASES(cases), .more = more);

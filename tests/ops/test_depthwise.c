@@ -347,7 +347,4 @@ static const op_case fused[] = {
       .probes = 12 },
 };
 
-int main(int argc, char **argv)
-{
-    return op_test_main(argc, argv, &(op_suite){ .name = "depthwise", OP_CASES(cases), OP_FUSED(fused) });
-}
+OP_TEST(depthwise, OP_CASES(cases), OP_FUSED(fused));

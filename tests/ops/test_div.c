@@ -10,7 +10,4 @@ static const op_case cases[] = {
     BROADCAST_CASES(0.5, 2),
 };
 
-int main(int argc, char **argv)
-{
-    return op_test_main(argc, argv, &(op_suite){ .name = "div", OP_CASES(cases) });
-}
+OP_TEST(div, OP_CASES(cases));

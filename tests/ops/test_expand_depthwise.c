@@ -170,7 +170,4 @@ static const op_case cases[] = {
     { .name = "bench stage 2, batch 8", IN(8, 56, 56, 40, 240, 3), WITH, SILU, .bench = 1 },
 };
 
-int main(int argc, char **argv)
-{
-    return op_test_main(argc, argv, &(op_suite){ .name = "expand_depthwise", OP_CASES(cases) });
-}
+OP_TEST(expand_depthwise, OP_CASES(cases));

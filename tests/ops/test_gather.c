@@ -113,7 +113,4 @@ END_TEST
 
 static void more(TCase *t) { tcase_add_test(t, out_of_range); }
 
-int main(int argc, char **argv)
-{
-    return op_test_main(argc, argv, &(op_suite){ .name = "gather", OP_CASES(cases), .more = more });
-}
+OP_TEST(gather, OP_CASES(cases), .more = more);

@@ -135,8 +135,4 @@ static const op_case fused[] = {
       .in = { { .shape = { { 2, 5, 3, 21 }, 4 } }, VECTOR(21), VECTOR(21), VECTOR(21) } },
 };
 
-int main(int argc, char **argv)
-{
-    return op_test_main(argc, argv,
-                        &(op_suite){ .name = "global_avg_pool", OP_CASES(cases), OP_FUSED(fused) });
-}
+OP_TEST(global_avg_pool, OP_CASES(cases), OP_FUSED(fused));

@@ -69,7 +69,4 @@ static const op_case cases[] = {
       .bench = 1 },
 };
 
-int main(int argc, char **argv)
-{
-    return op_test_main(argc, argv, &(op_suite){ .name = "group_norm", OP_CASES(cases) });
-}
+OP_TEST(group_norm, OP_CASES(cases));

@@ -10,7 +10,4 @@ static const op_case cases[] = {
     UNARY_CASES(-7, 6, NULL),
 };
 
-int main(int argc, char **argv)
-{
-    return op_test_main(argc, argv, &(op_suite){ .name = "hardswish", OP_CASES(cases) });
-}
+OP_TEST(hardswish, OP_CASES(cases));

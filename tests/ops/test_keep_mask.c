@@ -299,7 +299,4 @@ static void more(TCase *t)
     tcase_add_test(t, products);
 }
 
-int main(int argc, char **argv)
-{
-    return op_test_main(argc, argv, &(op_suite){ .name = "keep_mask", OP_CASES(cases), .more = more });
-}
+OP_TEST(keep_mask, OP_CASES(cases), .more = more);

@@ -18,7 +18,4 @@ static const op_case cases[] = {
       .extra = &loss_sum },
 };
 
-int main(int argc, char **argv)
-{
-    return op_test_main(argc, argv, &(op_suite){ .name = "kl_div", OP_CASES(cases) });
-}
+OP_TEST(kl_div, OP_CASES(cases));

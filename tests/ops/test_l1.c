@@ -10,7 +10,4 @@ static const op_case cases[] = {
     LOSS_CASES(-4, 4),
 };
 
-int main(int argc, char **argv)
-{
-    return op_test_main(argc, argv, &(op_suite){ .name = "l1", OP_CASES(cases) });
-}
+OP_TEST(l1, OP_CASES(cases));

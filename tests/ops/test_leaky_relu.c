@@ -17,7 +17,4 @@ static const op_case cases[] = {
       .extra = large },
 };
 
-int main(int argc, char **argv)
-{
-    return op_test_main(argc, argv, &(op_suite){ .name = "leaky_relu", OP_CASES(cases) });
-}
+OP_TEST(leaky_relu, OP_CASES(cases));

@@ -58,7 +58,4 @@ static const op_case cases[] = {
     { .name = "bench classifier, batch 1", .in = { M(1, 2304), P(1000, 2304), B(1000) }, WITH, .bench = 1 },
 };
 
-int main(int argc, char **argv)
-{
-    return op_test_main(argc, argv, &(op_suite){ .name = "linear", OP_CASES(cases) });
-}
+OP_TEST(linear, OP_CASES(cases));

@@ -15,7 +15,4 @@ static const op_case cases[] = {
     ROW_CASES,
 };
 
-int main(int argc, char **argv)
-{
-    return op_test_main(argc, argv, &(op_suite){ .name = "log_softmax", OP_CASES(cases) });
-}
+OP_TEST(log_softmax, OP_CASES(cases));

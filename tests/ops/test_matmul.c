@@ -84,7 +84,4 @@ static const op_case cases[] = {
       .bench = 1 },
 };
 
-int main(int argc, char **argv)
-{
-    return op_test_main(argc, argv, &(op_suite){ .name = "matmul", OP_CASES(cases) });
-}
+OP_TEST(matmul, OP_CASES(cases));

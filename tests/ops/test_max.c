@@ -65,7 +65,4 @@ END_TEST
 
 static void more(TCase *t) { tcase_add_test(t, equal_ones_share); }
 
-int main(int argc, char **argv)
-{
-    return op_test_main(argc, argv, &(op_suite){ .name = "max", OP_CASES(cases), .more = more });
-}
+OP_TEST(max, OP_CASES(cases), .more = more);

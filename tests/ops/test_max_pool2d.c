@@ -125,7 +125,4 @@ static void more(TCase *t)
     tcase_add_test(t, not_a_number);
 }
 
-int main(int argc, char **argv)
-{
-    return op_test_main(argc, argv, &(op_suite){ .name = "max_pool2d", OP_CASES(cases), .more = more });
-}
+OP_TEST(max_pool2d, OP_CASES(cases), .more = more);

@@ -18,7 +18,4 @@ static const op_case cases[] = {
     SUM_CASES,
 };
 
-int main(int argc, char **argv)
-{
-    return op_test_main(argc, argv, &(op_suite){ .name = "mean", OP_CASES(cases) });
-}
+OP_TEST(mean, OP_CASES(cases));

@@ -15,7 +15,4 @@ static const op_case cases[] = {
     AXES_CASES,
 };
 
-int main(int argc, char **argv)
-{
-    return op_test_main(argc, argv, &(op_suite){ .name = "min", OP_CASES(cases) });
-}
+OP_TEST(min, OP_CASES(cases));

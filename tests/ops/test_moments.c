@@ -182,7 +182,4 @@ static void more(TCase *t)
     tcase_add_test(t, special_values);
 }
 
-int main(int argc, char **argv)
-{
-    return op_test_main(argc, argv, &(op_suite){ .name = "moments", OP_CASES(cases), .more = more });
-}
+OP_TEST(moments, OP_CASES(cases), .more = more);

@@ -31,7 +31,4 @@ static const op_case cases[] = {
       .bench = 1 },
 };
 
-int main(int argc, char **argv)
-{
-    return op_test_main(argc, argv, &(op_suite){ .name = "mul", OP_CASES(cases) });
-}
+OP_TEST(mul, OP_CASES(cases));

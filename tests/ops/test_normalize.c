@@ -124,7 +124,4 @@ END_TEST
 
 static void more(TCase *t) { tcase_add_test(t, every_byte); }
 
-int main(int argc, char **argv)
-{
-    return op_test_main(argc, argv, &(op_suite){ .name = "normalize", OP_CASES(cases), .more = more });
-}
+OP_TEST(normalize, OP_CASES(cases), .more = more);

@@ -78,7 +78,4 @@ static const op_case cases[] = {
       .bench = 1 },
 };
 
-int main(int argc, char **argv)
-{
-    return op_test_main(argc, argv, &(op_suite){ .name = "pad", OP_CASES(cases) });
-}
+OP_TEST(pad, OP_CASES(cases));

@@ -61,7 +61,4 @@ static const op_case cases[] = {
     { .name = "an image", .in = { { .shape = { { 8, 56, 56, 64 }, 4 } } }, WITH({ 0, 3, 1, 2 }), .bench = 1 },
 };
 
-int main(int argc, char **argv)
-{
-    return op_test_main(argc, argv, &(op_suite){ .name = "permute", OP_CASES(cases) });
-}
+OP_TEST(permute, OP_CASES(cases));

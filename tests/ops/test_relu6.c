@@ -11,7 +11,4 @@ static const op_case cases[] = {
     UNARY_CASES(-4, 10, NULL),
 };
 
-int main(int argc, char **argv)
-{
-    return op_test_main(argc, argv, &(op_suite){ .name = "relu6", OP_CASES(cases), OP_FUSED(fused) });
-}
+OP_TEST(relu6, OP_CASES(cases), OP_FUSED(fused));

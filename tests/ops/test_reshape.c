@@ -91,7 +91,4 @@ static const op_case cases[] = {
     { .name = "bench", .in = { { .shape = { { 700, 100, 100 }, 3 } } }, .build = record, .bench = 1 },
 };
 
-int main(int argc, char **argv)
-{
-    return op_test_main(argc, argv, &(op_suite){ .name = "reshape", OP_CASES(cases) });
-}
+OP_TEST(reshape, OP_CASES(cases));

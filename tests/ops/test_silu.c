@@ -11,7 +11,4 @@ static const op_case cases[] = {
     UNARY_CASES(-20, 20, NULL),
 };
 
-int main(int argc, char **argv)
-{
-    return op_test_main(argc, argv, &(op_suite){ .name = "silu", OP_CASES(cases), OP_FUSED(fused) });
-}
+OP_TEST(silu, OP_CASES(cases), OP_FUSED(fused));

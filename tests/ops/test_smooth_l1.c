@@ -11,7 +11,4 @@ static const op_case cases[] = {
     LOSS_CASES(-4, 4),
 };
 
-int main(int argc, char **argv)
-{
-    return op_test_main(argc, argv, &(op_suite){ .name = "smooth_l1", OP_CASES(cases) });
-}
+OP_TEST(smooth_l1, OP_CASES(cases));

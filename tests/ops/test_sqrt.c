@@ -17,7 +17,4 @@ static const op_case cases[] = {
       .no_backward = 1 },
 };
 
-int main(int argc, char **argv)
-{
-    return op_test_main(argc, argv, &(op_suite){ .name = "sqrt", OP_CASES(cases) });
-}
+OP_TEST(sqrt, OP_CASES(cases));

@@ -10,7 +10,4 @@ static const op_case cases[] = {
     BROADCAST_CASES(0, 0),
 };
 
-int main(int argc, char **argv)
-{
-    return op_test_main(argc, argv, &(op_suite){ .name = "sub", OP_CASES(cases) });
-}
+OP_TEST(sub, OP_CASES(cases));

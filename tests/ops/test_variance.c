@@ -37,7 +37,4 @@ static const op_case cases[] = {
       .says = "a variance of 1 elements with correction 1" },
 };
 
-int main(int argc, char **argv)
-{
-    return op_test_main(argc, argv, &(op_suite){ .name = "variance", OP_CASES(cases) });
-}
+OP_TEST(variance, OP_CASES(cases));

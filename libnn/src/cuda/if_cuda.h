@@ -26,6 +26,10 @@ extern "C" {
     int nni_cuda_##name##_backward(nn_step *s);
 NN_OP_LIST(X)
 X(activation)
+X(unary)
+X(elementwise)
+X(loss)
+X(norm)
 #undef X
 int nni_cuda_gradient_sum_forward(nn_step *s);
 int nni_cuda_loss_seed_forward(nn_step *s);

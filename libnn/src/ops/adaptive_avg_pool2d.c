@@ -7,6 +7,7 @@
  *
  * Derivative: as of avg_pool2d.
  */
+#include "cuda/if_cuda.h"
 #include "ops/resample.h"
 
 #include <nn/ops.h>
@@ -18,15 +19,14 @@ struct attrs {
 static struct nni_span span(const void *attrs, const struct nni_axis *axis, int64_t o)
 {
     (void)attrs;
-    return (struct nni_span){ o * axis->in / axis->out, ((o + 1) * axis->in + axis->out - 1) / axis->out };
+    return nni_adaptive_span(axis, o);
 }
 
 static double weight(const void *attrs, const struct nni_axis *axis, int64_t o, int64_t i)
 {
-    struct nni_span s = span(attrs, axis, o);
-
+    (void)attrs;
     (void)i;
-    return 1.0 / (double)(s.end - s.begin);
+    return nni_adaptive_weight(axis, o);
 }
 
 static const struct nni_resampling map = { span, weight };
@@ -52,8 +52,8 @@ const nn_op nn_op_adaptive_avg_pool2d = {
     .inputs = 1,
     .attrs_bytes = sizeof(struct attrs),
     .infer = infer,
-    .forward = { prepare },
-    .backward = { prepare },
+    .forward = { prepare, NNI_IF_CUDA(nni_cuda_adaptive_avg_pool2d_forward) },
+    .backward = { prepare, NNI_IF_CUDA(nni_cuda_adaptive_avg_pool2d_backward) },
 };
 
 nn_tensor *nn_adaptive_avg_pool2d(nn_graph *g, nn_tensor *x, int64_t height, int64_t width)

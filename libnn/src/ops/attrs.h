@@ -28,8 +28,24 @@ struct nni_scale {
 struct nni_cross_entropy {
     double smoothing;
 };
+struct nni_cast {
+    nn_dtype type;
+};
+struct nni_pad {
+    int64_t top, bottom, left, right;
+};
 struct nni_permute {
     int order[NN_MAX_RANK];
+};
+struct nni_concat {
+    int axis, count;
+};
+struct nni_slice {
+    int axis;
+    int64_t begin, length;
+};
+struct nni_gather {
+    int axis;
 };
 
 #endif

@@ -6,25 +6,19 @@
  *
  * Derivative: each pixel takes its share of dy from every window that covers it.
  */
+#include "cuda/if_cuda.h"
 #include "ops/pool.h"
 #include "ops/resample.h"
 
 static struct nni_span span(const void *attrs, const struct nni_axis *axis, int64_t o)
 {
-    struct nni_pooling p = nni_pooling_of(attrs);
-
-    return (struct nni_span){ nni_window_begin(&p, o), nni_window_end(&p, axis->in, o) };
+    return nni_average_span(attrs, axis, o);
 }
 
 static double weight(const void *attrs, const struct nni_axis *axis, int64_t o, int64_t i)
 {
-    const nn_pool_opts *opts = attrs;
-    struct nni_pooling p = nni_pooling_of(opts);
-
     (void)i;
-    if (opts->exclude_pad)
-        return 1.0 / (double)(nni_window_end(&p, axis->in, o) - nni_window_begin(&p, o));
-    return 1.0 / (double)(nni_window_end(&p, axis->in + p.pad, o) - (o * p.stride - p.pad));
+    return nni_average_weight(attrs, axis, o);
 }
 
 static const struct nni_resampling map = { span, weight };
@@ -51,8 +45,8 @@ const nn_op nn_op_avg_pool2d = {
     .inputs = 1,
     .attrs_bytes = sizeof(nn_pool_opts),
     .infer = infer,
-    .forward = { prepare },
-    .backward = { prepare },
+    .forward = { prepare, NNI_IF_CUDA(nni_cuda_avg_pool2d_forward) },
+    .backward = { prepare, NNI_IF_CUDA(nni_cuda_avg_pool2d_backward) },
 };
 
 nn_tensor *nn_avg_pool2d(nn_graph *g, nn_tensor *x, nn_pool_opts opts)

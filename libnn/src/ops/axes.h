@@ -8,19 +8,9 @@
 #ifndef NNI_AXES_H
 #define NNI_AXES_H
 
+#include "ops/axes_shape.h"
 #include "ops/broadcast.h"
 
-#include <nn/ops.h>
-
-struct nni_axes {
-    nn_reduce_opts opts;
-    int64_t correction; /* variance */
-    nn_real sign;       /* max: 1, min: -1 */
-};
-
-/* The shape of x with the reduced dimensions as 1, and how many elements make one of the result. */
-nn_shape nni_axes_kept(nn_shape x, uint32_t axes);
-int64_t nni_axes_count(nn_shape x, uint32_t axes);
 /* Checks input and axes, declares the output. */
 int nni_axes_infer(nn_node *node);
 /* The reduction of x: operands are x, and the result twice. */

@@ -9,6 +9,7 @@
  *
  * The second form neither overflows nor loses what is small.
  */
+#include "cuda/if_cuda.h"
 #include "ops/loss.h"
 
 const nn_op nn_op_bce_with_logits = {
@@ -19,8 +20,8 @@ const nn_op nn_op_bce_with_logits = {
     .reads = NN_IN(0) | NN_IN(1) | NN_IN(2),
     .attrs_bytes = sizeof(struct nni_loss),
     .infer = nni_loss_infer,
-    .forward = { nni_loss_forward },
-    .backward = { nni_loss_backward },
+    .forward = { nni_loss_forward, NNI_IF_CUDA(nni_cuda_loss_forward) },
+    .backward = { nni_loss_backward, NNI_IF_CUDA(nni_cuda_loss_backward) },
 };
 
 nn_tensor *nn_bce_with_logits(nn_graph *g, nn_tensor *x, nn_tensor *t, nn_tensor *pos_weight, nn_reduction r)

@@ -6,13 +6,11 @@
  * Derivative: dx = dy, in the type of dx. A byte has none.
  */
 #include "cpu/cpu.h"
+#include "cuda/if_cuda.h"
+#include "ops/attrs.h"
 #include "ops/element.h"
 
 #include <nn/ops.h>
-
-struct attrs {
-    nn_dtype type;
-};
 
 /* Elements of a tile; a multiple of 32 so that tiles of bytes do not share a cache line. */
 enum { TILE = 8192 };
@@ -73,7 +71,7 @@ static int backward(nn_step *s)
 
 static int infer(nn_node *node)
 {
-    const struct attrs *a = node->attrs;
+    const struct nni_cast *a = node->attrs;
     nn_dtype from = nn_type_get(node->in[0]);
 
     if (!nni_floating(a->type))
@@ -88,22 +86,22 @@ const nn_op nn_op_cast = {
     .name = "cast",
     .inputs = 1,
     .flags = NN_OP_CHEAP,
-    .attrs_bytes = sizeof(struct attrs),
+    .attrs_bytes = sizeof(struct nni_cast),
     .infer = infer,
-    .forward = { forward },
-    .backward = { backward },
+    .forward = { forward, NNI_IF_CUDA(nni_cuda_cast_forward) },
+    .backward = { backward, NNI_IF_CUDA(nni_cuda_cast_backward) },
 };
 
 const void *nni_cast_attrs(nn_dtype type)
 {
-    static const struct attrs to[NN_DTYPES] = { { NN_F32 }, { NN_F64 }, { NN_BF16 }, { NN_F16 } };
+    static const struct nni_cast to[NN_DTYPES] = { { NN_F32 }, { NN_F64 }, { NN_BF16 }, { NN_F16 } };
 
     return &to[type];
 }
 
 nn_tensor *nn_cast(nn_graph *g, nn_tensor *x, nn_dtype type)
 {
-    struct attrs a = { .type = type };
+    struct nni_cast a = { .type = type };
 
     if (x && nn_type_get(x) == type)
         return x;

@@ -3,6 +3,7 @@
  * y = min(max(x, low), high); dx = dy where low < x < high, else 0: at the ends too, as in torch 2.15 and as
  * for relu6. An end that is infinite limits nothing. A NaN stays one, and has no gradient.
  */
+#include "cuda/if_cuda.h"
 #include "ops/unary.h"
 
 const nn_op nn_op_clamp = {
@@ -14,8 +15,8 @@ const nn_op nn_op_clamp = {
     .flags = NN_OP_CHEAP,
     .attrs_bytes = sizeof(struct nni_formula),
     .infer = nni_unary_infer,
-    .forward = { nni_unary_forward },
-    .backward = { nni_unary_backward },
+    .forward = { nni_unary_forward, NNI_IF_CUDA(nni_cuda_unary_forward) },
+    .backward = { nni_unary_backward, NNI_IF_CUDA(nni_cuda_unary_backward) },
 };
 
 nn_tensor *nn_clamp(nn_graph *g, nn_tensor *x, double low, double high)

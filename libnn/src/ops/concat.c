@@ -2,20 +2,18 @@
  *
  * Tensors one after another along an axis. Derivative: each gets its part of dy.
  */
+#include "cuda/if_cuda.h"
+#include "ops/attrs.h"
 #include "ops/stripe.h"
 
 #include <nn/ops.h>
-
-struct attrs {
-    int axis, count;
-};
 
 /* The input of a tile, and that tile's number within the input. Inputs whose gradient nobody wants have no
  * tiles. */
 static struct nni_stripe stripe_of(const nn_step *s, const nn_operand *part, nn_shape whole, int64_t *tile,
                                    int *index)
 {
-    const struct attrs *a = s->attrs;
+    const struct nni_concat *a = s->attrs;
     int64_t begin = 0;
 
     for (*index = 0;; ++*index) {
@@ -49,7 +47,7 @@ static void backward_tile(const nn_step *s, int64_t tile, void *lane)
 
 static int prepare(nn_step *s, const nn_operand *part, nn_tile *run)
 {
-    const struct attrs *a = s->attrs;
+    const struct nni_concat *a = s->attrs;
     int64_t tiles = 0;
 
     for (int k = 0; k < a->count; k++)
@@ -67,7 +65,7 @@ static int backward(nn_step *s)
 
 static int infer(nn_node *n)
 {
-    const struct attrs *a = n->attrs;
+    const struct nni_concat *a = n->attrs;
     nn_shape y = nn_shape_get(n->in[0]);
     nni_text first, other;
 
@@ -94,15 +92,15 @@ const nn_op nn_op_concat = {
     .name = "concat",
     .inputs = 1,
     .optional = (NN_IN(NN_MAX_IN) - 1) & ~NN_IN(0),
-    .attrs_bytes = sizeof(struct attrs),
+    .attrs_bytes = sizeof(struct nni_concat),
     .infer = infer,
-    .forward = { forward },
-    .backward = { backward },
+    .forward = { forward, NNI_IF_CUDA(nni_cuda_concat_forward) },
+    .backward = { backward, NNI_IF_CUDA(nni_cuda_concat_backward) },
 };
 
 nn_tensor *nn_concat(nn_graph *g, nn_tensor *const *x, int count, int axis)
 {
-    struct attrs a = { nni_axis(count > 0 ? nn_shape_get(x[0]).rank : 0, axis), count };
+    struct nni_concat a = { nni_axis(count > 0 ? nn_shape_get(x[0]).rank : 0, axis), count };
 
     if (count < 1 || count > NN_MAX_IN)
         return nn_graph_fail(g, NN_EINVAL, "concat: %d tensors; from 1 to %d can be concatenated", count,

@@ -13,6 +13,7 @@
  *
  * are ordinary products. So between forward and backward only x is kept.
  */
+#include "cuda/if_cuda.h"
 #include "ops/product.h"
 
 enum { X, EXPAND, MEAN, SCALE, BETA, WEIGHT, COST_COPY = 4 };
@@ -313,8 +314,8 @@ const nn_op nn_op_expand_depthwise = {
     .reads = NN_IN(X) | NN_IN(EXPAND) | NN_IN(MEAN) | NN_IN(SCALE) | NN_IN(BETA) | NN_IN(WEIGHT),
     .attrs_bytes = sizeof(nn_expand_opts),
     .infer = infer,
-    .forward = { forward },
-    .backward = { backward },
+    .forward = { forward, NNI_IF_CUDA(nni_cuda_expand_depthwise_forward) },
+    .backward = { backward, NNI_IF_CUDA(nni_cuda_expand_depthwise_backward) },
 };
 
 nn_tensor *nn_expand_depthwise(nn_graph *g, nn_tensor *x, nn_tensor *w1, nn_tensor *const norm[3],

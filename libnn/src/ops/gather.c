@@ -7,16 +7,14 @@
  * Derivative: dx[a,v,b] = sum of dy[a,k,b] over the k with index[k] = v. A tile owns a range of
  * entries of x and adds to them in the order of k, so it needs no atomics and the sum has one order.
  */
+#include "cuda/if_cuda.h"
+#include "ops/attrs.h"
 #include "ops/element.h"
 #include "ops/stripe.h"
 
 #include <nn/ops.h>
 
 #include <math.h>
-
-struct attrs {
-    int axis;
-};
 
 enum { X, INDEX };
 
@@ -27,7 +25,7 @@ struct layout {
 
 static struct layout layout_of(const nn_step *s, nn_shape x)
 {
-    const struct attrs *a = s->attrs;
+    const struct nni_gather *a = s->attrs;
     struct layout l = { 1, x.dim[a->axis], 1, nn_shape_count(s->in[INDEX].shape) };
 
     for (int k = 0; k < a->axis; k++)
@@ -104,7 +102,7 @@ static int backward(nn_step *s)
 
 static int infer(nn_node *n)
 {
-    const struct attrs *a = n->attrs;
+    const struct nni_gather *a = n->attrs;
     nn_shape x = nn_shape_get(n->in[X]), index = nn_shape_get(n->in[INDEX]), y = x;
     nn_dtype type = nn_type_get(n->in[INDEX]);
     nni_text text;
@@ -131,15 +129,15 @@ const nn_op nn_op_gather = {
     .name = "gather",
     .inputs = 2,
     .reads = NN_IN(INDEX),
-    .attrs_bytes = sizeof(struct attrs),
+    .attrs_bytes = sizeof(struct nni_gather),
     .infer = infer,
-    .forward = { forward },
-    .backward = { backward },
+    .forward = { forward, NNI_IF_CUDA(nni_cuda_gather_forward) },
+    .backward = { backward, NNI_IF_CUDA(nni_cuda_gather_backward) },
 };
 
 nn_tensor *nn_gather(nn_graph *g, nn_tensor *x, nn_tensor *index, int axis)
 {
-    struct attrs a = { nni_axis(nn_shape_get(x).rank, axis) };
+    struct nni_gather a = { nni_axis(nn_shape_get(x).rank, axis) };
     nn_tensor *in[2] = { x, index };
 
     return nn_apply(g, &nn_op_gather, &a, in, 2);

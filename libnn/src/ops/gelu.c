@@ -9,6 +9,7 @@
  *
  * Source: Hendrycks, Gimpel: "Gaussian error linear units", 2016; torch.nn.GELU.
  */
+#include "cuda/if_cuda.h"
 #include "ops/unary.h"
 
 const nn_op nn_op_gelu = {
@@ -20,8 +21,8 @@ const nn_op nn_op_gelu = {
     .flags = NN_OP_CHEAP,
     .attrs_bytes = sizeof(struct nni_formula),
     .infer = nni_unary_infer,
-    .forward = { nni_unary_forward },
-    .backward = { nni_unary_backward },
+    .forward = { nni_unary_forward, NNI_IF_CUDA(nni_cuda_unary_forward) },
+    .backward = { nni_unary_backward, NNI_IF_CUDA(nni_cuda_unary_backward) },
 };
 
 nn_tensor *nn_gelu(nn_graph *g, nn_tensor *x, int approximate)

@@ -6,6 +6,7 @@
  * Source: Wu, He: "Group Normalization", ECCV 2018.
  */
 #include "cpu/cpu.h"
+#include "cuda/if_cuda.h"
 #include "ops/norm.h"
 
 #include <nn/ops.h>
@@ -20,8 +21,8 @@ const nn_op nn_op_group_norm = {
     .reads = NN_IN(0) | NN_IN(1),
     .attrs_bytes = sizeof(struct nni_norm_attrs),
     .infer = infer,
-    .forward = { nni_norm_forward },
-    .backward = { nni_norm_backward },
+    .forward = { nni_norm_forward, NNI_IF_CUDA(nni_cuda_norm_forward) },
+    .backward = { nni_norm_backward, NNI_IF_CUDA(nni_cuda_norm_backward) },
 };
 
 nn_tensor *nn_group_norm(nn_graph *g, nn_tensor *x, nn_tensor *gamma, nn_tensor *beta,

@@ -6,6 +6,7 @@
  *
  * Source: Howard et al.: "Searching for MobileNetV3", 2019; torch.nn.Hardswish.
  */
+#include "cuda/if_cuda.h"
 #include "ops/unary.h"
 
 const nn_op nn_op_hardswish = {
@@ -17,8 +18,8 @@ const nn_op nn_op_hardswish = {
     .flags = NN_OP_CHEAP,
     .attrs_bytes = sizeof(struct nni_formula),
     .infer = nni_unary_infer,
-    .forward = { nni_unary_forward },
-    .backward = { nni_unary_backward },
+    .forward = { nni_unary_forward, NNI_IF_CUDA(nni_cuda_unary_forward) },
+    .backward = { nni_unary_backward, NNI_IF_CUDA(nni_cuda_unary_backward) },
 };
 
 nn_tensor *nn_hardswish(nn_graph *g, nn_tensor *x)

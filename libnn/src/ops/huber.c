@@ -7,6 +7,7 @@
  *
  * Source: Huber: "Robust estimation of a location parameter", 1964; torch.nn.HuberLoss.
  */
+#include "cuda/if_cuda.h"
 #include "ops/loss.h"
 
 const nn_op nn_op_huber = {
@@ -16,8 +17,8 @@ const nn_op nn_op_huber = {
     .reads = NN_IN(0) | NN_IN(1),
     .attrs_bytes = sizeof(struct nni_loss),
     .infer = nni_loss_infer,
-    .forward = { nni_loss_forward },
-    .backward = { nni_loss_backward },
+    .forward = { nni_loss_forward, NNI_IF_CUDA(nni_cuda_loss_forward) },
+    .backward = { nni_loss_backward, NNI_IF_CUDA(nni_cuda_loss_backward) },
 };
 
 nn_tensor *nn_huber(nn_graph *g, nn_tensor *x, nn_tensor *t, double delta, nn_reduction r)

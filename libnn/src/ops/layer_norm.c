@@ -5,6 +5,7 @@
  * Source: Ba, Kiros, Hinton: "Layer Normalization", 2016.
  */
 #include "cpu/cpu.h"
+#include "cuda/if_cuda.h"
 #include "ops/norm.h"
 
 #include <nn/ops.h>
@@ -19,8 +20,8 @@ const nn_op nn_op_layer_norm = {
     .reads = NN_IN(0) | NN_IN(1),
     .attrs_bytes = sizeof(struct nni_norm_attrs),
     .infer = infer,
-    .forward = { nni_norm_forward },
-    .backward = { nni_norm_backward },
+    .forward = { nni_norm_forward, NNI_IF_CUDA(nni_cuda_norm_forward) },
+    .backward = { nni_norm_backward, NNI_IF_CUDA(nni_cuda_norm_backward) },
 };
 
 nn_tensor *nn_layer_norm(nn_graph *g, nn_tensor *x, nn_tensor *gamma, nn_tensor *beta, double eps)

@@ -15,16 +15,7 @@ enum { X, TARGET, WEIGHT, BLOCK = 1024 };
 
 static const struct nni_loss *loss_of(const nn_step *s) { return s->attrs; }
 
-static double divisor_of(const nn_step *s)
-{
-    nn_shape x = s->in[X].shape;
-
-    switch (loss_of(s)->reduction) {
-    case NN_REDUCE_MEAN: return (double)nn_shape_count(x);
-    case NN_REDUCE_BATCH_MEAN: return (double)x.dim[0];
-    default: return 1;
-    }
-}
+static double divisor_of(const nn_step *s) { return nni_loss_divisor(loss_of(s), s->in[X].shape); }
 
 static void geometry_of(const nn_step *s, struct nni_broadcast *g)
 {

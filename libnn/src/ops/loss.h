@@ -7,13 +7,7 @@
 #define NNI_LOSS_H
 
 #include "cpu/cpu.h"
-
-#include <nn/ops.h>
-
-struct nni_loss {
-    struct nni_formula formula;
-    nn_reduction reduction;
-};
+#include "ops/loss_attrs.h"
 
 int nni_loss_infer(nn_node *node);
 int nni_loss_forward(nn_step *step);

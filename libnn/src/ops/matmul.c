@@ -8,6 +8,7 @@
  * and the transpose of these where the operand is. Each is again a product of two matrices that lie in
  * memory by rows or by columns, so forward and both gradients are one function of three descriptions.
  */
+#include "cuda/if_cuda.h"
 #include "ops/product.h"
 
 #include <nn/ops.h>
@@ -279,8 +280,8 @@ const nn_op nn_op_matmul = {
     .reads = NN_IN(A) | NN_IN(B),
     .attrs_bytes = sizeof(nn_matmul_opts),
     .infer = infer,
-    .forward = { forward },
-    .backward = { backward },
+    .forward = { forward, NNI_IF_CUDA(nni_cuda_matmul_forward) },
+    .backward = { backward, NNI_IF_CUDA(nni_cuda_matmul_backward) },
 };
 
 nn_tensor *nn_matmul(nn_graph *g, nn_tensor *a, nn_tensor *b, nn_matmul_opts opts)

@@ -7,6 +7,7 @@
  *
  * A NaN is larger than everything. min is this of -x.
  */
+#include "cuda/if_cuda.h"
 #include "ops/axes.h"
 
 static nn_real sign_of(const nn_step *s) { return ((const struct nni_axes *)s->attrs)->sign; }
@@ -109,8 +110,8 @@ const nn_op nn_op_max = {
     .reads = NN_IN(0) | NN_OUT(0),
     .attrs_bytes = sizeof(struct nni_axes),
     .infer = nni_extreme_infer,
-    .forward = { nni_extreme_forward },
-    .backward = { nni_extreme_backward },
+    .forward = { nni_extreme_forward, NNI_IF_CUDA(nni_cuda_max_forward) },
+    .backward = { nni_extreme_backward, NNI_IF_CUDA(nni_cuda_max_backward) },
 };
 
 nn_tensor *nn_max(nn_graph *g, nn_tensor *x, nn_reduce_opts opts)

@@ -8,6 +8,7 @@
  * was, so backward reads neither x nor y; each input pixel sums over the windows that cover it.
  */
 #include "cpu/cpu.h"
+#include "cuda/if_cuda.h"
 #include "ops/pool.h"
 
 static void forward_tile(const nn_step *s, int64_t tile, void *lane)
@@ -37,15 +38,6 @@ static void forward_tile(const nn_step *s, int64_t tile, void *lane)
     }
 }
 
-/* The windows [*first, *first + result) that cover pixel i. */
-static int64_t covering(const struct nni_pooling *p, int64_t i, int64_t windows, int64_t *first)
-{
-    int64_t last = (i + p->pad) / p->stride;
-
-    *first = i + p->pad < p->k ? 0 : (i + p->pad - p->k) / p->stride + 1;
-    return (last < windows ? last + 1 : windows) - *first;
-}
-
 static void backward_tile(const nn_step *s, int64_t tile, void *lane)
 {
     struct nni_pooling p = nni_pooling_of(s->attrs);
@@ -58,15 +50,16 @@ static void backward_tile(const nn_step *s, int64_t tile, void *lane)
     w.tap_row = (nni_tap)(-p.stride * p.k);
     w.tap_col = (nni_tap)-p.stride;
     for (int64_t r = rows.begin; r < rows.begin + rows.count; r++) {
-        int64_t i = r % x[1], top, left;
+        int64_t i = r % x[1];
+        struct nni_span v = nni_windows_over(&p, i, y[1]);
 
-        w.rows = covering(&p, i, y[1], &top);
+        w.rows = v.end - v.begin;
         for (int64_t j = 0; j < x[2]; j++, dx += x[3]) {
-            int64_t at;
+            struct nni_span h = nni_windows_over(&p, j, y[2]);
+            int64_t at = ((r / x[1] * y[1] + v.begin) * y[2] + h.begin) * y[3];
 
-            w.cols = covering(&p, j, y[2], &left);
-            w.first = (nni_tap)((i + p.pad - top * p.stride) * p.k + j + p.pad - left * p.stride);
-            at = ((r / x[1] * y[1] + top) * y[2] + left) * y[3];
+            w.cols = h.end - h.begin;
+            w.first = (nni_tap)((i + p.pad - v.begin * p.stride) * p.k + j + p.pad - h.begin * p.stride);
             nni_cpu_of(s)->pool->max_grad(dx, (const nn_real *)s->dout[0].at + at,
                                           (const nni_tap *)s->save[0].at + at, &w, s->accumulate & NN_IN(0));
         }
@@ -117,8 +110,8 @@ const nn_op nn_op_max_pool2d = {
     .inputs = 1,
     .attrs_bytes = sizeof(nn_pool_opts),
     .infer = infer,
-    .forward = { forward },
-    .backward = { backward },
+    .forward = { forward, NNI_IF_CUDA(nni_cuda_max_pool2d_forward) },
+    .backward = { backward, NNI_IF_CUDA(nni_cuda_max_pool2d_backward) },
 };
 
 nn_tensor *nn_max_pool2d(nn_graph *g, nn_tensor *x, nn_pool_opts opts)

@@ -3,6 +3,7 @@
  * y = mean of x over the chosen axes: the sum of sum.c, divided in double before it is rounded. The
  * mean of nothing is NaN.
  */
+#include "cuda/if_cuda.h"
 #include "ops/axes.h"
 
 static int64_t count_of(const nn_step *s)
@@ -19,8 +20,8 @@ const nn_op nn_op_mean = {
     .inputs = 1,
     .attrs_bytes = sizeof(struct nni_axes),
     .infer = nni_axes_infer,
-    .forward = { forward },
-    .backward = { backward },
+    .forward = { forward, NNI_IF_CUDA(nni_cuda_mean_forward) },
+    .backward = { backward, NNI_IF_CUDA(nni_cuda_mean_backward) },
 };
 
 nn_tensor *nn_mean(nn_graph *g, nn_tensor *x, nn_reduce_opts opts)

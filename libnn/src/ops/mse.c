@@ -2,6 +2,7 @@
  *
  * Squared error: l = (x - t)^2; dx = 2*(x - t), dt = -dx.
  */
+#include "cuda/if_cuda.h"
 #include "ops/loss.h"
 
 const nn_op nn_op_mse = {
@@ -11,8 +12,8 @@ const nn_op nn_op_mse = {
     .reads = NN_IN(0) | NN_IN(1),
     .attrs_bytes = sizeof(struct nni_loss),
     .infer = nni_loss_infer,
-    .forward = { nni_loss_forward },
-    .backward = { nni_loss_backward },
+    .forward = { nni_loss_forward, NNI_IF_CUDA(nni_cuda_loss_forward) },
+    .backward = { nni_loss_backward, NNI_IF_CUDA(nni_cuda_loss_backward) },
 };
 
 nn_tensor *nn_mse(nn_graph *g, nn_tensor *x, nn_tensor *t, nn_reduction r)

@@ -6,19 +6,17 @@
  * Derivative: dx[n,h,w,:] = dy[n,h+top,w+left,:].
  */
 #include "cpu/cpu.h"
+#include "cuda/if_cuda.h"
+#include "ops/attrs.h"
 
 #include <nn/ops.h>
 
 #include <string.h>
 
-struct attrs {
-    int64_t top, bottom, left, right;
-};
-
 /* A tile is `choice[0]` rows of the output (forward) or of the input (backward). */
 static void pad_tile(const nn_step *s, int64_t tile, void *lane)
 {
-    const struct attrs *a = s->attrs;
+    const struct nni_pad *a = s->attrs;
     const nn_shape *x = &s->in[0].shape, *y = &s->out[0].shape;
     size_t size = nn_dtype_size(s->in[0].type), pixel = (size_t)x->dim[3] * size;
     size_t left = (size_t)a->left * pixel, inside = (size_t)x->dim[2] * pixel,
@@ -43,7 +41,7 @@ static void pad_tile(const nn_step *s, int64_t tile, void *lane)
 
 static void crop_tile(const nn_step *s, int64_t tile, void *lane)
 {
-    const struct attrs *a = s->attrs;
+    const struct nni_pad *a = s->attrs;
     const nn_shape *x = &s->din[0].shape, *y = &s->dout[0].shape;
     int64_t rows = x->dim[0] * x->dim[1],
             end = (tile + 1) * s->choice[0] < rows ? (tile + 1) * s->choice[0] : rows;
@@ -85,7 +83,7 @@ static int backward(nn_step *s)
 
 static int infer(nn_node *node)
 {
-    const struct attrs *a = node->attrs;
+    const struct nni_pad *a = node->attrs;
     nn_shape x = nn_shape_get(node->in[0]);
     const int64_t most = INT64_C(1) << 31;
     nni_text text;
@@ -105,15 +103,15 @@ const nn_op nn_op_pad = {
     .abi = NN_OP_ABI,
     .name = "pad",
     .inputs = 1,
-    .attrs_bytes = sizeof(struct attrs),
+    .attrs_bytes = sizeof(struct nni_pad),
     .infer = infer,
-    .forward = { forward },
-    .backward = { backward },
+    .forward = { forward, NNI_IF_CUDA(nni_cuda_pad_forward) },
+    .backward = { backward, NNI_IF_CUDA(nni_cuda_pad_backward) },
 };
 
 nn_tensor *nn_pad(nn_graph *g, nn_tensor *x, int64_t top, int64_t bottom, int64_t left, int64_t right)
 {
-    struct attrs a = { .top = top, .bottom = bottom, .left = left, .right = right };
+    struct nni_pad a = { .top = top, .bottom = bottom, .left = left, .right = right };
 
     return nn_apply(g, &nn_op_pad, &a, &x, 1);
 }

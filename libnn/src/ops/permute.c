@@ -7,6 +7,7 @@
  * Derivative: dy with the order undone.
  */
 #include "cpu/cpu.h"
+#include "cuda/if_cuda.h"
 #include "ops/attrs.h"
 
 #include <nn/ops.h>
@@ -116,8 +117,8 @@ const nn_op nn_op_permute = {
     .inputs = 1,
     .attrs_bytes = sizeof(struct nni_permute),
     .infer = infer,
-    .forward = { prepare },
-    .backward = { backward },
+    .forward = { prepare, NNI_IF_CUDA(nni_cuda_permute_forward) },
+    .backward = { backward, NNI_IF_CUDA(nni_cuda_permute_backward) },
 };
 
 nn_tensor *nn_permute(nn_graph *g, nn_tensor *x, const int *order)

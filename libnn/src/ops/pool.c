@@ -7,11 +7,6 @@
 
 #include "cpu/cpu.h"
 
-struct nni_pooling nni_pooling_of(const nn_pool_opts *opts)
-{
-    return (struct nni_pooling){ opts->k, opts->stride ? opts->stride : opts->k, opts->pad };
-}
-
 static int64_t outputs(const struct nni_pooling *p, int64_t in, int ceil_mode)
 {
     int64_t room = in + 2 * p->pad - p->k, n;

@@ -11,14 +11,8 @@
 #ifndef NNI_RESAMPLE_H
 #define NNI_RESAMPLE_H
 
-#include <nn/op.h>
+#include "ops/spans.h"
 
-struct nni_axis {
-    int64_t in, out;
-};
-struct nni_span {
-    int64_t begin, end;
-};
 struct nni_resampling {
     /* The inputs that output o reads; neither end may decrease with o. */
     struct nni_span (*span)(const void *attrs, const struct nni_axis *axis, int64_t o);

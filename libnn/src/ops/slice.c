@@ -2,18 +2,15 @@
  *
  * `length` elements along an axis, from `begin` on. Derivative: dy there, zero elsewhere.
  */
+#include "cuda/if_cuda.h"
+#include "ops/attrs.h"
 #include "ops/stripe.h"
 
 #include <nn/ops.h>
 
-struct attrs {
-    int axis;
-    int64_t begin, length;
-};
-
 static void forward_tile(const nn_step *s, int64_t tile, void *lane)
 {
-    const struct attrs *a = s->attrs;
+    const struct nni_slice *a = s->attrs;
     struct nni_stripe stripe = nni_stripe_of(s->in[0].shape, a->axis, a->begin, a->length);
 
     (void)lane;
@@ -31,7 +28,7 @@ static void zero_tile(const nn_step *s, int64_t tile, void *lane)
 
 static void backward_tile(const nn_step *s, int64_t tile, void *lane)
 {
-    const struct attrs *a = s->attrs;
+    const struct nni_slice *a = s->attrs;
     struct nni_stripe stripe = nni_stripe_of(s->din[0].shape, a->axis, a->begin, a->length);
 
     (void)lane;
@@ -55,7 +52,7 @@ static int backward(nn_step *s)
 
 static int infer(nn_node *n)
 {
-    const struct attrs *a = n->attrs;
+    const struct nni_slice *a = n->attrs;
     nn_shape y = nn_shape_get(n->in[0]);
     nni_text text;
 
@@ -72,15 +69,15 @@ const nn_op nn_op_slice = {
     .abi = NN_OP_ABI,
     .name = "slice",
     .inputs = 1,
-    .attrs_bytes = sizeof(struct attrs),
+    .attrs_bytes = sizeof(struct nni_slice),
     .infer = infer,
-    .forward = { forward },
-    .backward = { backward },
+    .forward = { forward, NNI_IF_CUDA(nni_cuda_slice_forward) },
+    .backward = { backward, NNI_IF_CUDA(nni_cuda_slice_backward) },
 };
 
 nn_tensor *nn_slice(nn_graph *g, nn_tensor *x, int axis, int64_t begin, int64_t length)
 {
-    struct attrs a = { nni_axis(nn_shape_get(x).rank, axis), begin, length };
+    struct nni_slice a = { nni_axis(nn_shape_get(x).rank, axis), begin, length };
 
     return nn_apply(g, &nn_op_slice, &a, &x, 1);
 }

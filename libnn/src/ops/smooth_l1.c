@@ -9,6 +9,7 @@
  *
  * Source: Girshick: "Fast R-CNN", 2015; torch.nn.SmoothL1Loss.
  */
+#include "cuda/if_cuda.h"
 #include "ops/loss.h"
 
 const nn_op nn_op_smooth_l1 = {
@@ -18,8 +19,8 @@ const nn_op nn_op_smooth_l1 = {
     .reads = NN_IN(0) | NN_IN(1),
     .attrs_bytes = sizeof(struct nni_loss),
     .infer = nni_loss_infer,
-    .forward = { nni_loss_forward },
-    .backward = { nni_loss_backward },
+    .forward = { nni_loss_forward, NNI_IF_CUDA(nni_cuda_loss_forward) },
+    .backward = { nni_loss_backward, NNI_IF_CUDA(nni_cuda_loss_backward) },
 };
 
 nn_tensor *nn_smooth_l1(nn_graph *g, nn_tensor *x, nn_tensor *t, double beta, nn_reduction r)

@@ -5,6 +5,7 @@
  *
  * Derivative: dx = y * (dy - sum(dy*y)).
  */
+#include "cuda/if_cuda.h"
 #include "ops/rows.h"
 
 #include <nn/ops.h>
@@ -40,8 +41,8 @@ const nn_op nn_op_softmax = {
     .alias = NN_ALIAS_FORWARD | NN_ALIAS_BACKWARD0,
     .attrs_bytes = sizeof(struct nni_row_op),
     .infer = nni_rows_infer,
-    .forward = { nni_rows_forward },
-    .backward = { nni_rows_backward },
+    .forward = { nni_rows_forward, NNI_IF_CUDA(nni_cuda_softmax_forward) },
+    .backward = { nni_rows_backward, NNI_IF_CUDA(nni_cuda_softmax_backward) },
 };
 
 nn_tensor *nn_softmax(nn_graph *g, nn_tensor *x)

@@ -2,6 +2,7 @@
  *
  * y = a - b with NumPy broadcasting; da = dy, db = -dy, summed where an element was repeated.
  */
+#include "cuda/if_cuda.h"
 #include "ops/elementwise.h"
 
 const nn_op nn_op_sub = {
@@ -12,8 +13,8 @@ const nn_op nn_op_sub = {
     .flags = NN_OP_CHEAP,
     .attrs_bytes = sizeof(struct nni_formula),
     .infer = nni_elementwise_infer,
-    .forward = { nni_elementwise_forward },
-    .backward = { nni_elementwise_backward },
+    .forward = { nni_elementwise_forward, NNI_IF_CUDA(nni_cuda_elementwise_forward) },
+    .backward = { nni_elementwise_backward, NNI_IF_CUDA(nni_cuda_elementwise_backward) },
 };
 
 nn_tensor *nn_sub(nn_graph *g, nn_tensor *a, nn_tensor *b)

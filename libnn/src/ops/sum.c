@@ -5,6 +5,7 @@
  *
  * Derivative: dx = dy/divisor everywhere.
  */
+#include "cuda/if_cuda.h"
 #include "ops/axes.h"
 
 /* ---- into one number. choice[0]: elements of a tile; choice[1]: the divisor. ---- */
@@ -88,8 +89,8 @@ const nn_op nn_op_sum = {
     .inputs = 1,
     .attrs_bytes = sizeof(struct nni_axes),
     .infer = nni_axes_infer,
-    .forward = { forward },
-    .backward = { backward },
+    .forward = { forward, NNI_IF_CUDA(nni_cuda_sum_forward) },
+    .backward = { backward, NNI_IF_CUDA(nni_cuda_sum_backward) },
 };
 
 nn_tensor *nn_sum(nn_graph *g, nn_tensor *x, nn_reduce_opts opts)

@@ -10,38 +10,19 @@
  *
  * Derivative: dx gathers from the outputs that read the pixel, with the same weights.
  */
+#include "cuda/if_cuda.h"
 #include "ops/resample.h"
 
 #include <nn/ops.h>
 
-/* Where output o lies between the inputs; the last of them has no right neighbour. */
-static double source(const nn_upsample_opts *opts, const struct nni_axis *axis, int64_t o)
-{
-    double at;
-
-    if (!opts->bilinear)
-        return (double)(o * axis->in / axis->out);
-    if (opts->align_corners)
-        return axis->out > 1 ? (double)o * (double)(axis->in - 1) / (double)(axis->out - 1) : 0;
-    at = ((double)o + 0.5) * (double)axis->in / (double)axis->out - 0.5;
-    return at > 0 ? at : 0;
-}
-
 static struct nni_span span(const void *attrs, const struct nni_axis *axis, int64_t o)
 {
-    const nn_upsample_opts *opts = attrs;
-    int64_t begin = (int64_t)source(opts, axis, o), end = begin + (opts->bilinear ? 2 : 1);
-
-    return (struct nni_span){ begin, end < axis->in ? end : axis->in };
+    return nni_upsample_span(attrs, axis, o);
 }
 
 static double weight(const void *attrs, const struct nni_axis *axis, int64_t o, int64_t i)
 {
-    double at = source(attrs, axis, o), right = at - (double)(int64_t)at;
-
-    if (i == (int64_t)at)
-        return i + 1 < axis->in ? 1 - right : 1;
-    return right;
+    return nni_upsample_weight(attrs, axis, o, i);
 }
 
 static const struct nni_resampling map = { span, weight };
@@ -69,8 +50,8 @@ const nn_op nn_op_upsample = {
     .inputs = 1,
     .attrs_bytes = sizeof(nn_upsample_opts),
     .infer = infer,
-    .forward = { prepare },
-    .backward = { prepare },
+    .forward = { prepare, NNI_IF_CUDA(nni_cuda_upsample_forward) },
+    .backward = { prepare, NNI_IF_CUDA(nni_cuda_upsample_backward) },
 };
 
 nn_tensor *nn_upsample(nn_graph *g, nn_tensor *x, nn_upsample_opts opts)

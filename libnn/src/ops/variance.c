@@ -7,6 +7,7 @@
  * The mean is taken first and kept for backward, so that large numbers do not cancel; it depends on x, but
  * the distances from it add up to nothing. Correction 1 is the unbiased variance, 0 the biased one.
  */
+#include "cuda/if_cuda.h"
 #include "ops/axes.h"
 
 static const struct nni_axes *axes_of(const nn_step *s) { return s->attrs; }
@@ -98,8 +99,8 @@ const nn_op nn_op_variance = {
     .reads = NN_IN(0),
     .attrs_bytes = sizeof(struct nni_axes),
     .infer = infer,
-    .forward = { forward },
-    .backward = { backward },
+    .forward = { forward, NNI_IF_CUDA(nni_cuda_variance_forward) },
+    .backward = { backward, NNI_IF_CUDA(nni_cuda_variance_backward) },
 };
 
 nn_tensor *nn_variance(nn_graph *g, nn_tensor *x, int64_t correction, nn_reduce_opts opts)

@@ -3,6 +3,7 @@
  * y = a where the mask is not 0, else b, with NumPy broadcasting of all three; da = dy and db = 0 where the
  * mask is set, else the other way round, summed where an element was repeated. The mask is a constant.
  */
+#include "cuda/if_cuda.h"
 #include "ops/elementwise.h"
 
 #include <nn/ops.h>
@@ -16,8 +17,8 @@ const nn_op nn_op_where = {
     .flags = NN_OP_CHEAP,
     .attrs_bytes = sizeof(struct nni_formula),
     .infer = nni_elementwise_infer,
-    .forward = { nni_elementwise_forward },
-    .backward = { nni_elementwise_backward },
+    .forward = { nni_elementwise_forward, NNI_IF_CUDA(nni_cuda_elementwise_forward) },
+    .backward = { nni_elementwise_backward, NNI_IF_CUDA(nni_cuda_elementwise_backward) },
 };
 
 nn_tensor *nn_where(nn_graph *g, nn_tensor *mask, nn_tensor *a, nn_tensor *b)
