@@ -15,6 +15,7 @@
 # make dist            build/libnn-VERSION.tar.gz of what is committed, the same bytes each time
 # make CUDA=1          with the CUDA backend: needs nvcc (its own variant folder)
 # make CUDA=host       the CUDA backend on this processor, for its tests (part of make check)
+# make CUDA=host errors   how far each op's kernels are from the CPU's
 # make REAL=double     the variant whose arithmetic is double (gradient checks)
 # make JPEG=turbo      JPEG files by libjpeg-turbo instead of stb_image: faster, and pixels like OpenCV's
 # make SAN=address,undefined | SAN=thread      sanitizer variants
@@ -81,6 +82,8 @@ named    := $(shell grep -l NNI_IF_CUDA $(lib_c))
 cuda_c   := $(filter-out $(if $(filter host,$(CUDA)),%/library.c),$(wildcard libnn/src/cuda/*.c))
 cuda_cu  := $(wildcard libnn/src/*/*.cu)
 host_cpp := $(if $(filter host,$(CUDA)),$(wildcard tests/cuda_host/*.cpp tests/cuda_host/*.cu))
+# The tables of the tests of ops, as the plain variant has compiled them.
+ops_o    := $(if $(filter host,$(CUDA)),$(patsubst %.c,$(plain)/obj/%.o,$(wildcard tests/ops/test_*.c)))
 plain_o  := $(patsubst $B/%,$(plain)/%,$(filter-out $(named:%.c=$B/obj/%.o),$(lib_o)))
 lib_o    := $(named:%.c=$B/obj/%.o) $(cuda_c:%.c=$B/obj/%.o) $(cuda_cu:%=$B/obj/%.o) $(host_cpp:%=$B/obj/%.o)
 cflags   += -DNN_CUDA
@@ -104,7 +107,7 @@ host_B   := build/$(if $(variant),$(variant)-)cuda-host
 hosted   := $(if $(CUDA)$(filter double,$(REAL)),,$(patsubst %.c,$(host_B)/%,$(wildcard tests/cuda/test_*.c)))
 hosted   := $(if $(ONLY),$(filter $(foreach a,$(ONLY),$(host_B)/tests/$a $(host_B)/tests/$a/%),$(hosted)),$(hosted))
 
-.PHONY: all check check-twin check-cuda tests apps parity bench bench-rivals clean format format-check install man uninstall examples installcheck dist fuzz fuzzers fuzz-coverage
+.PHONY: all check check-twin check-cuda tests apps parity bench errors bench-rivals clean format format-check install man uninstall examples installcheck dist fuzz fuzzers fuzz-coverage
 .SECONDARY:
 all: $B/libnn.a $(apps)
 apps: $(apps)
@@ -115,8 +118,9 @@ $B/libnn.a: $(lib_o) $(if $(CUDA),$(plain)/libnn.a)
 	@ar rcs $@ $(lib_o) $(plain_o)
 	@echo "  AR   $@"
 ifneq ($(CUDA),)
-$(plain)/libnn.a: FORCE
-	+@$(MAKE) --no-print-directory CUDA= $@
+$(plain)/libnn.a $(ops_o) &: FORCE
+	+@$(MAKE) --no-print-directory CUDA= $(plain)/libnn.a $(ops_o)
+$B/tests/cuda/test_ops: $(ops_o)
 .PHONY: FORCE
 
 # CUDA C++ by nvcc, for two architectures and as PTX for later ones; or as plain C++ for this processor.
@@ -181,7 +185,7 @@ $B/apps/%: $B/obj/apps/%.o $(appobj) $B/libnn.a
 $B/tests/%: $B/obj/tests/%.o $(harness) $B/libnn.a
 	@mkdir -p $(@D)
 	@echo "  LD   $@"
-	@$(LINK) $(sanflags) $(LDFLAGS) $^ $(shell pkg-config --libs check) $(ldlibs) -o $@
+	@$(LINK) $(sanflags) $(LDFLAGS) $(filter %.o,$^) $(filter %.a,$^) $(shell pkg-config --libs check) $(ldlibs) -o $@
 # Tests of the programs run them, and make checkpoints with the code that these share.
 $B/tests/apps/%: $B/obj/tests/apps/%.o $(appobj) $(harness) $B/libnn.a | $(apps)
 	@mkdir -p $(@D)
@@ -201,6 +205,9 @@ bench: $(filter $B/tests/ops/%,$(tests)) $B/apps/nn_bench
 	@for what in train infer; do $B/apps/nn_bench $$what --model efficientnet_b0 --profile || exit 1; done
 	@for case in lite0:8:224 b0:8:224 b4:2:380 b6:8:224 b6:1:528; do IFS=:; set -- $$case; \
 	    $B/apps/nn_bench ops --model efficientnet_$$1 --batch-size $$2 --image-size $$3 || exit 1; done
+
+errors: $B/tests/cuda/test_ops
+	@$< --errors
 
 bench-rivals:
 	@MAKE="$(MAKE)" PYTHON="$(PYTHON)" benchmarks/run.sh $(ARGS)

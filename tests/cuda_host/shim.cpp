@@ -73,7 +73,8 @@ std::vector<unsigned> order_of(unsigned n, unsigned salt)
 /* ------------------------------------------------------------------- memory */
 
 enum { PAGE = 4096, ALIGN = 64, MARGIN_BYTE = 0xA5 };
-const size_t SPACE = size_t(1) << 36; /* of addresses; none is used twice */
+const size_t SPACE = size_t(1) << 36;  /* of addresses; none is used twice */
+const size_t LARGE = size_t(16) << 20; /* workspaces: never filled, so that they need no memory */
 
 struct block_of_memory {
     size_t pages, bytes;
@@ -462,10 +463,11 @@ cudaError_t cudaMalloc(void **at, size_t bytes)
     first = fresh;
     fresh += pages + PAGE; /* the page after it stays out of reach */
     (void)mprotect(first, pages, PROT_READ | PROT_WRITE);
-    memset(first, MARGIN_BYTE, pages);
     *at = first + pages - used;
-    memset(*at, now.poison, bytes);
     memory[first] = { pages, bytes, static_cast<char *>(*at) + bytes };
+    memset(memory[first].end, MARGIN_BYTE, used - bytes);
+    if (bytes < LARGE)
+        memset(*at, now.poison, bytes);
     if (!touchable)
         (void)mprotect(first, pages, PROT_NONE);
     return cudaSuccess;

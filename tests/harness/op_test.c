@@ -36,6 +36,8 @@ static const struct bound forward_bound = { 0, 3e-6, 3e-5, 1e-6 };
 static const struct bound slope_bound = { 0, 1e-5, 1e-4, 2e-6 };
 static const struct bound grad_bound = { 0, 1e-5, 1e-4, 2e-6 };
 #endif
+/* Of two backends: sums in another order, exp and the like with errors of their own. */
+static const struct bound other_bound = { 0, 1e-6, 1e-5, 1e-6 };
 /* Where activations are bfloat16 an element is good to one rounding of its own, and sums to what the
  * roundings of their terms leave. */
 static const struct bound stored_bound = { 0x1p-8, 0x1p-8, 0x1p-11, 1e-5 };
@@ -49,6 +51,7 @@ enum { PROBES = 40, PROBES_OF_LARGE = 16, PROBES_OF_NARROW = 6, LARGE = 4000, CO
 
 struct reference {
     const op_case *c;
+    const char *op; /* looked for among the steps */
     int ins, outs;
     uint32_t narrow; /* inputs that are given as bfloat16 */
     nn_shape out_shape[NN_MAX_OUT];
@@ -76,6 +79,7 @@ struct result {
     void *out[NN_MAX_OUT];
     nn_real *grad[NN_MAX_IN]; /* NULL: not wanted */
     int64_t steps;
+    const nn_op *op; /* of the step that reference.op names, if the plan has one */
 };
 
 static char where[256];
@@ -228,6 +232,13 @@ static const nn_op copy_op = { .abi = NN_OP_ABI,
 
 /* --------------------------------------------------------------- reference */
 
+/* An op that has kernels on every device, and so can stand between its operands and others. */
+static nn_tensor *copy(nn_graph *g, nn_tensor *x)
+{
+    return g->device->backend->kernels == NN_DEVICE_CPU ? nn_apply(g, &copy_op, NULL, &x, 1)
+                                                        : nn_scale(g, x, 1, 0);
+}
+
 static nn_tensor *record(const struct reference *r, nn_graph *g, const struct variant *v, nn_tensor **in,
                          nn_tensor *out[2][NN_MAX_OUT])
 {
@@ -245,7 +256,7 @@ static nn_tensor *record(const struct reference *r, nn_graph *g, const struct va
             in[i] = nn_param(g, name, c->in[i].shape, (nn_init){ .kind = NN_INIT_ZERO });
         else
             in[i] = nn_input(g, name, r->type[i], c->in[i].shape);
-        used[i] = v->copies && r->type[i] == NN_REAL ? nn_apply(g, &copy_op, NULL, &in[i], 1) : in[i];
+        used[i] = v->copies && r->type[i] == NN_REAL ? copy(g, in[i]) : in[i];
         if (r->narrow & NN_IN(i))
             used[i] = nn_cast(g, used[i], NN_BF16);
     }
@@ -262,7 +273,7 @@ static nn_tensor *record(const struct reference *r, nn_graph *g, const struct va
             if (r->narrow)
                 out[k][j] = nn_cast(g, out[k][j], NN_REAL);
             if (v->copies && nn_type_get(out[k][j]) == NN_REAL)
-                out[k][j] = nn_apply(g, &copy_op, NULL, &out[k][j], 1);
+                out[k][j] = copy(g, out[k][j]);
             (void)snprintf(name, sizeof name, "out%d.%d", j, k);
             out[k][j] = nn_observe(g, name, out[k][j]);
         }
@@ -783,6 +794,9 @@ static struct result run(const struct reference *r, const char *isa, nn_device *
         free_result(&sum);
     }
     got.steps = summary.steps[0];
+    for (int64_t i = 0; r->op && i < p->steps; i++)
+        if (strcmp(p->step[i].step.op->name, r->op) == 0)
+            got.op = p->step[i].step.op;
     nn_plan_free(p);
     nn_model_free(m);
     return got;
@@ -806,15 +820,24 @@ const char *op_test_isa(int i)
     return name;
 }
 
-nn_device *op_test_device(const char *isa, int threads)
+static const char *tested = "cpu";
+
+void op_test_on(const char *device) { tested = device; }
+
+static nn_device *open_device(const char *name, const char *isa, int threads)
 {
     nn_device_options options = { .threads = threads, .isa = isa };
     nn_device *device = NULL;
     nn_message why = { "" };
 
-    if (nn_open(&device, "cpu", &options, &why))
-        ck_abort_msg("cannot open the cpu (%s): %s", isa ? isa : "best", why.text);
+    if (nn_open(&device, name, &options, &why))
+        ck_abort_msg("cannot open %s (%s): %s", name, isa ? isa : "best", why.text);
     return device;
+}
+
+nn_device *op_test_device(const char *isa, int threads)
+{
+    return open_device(tested, strcmp(tested, "cpu") == 0 ? isa : NULL, threads);
 }
 
 static void check_failure(const op_case *c)
@@ -1033,6 +1056,109 @@ void op_test_fused(const op_case *c)
         free_result(&fused);
         nn_close(device);
     }
+    free_reference(r);
+}
+
+/* ---------------------------------------------------------- another device */
+
+static double distance(const double *a, const double *b, int64_t n)
+{
+    double error = 0, norm = 0;
+
+    for (int64_t e = 0; e < n; e++)
+        if (isfinite(b[e])) {
+            error += (a[e] - b[e]) * (a[e] - b[e]);
+            norm += b[e] * b[e];
+        }
+    return error > 0 ? sqrt(error / fmax(norm, (double)n * 1e-6)) : 0;
+}
+
+/* Of one output or gradient, of any type. */
+static double compare(const char *what, const void *got, const void *expected, nn_dtype type, int64_t n,
+                      double factor, double t)
+{
+    double *a = take_doubles(n), *b = take_doubles(n), d;
+
+    for (int64_t e = 0; e < n; e++) {
+        a[e] = load(got, type, e);
+        b[e] = factor * load(expected, type, e);
+    }
+    agree(what, a, b, n, other_bound, t);
+    d = distance(a, b, n);
+    free(a);
+    free(b);
+    return d;
+}
+
+/* What the CPU has made and what the other device has; `factor` is on the CPU's gradients. */
+static void compare_results(const struct reference *r, const struct result *got, const struct result *cpu,
+                            double factor, op_errors *errors)
+{
+    double t = r->c->tolerance > 0 ? r->c->tolerance : 1;
+
+    for (int j = 0; j < r->outs; j++)
+        errors->output = fmax(errors->output, compare("output", got->out[j], cpu->out[j], r->out_type[j],
+                                                      r->out_count[j], 1, t));
+    for (int i = 0; i < r->ins; i++)
+        if (got->grad[i] && cpu->grad[i])
+            errors->gradient = fmax(errors->gradient, compare("gradient", got->grad[i], cpu->grad[i], NN_REAL,
+                                                              r->count[i], factor, t));
+}
+
+/* The same bits in every setting; the first one's result. */
+static struct result run_settings(const struct reference *r, const op_other *other)
+{
+    struct result first = { .steps = 0 };
+
+    for (int k = 0; k < other->settings; k++) {
+        struct result got;
+
+        other->set(k);
+        got = run(r, nn_device_name(other->device), other->device,
+                  &(struct variant){ .name = "alone", .flags = NN_PLAN_DEBUG });
+        if (k == 0) {
+            first = got;
+            continue;
+        }
+        check_bits(r, &got, &first, "another setting");
+        free_result(&got);
+    }
+    other->set(0);
+    return first;
+}
+
+void op_test_other(const op_suite *suite, const op_case *c, const op_other *other, op_errors *errors)
+{
+    struct variant list[3 + NN_MAX_IN] = {
+        { .name = "recorded twice", .twice = 1, .copies = 1 },
+        { .name = "not fused", .flags = NN_PLAN_NO_FUSE },
+        { .name = "parameters", .params = 1, .accumulate = !c->no_backward },
+    };
+    int variants = 3, many = 0;
+    op_case quick = *c;
+    struct reference *r;
+    struct result cpu, got;
+
+    poison();
+    quick.oracle = NULL; /* the CPU is that */
+    r = make_reference(&quick, 0);
+    r->op = suite->name;
+    for (int i = 0; i < r->ins; i++)
+        many += r->differentiable[i];
+    for (int i = 0; i < r->ins && many > 1; i++)
+        if (r->differentiable[i])
+            list[variants++] = (struct variant){ .name = "a gradient not wanted", .without = i + 1 };
+    cpu = run(r, "cpu", other->cpu, &(struct variant){ .name = "alone" });
+    got = run_settings(r, other);
+    errors->cases += got.op != NULL;
+    compare_results(r, &got, &cpu, 1, errors);
+    free_result(&got);
+    for (int k = 0; k < variants; k++) {
+        got = run(r, nn_device_name(other->device), other->device, &list[k]);
+        compare_results(r, &got, &cpu, list[k].twice ? 2 : 1, errors);
+        free_result(&got);
+    }
+    free_result(&cpu);
     free_reference(r);
 }
 

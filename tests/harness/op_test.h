@@ -31,10 +31,7 @@
  *         { .name = "small", .in = { { .shape = { { 2, 3, 5 }, 3 } } }, .build = record, .oracle = oracle },
  *         { .name = "b6", .in = { { .shape = { { 8, 112, 112, 56 }, 4 } } }, .build = record, .bench = 1 },
  *     };
- *     int main(int argc, char **argv)
- *     {
- *         return op_test_main(argc, argv, &(op_suite){ .name = "silu", OP_CASES(cases) });
- *     }
+ *     OP_TEST(silu, OP_CASES(cases));
  */
 #ifndef OP_TEST_H
 #define OP_TEST_H
@@ -91,6 +88,16 @@ typedef struct op_suite {
 #define OP_CASES(array) .cases = (array), .count = OP_COUNT(array)
 #define OP_FUSED(array) .fused = (array), .fused_count = OP_COUNT(array)
 
+/* The suite of an op, op_suite_X, and the main function of its test; weak, because a program of several
+ * suites (tests/cuda) has its own. */
+#define OP_TEST(op, ...)                                                                                     \
+    extern const op_suite op_suite_##op;                                                                     \
+    __attribute__((weak)) int main(int argc, char **argv)                                                    \
+    {                                                                                                        \
+        return op_test_main(argc, argv, &op_suite_##op);                                                     \
+    }                                                                                                        \
+    const op_suite op_suite_##op = { .name = #op, __VA_ARGS__ }
+
 /* All checks of one case; fails the running Check test with a text that names case and variant. */
 void op_test_run(const op_case *c);
 /* The same graph with and without fusion: outputs and all gradients agree, and agree with the oracle
@@ -99,8 +106,23 @@ void op_test_fused(const op_case *c);
 /* The main function of a test program; returns its exit code. */
 int op_test_main(int argc, char **argv, const op_suite *suite);
 
-/* For tests outside the table. A device of the instruction set (NULL: the best), opened or the test fails. */
+/* Another device against the CPU: outputs and all gradients of a case, fused or not, in every variant; and
+ * the same bits in each of `settings` settings of that device. */
+typedef struct op_other {
+    nn_device *cpu, *device;
+    int settings;
+    void (*set)(int setting);
+} op_other;
+typedef struct op_errors {
+    double output, gradient; /* the largest so far: relative in the l2 norm, or to 1e-3 in each element */
+    int cases;               /* that had the op's own kernels run */
+} op_errors;
+void op_test_other(const op_suite *suite, const op_case *c, const op_other *other, op_errors *errors);
+
+/* For tests outside the table. A device of the instruction set (NULL: the best), opened or the test fails;
+ * the other device instead, for all of them, once its name was given to op_test_on. */
 nn_device *op_test_device(const char *isa, int threads);
+void op_test_on(const char *device);
 /* The instruction sets of this machine, one after another: i from 0, NULL at the end. */
 const char *op_test_isa(int i);
 /* A uniform number in [low,high) that depends on stream and index only. */

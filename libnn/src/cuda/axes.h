@@ -13,7 +13,10 @@ extern "C" {
 
 enum { NNI_AXES_X, NNI_AXES_RESULT };
 
-static inline const nni_axes *nni_axes_of(const nn_step *s) { return static_cast<const nni_axes *>(s->attrs); }
+static inline const nni_axes *nni_axes_of(const nn_step *s)
+{
+    return static_cast<const nni_axes *>(s->attrs);
+}
 
 static inline int64_t nni_axes_each(const nn_step *s)
 {

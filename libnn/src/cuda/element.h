@@ -29,7 +29,10 @@ static __device__ inline float nni_bits_float(uint32_t bits)
     return u.value;
 }
 
-static __device__ inline float nni_from_bf16(uint16_t x) { return nni_bits_float(static_cast<uint32_t>(x) << 16); }
+static __device__ inline float nni_from_bf16(uint16_t x)
+{
+    return nni_bits_float(static_cast<uint32_t>(x) << 16);
+}
 
 static __device__ inline uint16_t nni_to_bf16(float x)
 {

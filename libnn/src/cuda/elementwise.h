@@ -163,7 +163,8 @@ template <class F> static inline int nni_elementwise_grads(const nn_step *s, voi
             whole = true;
         }
         if (!e && partial[o])
-            e = nni_fold_pieces<nni_adding>(stream, fold[o], nni_grad_term<F>{ in, f, map.dy, o }, partial[o]);
+            e = nni_fold_pieces<nni_adding>(stream, fold[o], nni_grad_term<F>{ in, f, map.dy, o },
+                                            partial[o]);
     }
     if (!e && whole)
         e = nni_map(stream, nn_shape_count(s->dout[0].shape), map);

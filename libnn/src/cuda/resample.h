@@ -110,7 +110,8 @@ struct nni_resample_map {
 
         for (int64_t j = rows.begin; j < rows.end; j++)
             for (int64_t k = cols.begin; k < cols.end; k++)
-                sum += a[j - rows.begin] * b[k - cols.begin] * x[((n * from_h + j) * from_w + k) * c + channel];
+                sum +=
+                    a[j - rows.begin] * b[k - cols.begin] * x[((n * from_h + j) * from_w + k) * c + channel];
         nni_put(y + i, add, sum);
     }
 };
@@ -139,8 +140,8 @@ template <class M> static inline int nni_resample(const nn_step *s, void *stream
 
     return e ? e
              : nni_map(stream, nn_shape_count(d.to->shape),
-                       nni_resample_map{ t, nni_at(d.from), nni_at(d.to), from[1], from[2], to[1], to[2], to[3],
-                                         d.back && nni_adds(s, 0) });
+                       nni_resample_map{ t, nni_at(d.from), nni_at(d.to), from[1], from[2], to[1], to[2],
+                                         to[3], d.back && nni_adds(s, 0) });
 }
 
 /* Of both directions. */

@@ -58,8 +58,7 @@ int64_t count_of(const nni_strided *b)
     return n;
 }
 
-template <class T>
-int move(void *stream, const nni_strided *b, const nn_operand *from, const nn_operand *to)
+template <class T> int move(void *stream, const nni_strided *b, const nn_operand *from, const nn_operand *to)
 {
     return nni_map(stream, count_of(b),
                    mover<T>{ *b, static_cast<const T *>(from->at), static_cast<T *>(to->at) });

@@ -7,8 +7,8 @@
 
 #include "cuda/kernel.h"
 
-/* A block of elements with these dimensions, and how it lies in two tensors: elements between neighbours along
- * each dimension, and where it begins. */
+/* A block of elements with these dimensions, and how it lies in two tensors: elements between neighbours
+ * along each dimension, and where it begins. */
 struct nni_strided {
     int rank;
     int64_t dim[NN_MAX_RANK], from[NN_MAX_RANK], to[NN_MAX_RANK], from_at, to_at;

@@ -8,7 +8,10 @@ namespace
 {
 
 struct map {
-    __host__ __device__ nni_span span(const nni_axis &axis, int64_t o) const { return nni_adaptive_span(&axis, o); }
+    __host__ __device__ nni_span span(const nni_axis &axis, int64_t o) const
+    {
+        return nni_adaptive_span(&axis, o);
+    }
     __host__ __device__ double weight(const nni_axis &axis, int64_t o, int64_t) const
     {
         return nni_adaptive_weight(&axis, o);

@@ -10,7 +10,10 @@ namespace
 struct map {
     nn_pool_opts opts;
 
-    __host__ __device__ nni_span span(const nni_axis &axis, int64_t o) const { return nni_average_span(&opts, &axis, o); }
+    __host__ __device__ nni_span span(const nni_axis &axis, int64_t o) const
+    {
+        return nni_average_span(&opts, &axis, o);
+    }
     __host__ __device__ double weight(const nni_axis &axis, int64_t o, int64_t) const
     {
         return nni_average_weight(&opts, &axis, o);

@@ -28,10 +28,7 @@ int convert(void *stream, const nn_operand *from, const nn_operand *to, bool add
                    converter{ from->at, to->at, from->type, to->type, add });
 }
 
-int forward_launch(const nn_step *s, void *stream)
-{
-    return convert(stream, &s->in[0], &s->out[0], false);
-}
+int forward_launch(const nn_step *s, void *stream) { return convert(stream, &s->in[0], &s->out[0], false); }
 
 int backward_launch(const nn_step *s, void *stream)
 {

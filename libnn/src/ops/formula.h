@@ -29,7 +29,10 @@ NNI_FORMULA vec gelu_grad(vec x)
     return vnormal(x) + x * vset((nn_real)0.3989422804014327) * vexp(x * x * vset((nn_real)-0.5));
 }
 
-NNI_FORMULA vec hardswish(vec x) { return x * vmin(vset(6), vmax(vzero(), x + vset(3))) * vset((nn_real)1 / 6); }
+NNI_FORMULA vec hardswish(vec x)
+{
+    return x * vmin(vset(6), vmax(vzero(), x + vset(3))) * vset((nn_real)1 / 6);
+}
 
 NNI_FORMULA vec hardswish_grad(vec x)
 {

@@ -64,9 +64,9 @@ struct gatherer {
 
 int forward_launch(const nn_step *s, void *stream)
 {
-    return nni_map(stream, nn_shape_count(s->out[0].shape),
-                   gatherer{ layout_of(s, s->in[X].shape), indices_of(s), s->in[X].at, s->out[0].at,
-                             s->in[X].type });
+    return nni_map(
+        stream, nn_shape_count(s->out[0].shape),
+        gatherer{ layout_of(s, s->in[X].shape), indices_of(s), s->in[X].at, s->out[0].at, s->in[X].type });
 }
 
 /* first[k]: is choice k the first one of its entry; following[k]: the next one of the same, `chosen` at the

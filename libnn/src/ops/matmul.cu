@@ -75,8 +75,9 @@ product backward_product(const nn_step *s, int which)
 
 nni_product shape_of(const product &p)
 {
-    return { p.a.transposed, p.b.transposed, p.a.rows,    p.b.cols,
-             p.a.cols,       row_of(p.a),    row_of(p.b), p.b.cols };
+    return {
+        p.a.transposed, p.b.transposed, p.a.rows, p.b.cols, p.a.cols, row_of(p.a), row_of(p.b), p.b.cols
+    };
 }
 
 int multiply(const nn_step *s, void *stream, const product &p, bool add)

@@ -33,7 +33,8 @@ struct forwarder {
 
     __device__ void operator()(int64_t i) const
     {
-        int64_t c = i % g.c, pixel = i / g.c, q = pixel % g.ow, p = pixel / g.ow % g.oh, n = pixel / g.ow / g.oh;
+        int64_t c = i % g.c, pixel = i / g.c, q = pixel % g.ow, p = pixel / g.ow % g.oh,
+                n = pixel / g.ow / g.oh;
         int64_t top = p * g.p.stride - g.p.pad, left = q * g.p.stride - g.p.pad, at = -1;
         float most = 0;
 

@@ -153,7 +153,7 @@ int sums_launch(const nn_step *s, void *stream)
 {
     nni_split split = split_of(s);
     float *partial = static_cast<float *>(s->scratch);
-    summer f = { sets_of(s),           nni_at(&s->in[X]),    nni_at(&s->dout[0]),
+    summer f = { sets_of(s),          nni_at(&s->in[X]),   nni_at(&s->dout[0]),
                  nni_at(&s->save[0]), nni_at(&s->save[1]), split.cols };
     int e = nni_rows(stream, split, f, partial);
 

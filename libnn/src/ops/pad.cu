@@ -14,12 +14,10 @@ nni_strided image_of(const nn_step *s, nn_shape x, nn_shape y)
     const nni_pad *a = static_cast<const nni_pad *>(s->attrs);
     int64_t row = x.dim[2] * x.dim[3], padded = y.dim[2] * y.dim[3];
 
-    return { 3,
-             { x.dim[0], x.dim[1], row },
-             { x.dim[1] * row, row, 1 },
-             { y.dim[1] * padded, padded, 1 },
-             0,
-             a->top * padded + a->left * x.dim[3] };
+    return {
+        3, { x.dim[0], x.dim[1], row },         { x.dim[1] * row, row, 1 }, { y.dim[1] * padded, padded, 1 },
+        0, a->top * padded + a->left * x.dim[3]
+    };
 }
 
 int forward_launch(const nn_step *s, void *stream)

@@ -58,7 +58,8 @@ NNI_ANYWHERE struct nni_span nni_windows_over(const struct nni_pooling *p, int64
 
 /* ---- avg_pool2d ---- */
 
-NNI_ANYWHERE struct nni_span nni_average_span(const nn_pool_opts *opts, const struct nni_axis *axis, int64_t o)
+NNI_ANYWHERE struct nni_span nni_average_span(const nn_pool_opts *opts, const struct nni_axis *axis,
+                                              int64_t o)
 {
     struct nni_pooling p = nni_pooling_of(opts);
     struct nni_span s = { nni_window_begin(&p, o), nni_window_end(&p, axis->in, o) };

@@ -10,7 +10,10 @@ namespace
 struct map {
     nn_upsample_opts opts;
 
-    __host__ __device__ nni_span span(const nni_axis &axis, int64_t o) const { return nni_upsample_span(&opts, &axis, o); }
+    __host__ __device__ nni_span span(const nni_axis &axis, int64_t o) const
+    {
+        return nni_upsample_span(&opts, &axis, o);
+    }
     __host__ __device__ double weight(const nni_axis &axis, int64_t o, int64_t i) const
     {
         return nni_upsample_weight(&opts, &axis, o, i);
