@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Published networks beside EfficientNet on the CUDA backend: one training step of each, loss, gradients and
- * updated parameters held against the CPU's. The networks have their true sizes, images and batches are small.
+ * updated parameters held against the CPU's. The networks have their true sizes, images and batches are
+ * small.
  */
 #include "shim.h"
 
@@ -65,8 +66,8 @@ static struct outcome train(const char *name, int which)
     ck_assert_int_eq(nn_model_new(&model, device, 3), NN_OK);
     ck_assert_int_eq(nn_graph_new(&g, device, model, NN_TRAIN), NN_OK);
     x = nn_input(g, "image", NN_REAL, NN_SHAPE4(BATCH, side, side, 3));
-    o.loss = nn_cross_entropy(g, networks[which].record(g, x), nn_input(g, "target", NN_I32, NN_SHAPE1(BATCH)),
-                              (nn_ce_opts){ 0 });
+    o.loss = nn_cross_entropy(g, networks[which].record(g, x),
+                              nn_input(g, "target", NN_I32, NN_SHAPE1(BATCH)), (nn_ce_opts){ 0 });
     ck_assert_msg(!nn_compile(&p, g, o), "%s", nn_graph_error(g));
     nn_graph_free(g);
     image = nn_host(p, "image", &bytes);

@@ -75,7 +75,7 @@ START_TEST(against_cpu)
         return;
     errors = compare(s);
     ck_assert_msg(!*shim_error(), "%s: %s", s->name, shim_error());
-    ck_assert_msg(errors.cases > 0 || !s->count, "%s: no case runs its kernels", s->name);
+    ck_assert_msg(errors.cases > 0 || s->more, "%s: no case runs its kernels", s->name);
     if (printing) {
         printf("%-20s %5d %10.1e %10.1e\n", s->name, errors.cases, errors.output, errors.gradient);
         (void)fflush(stdout);

@@ -174,7 +174,4 @@ static const op_case cases[] = {
       .bench = 1 },
 };
 
-int main(int argc, char **argv)
-{
-    return op_test_main(argc, argv, &(op_suite){ .name = "conv_transpose2d", OP_CASES(cases) });
-}
+OP_TEST(conv_transpose2d, OP_CASES(cases));

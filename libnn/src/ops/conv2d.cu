@@ -18,9 +18,17 @@ namespace
 enum { X, WEIGHT, BIAS };
 static const int64_t SLICE_BYTES = 64 << 20;
 
+/* The output is as large as it is given: in a transposed convolution it may be smaller than the options say.
+ */
 nni_conv_geometry geometry(const nn_step *s)
 {
-    return nni_conv_of(static_cast<const nn_conv_opts *>(s->attrs), s->in[X].shape, s->in[WEIGHT].shape);
+    nni_conv_geometry g =
+        nni_conv_of(static_cast<const nn_conv_opts *>(s->attrs), s->in[X].shape, s->in[WEIGHT].shape);
+    const nn_operand *y = nn_has(&s->out[0]) ? &s->out[0] : &s->dout[0];
+
+    g.oh = y->shape.dim[1];
+    g.ow = y->shape.dim[2];
+    return g;
 }
 int64_t patch(const nni_conv_geometry *g) { return g->kh * g->kw * g->c / g->groups; }
 int64_t pixels(const nni_conv_geometry *g) { return g->oh * g->ow; } /* rows of patches of an image */

@@ -8,6 +8,7 @@
  * which is the gradient of a convolution with the weight w by its input. How it and its gradients are
  * computed is in patches.c.
  */
+#include "cuda/if_cuda.h"
 #include "ops/patches.h"
 
 enum { X, WEIGHT };
@@ -33,8 +34,8 @@ const nn_op nn_op_conv_transpose2d = {
     .narrow = NN_IN(X),
     .attrs_bytes = sizeof(nn_conv_transpose_opts),
     .infer = infer,
-    .forward = { forward },
-    .backward = { backward },
+    .forward = { forward, NNI_IF_CUDA(nni_cuda_conv_transpose2d_forward) },
+    .backward = { backward, NNI_IF_CUDA(nni_cuda_conv_transpose2d_backward) },
 };
 
 nn_tensor *nn_conv_transpose2d(nn_graph *g, nn_tensor *x, nn_tensor *weight, nn_tensor *bias,

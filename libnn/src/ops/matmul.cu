@@ -73,11 +73,19 @@ product backward_product(const nn_step *s, int which)
                           : product{ turned(y.a), dy, &s->din[B], y.count };
 }
 
+/* The lowest bit that any distance between matrices has. */
+int64_t alignment(const product &p)
+{
+    int64_t floats = p.count > 1 ? p.a.rows * p.a.cols | p.b.rows * p.b.cols | p.a.rows * p.b.cols : 0;
+    int64_t bits = floats * static_cast<int64_t>(sizeof(float)) | NNI_ALIGNED;
+
+    return bits & -bits;
+}
+
 nni_product shape_of(const product &p)
 {
-    return {
-        p.a.transposed, p.b.transposed, p.a.rows, p.b.cols, p.a.cols, row_of(p.a), row_of(p.b), p.b.cols
-    };
+    return { p.a.transposed, p.b.transposed, p.a.rows, p.b.cols, p.a.cols,    row_of(p.a),
+             row_of(p.b),    p.b.cols,       NN_F32,   NN_F32,   alignment(p) };
 }
 
 int multiply(const nn_step *s, void *stream, const product &p, bool add)
