@@ -86,7 +86,7 @@ START_TEST(has_a_test)
     n = fread(text, 1, sizeof text - 1, f);
     (void)fclose(f);
     text[n] = 0;
-    ck_assert_msg(strstr(text, "op_test_main") != NULL, "%s does not use the op test harness", tail);
+    ck_assert_msg(strstr(text, "OP_TEST(") != NULL, "%s does not use the op test harness", tail);
     /* An effect has no output that a table could compare. */
     ck_assert_msg(list[_i].op->flags & NN_OP_EFFECT || has_oracle(text), "%s compares with no oracle", tail);
 }

@@ -16,9 +16,9 @@
 #include "cuda/fold.h"
 
 /* Operands that are absent, because nobody asks for their values, read as 1. */
-struct nni_operands {
+template <class T> struct nni_operands {
     nni_broadcast g;
-    const float *at[NNI_OPERANDS];
+    const T *at[NNI_OPERANDS];
 
     __device__ void load(int64_t i, float *v) const
     {
@@ -26,7 +26,7 @@ struct nni_operands {
 
         nni_locate(g, i, from);
         for (int o = 0; o < NNI_OPERANDS; o++)
-            v[o] = at[o] ? at[o][from[o]] : 1;
+            v[o] = at[o] ? static_cast<float>(at[o][from[o]]) : 1;
     }
 };
 
@@ -42,42 +42,42 @@ static inline nni_broadcast nni_geometry(const nn_operand *in, int count)
 }
 
 /* The first `count` inputs of a step. */
-static inline nni_operands nni_operands_of(const nn_step *s, int count)
+template <class T> static inline nni_operands<T> nni_operands_of(const nn_step *s, int count)
 {
-    nni_operands x = { nni_geometry(s->in, count), {} };
+    nni_operands<T> x = { nni_geometry(s->in, count), {} };
 
     for (int o = 0; o < count; o++)
-        x.at[o] = nni_at(&s->in[o]);
+        x.at[o] = nni_at<T>(&s->in[o]);
     return x;
 }
 
-template <class F> struct nni_value_map {
-    nni_operands in;
+template <class T, class F> struct nni_value_map {
+    nni_operands<T> in;
     F f;
-    float *y;
+    T *y;
 
     __device__ void operator()(int64_t i) const
     {
         float v[NNI_OPERANDS];
 
         in.load(i, v);
-        y[i] = f.value(v);
+        y[i] = static_cast<T>(f.value(v));
     }
 };
 
 /* Of the operands whose gradient d is not NULL; w = factor*dy. */
-template <class F> struct nni_grad_map {
-    nni_operands in;
+template <class T, class F> struct nni_grad_map {
+    nni_operands<T> in;
     F f;
-    const float *dy;
+    const T *dy;
     int64_t dy_step; /* 0: one for all */
     float factor;
-    float *d[NNI_OPERANDS];
+    T *d[NNI_OPERANDS];
     bool add[NNI_OPERANDS];
 
     __device__ void operator()(int64_t i) const
     {
-        float v[NNI_OPERANDS], slope[NNI_OPERANDS] = {}, w = factor * dy[i * dy_step];
+        float v[NNI_OPERANDS], slope[NNI_OPERANDS] = {}, w = factor * static_cast<float>(dy[i * dy_step]);
 
         in.load(i, v);
         f.grad(v, slope);
@@ -88,10 +88,10 @@ template <class F> struct nni_grad_map {
 };
 
 /* One place's share of the gradient of operand `of`. */
-template <class F> struct nni_grad_term {
-    nni_operands in;
+template <class T, class F> struct nni_grad_term {
+    nni_operands<T> in;
     F f;
-    const float *dy;
+    const T *dy;
     int of;
 
     __device__ float operator()(int64_t i, int64_t) const
@@ -100,12 +100,12 @@ template <class F> struct nni_grad_term {
 
         in.load(i, v);
         f.grad(v, slope);
-        return dy[i] * slope[of];
+        return static_cast<float>(dy[i]) * slope[of];
     }
 };
 
-struct nni_grad_total {
-    float *to;
+template <class T> struct nni_grad_total {
+    T *to;
     bool add;
 
     __device__ void operator()(int64_t k, double sum) const { nni_put(to + k, add, sum); }
@@ -140,16 +140,18 @@ static inline size_t nni_elementwise_scratch(const nn_step *s, int count)
     return nni_elementwise_folds(s, count, fold, partial);
 }
 
-template <class F> static inline int nni_elementwise_values(const nn_step *s, void *stream, int count, F f)
+template <class T = float, class F>
+static inline int nni_elementwise_values(const nn_step *s, void *stream, int count, F f)
 {
     return nni_map(stream, nn_shape_count(s->out[0].shape),
-                   nni_value_map<F>{ nni_operands_of(s, count), f, nni_at(&s->out[0]) });
+                   nni_value_map<T, F>{ nni_operands_of<T>(s, count), f, nni_at<T>(&s->out[0]) });
 }
 
-template <class F> static inline int nni_elementwise_grads(const nn_step *s, void *stream, int count, F f)
+template <class T = float, class F>
+static inline int nni_elementwise_grads(const nn_step *s, void *stream, int count, F f)
 {
-    nni_operands in = nni_operands_of(s, count);
-    nni_grad_map<F> map = { in, f, nni_at(&s->dout[0]), 1, 1, {}, {} };
+    nni_operands<T> in = nni_operands_of<T>(s, count);
+    nni_grad_map<T, F> map = { in, f, nni_at<T>(&s->dout[0]), 1, 1, {}, {} };
     double *partial[NNI_OPERANDS];
     nni_fold fold[NNI_OPERANDS];
     bool whole = false;
@@ -158,12 +160,12 @@ template <class F> static inline int nni_elementwise_grads(const nn_step *s, voi
     (void)nni_elementwise_folds(s, count, fold, partial);
     for (int o = 0; o < count; o++) {
         if (nn_has(&s->din[o]) && nni_is_whole(s, o)) {
-            map.d[o] = nni_at(&s->din[o]);
+            map.d[o] = nni_at<T>(&s->din[o]);
             map.add[o] = nni_adds(s, o);
             whole = true;
         }
         if (!e && partial[o])
-            e = nni_fold_pieces<nni_adding>(stream, fold[o], nni_grad_term<F>{ in, f, map.dy, o },
+            e = nni_fold_pieces<nni_adding>(stream, fold[o], nni_grad_term<T, F>{ in, f, map.dy, o },
                                             partial[o]);
     }
     if (!e && whole)
@@ -171,7 +173,7 @@ template <class F> static inline int nni_elementwise_grads(const nn_step *s, voi
     for (int o = 0; !e && o < count; o++)
         if (partial[o])
             e = nni_fold_merge<nni_adding>(stream, fold[o], partial[o],
-                                           nni_grad_total{ nni_at(&s->din[o]), nni_adds(s, o) });
+                                           nni_grad_total<T>{ nni_at<T>(&s->din[o]), nni_adds(s, o) });
     return e;
 }
 

@@ -27,7 +27,7 @@ nni_fold fold_of(const nn_step *s)
 }
 
 struct term {
-    nni_operands in;
+    nni_operands<float> in;
     nni_formula_map f;
 
     __device__ float operator()(int64_t i, int64_t) const
@@ -52,20 +52,20 @@ int forward_launch(const nn_step *s, void *stream)
         return nni_elementwise_values(s, stream, operands(s), formula_of(s));
     return nni_fold_all<nni_adding>(
         stream, fold_of(s), static_cast<double *>(s->scratch),
-        term{ nni_operands_of(s, operands(s)), formula_of(s) },
+        term{ nni_operands_of<float>(s, operands(s)), formula_of(s) },
         total{ nni_at(&s->out[0]), nni_loss_divisor(loss_of(s), s->in[X].shape) });
 }
 
 int backward_launch(const nn_step *s, void *stream)
 {
-    nni_grad_map<nni_formula_map> map = { nni_operands_of(s, operands(s)),
-                                          formula_of(s),
-                                          nni_at(&s->dout[0]),
-                                          !is_reduced(s),
-                                          static_cast<float>(1 /
-                                                             nni_loss_divisor(loss_of(s), s->in[X].shape)),
-                                          { nni_at(&s->din[X]), nni_at(&s->din[TARGET]) },
-                                          { nni_adds(s, X), nni_adds(s, TARGET) } };
+    nni_grad_map<float, nni_formula_map> map = { nni_operands_of<float>(s, operands(s)),
+                                                 formula_of(s),
+                                                 nni_at(&s->dout[0]),
+                                                 !is_reduced(s),
+                                                 static_cast<float>(
+                                                     1 / nni_loss_divisor(loss_of(s), s->in[X].shape)),
+                                                 { nni_at(&s->din[X]), nni_at(&s->din[TARGET]) },
+                                                 { nni_adds(s, X), nni_adds(s, TARGET) } };
 
     return nni_map(stream, nn_shape_count(s->in[X].shape), map);
 }

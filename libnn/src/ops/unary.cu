@@ -19,13 +19,13 @@ int forward_launch(const nn_step *s, void *stream)
 int backward_launch(const nn_step *s, void *stream)
 {
     const nn_operand *of = nn_has(&s->out[0]) ? &s->out[0] : &s->in[0];
-    nni_grad_map<nni_formula_map> map = { { nni_geometry(of, 1), { nni_at(of) } },
-                                          formula_of(s),
-                                          nni_at(&s->dout[0]),
-                                          1,
-                                          1,
-                                          { nni_at(&s->din[0]) },
-                                          { nni_adds(s, 0) } };
+    nni_grad_map<float, nni_formula_map> map = { { nni_geometry(of, 1), { nni_at(of) } },
+                                                 formula_of(s),
+                                                 nni_at(&s->dout[0]),
+                                                 1,
+                                                 1,
+                                                 { nni_at(&s->din[0]) },
+                                                 { nni_adds(s, 0) } };
 
     return nni_map(stream, nn_shape_count(s->din[0].shape), map);
 }
