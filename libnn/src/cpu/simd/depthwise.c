@@ -693,12 +693,48 @@ static void forward(const struct nni_depthwise *d, int64_t number, void *lane)
 
 /* --------------------------------------------------------------- backward */
 
-/* One row of the total gradient of y: what came from behind, and the gradients of its statistics. */
-INLINE void total(const elem *dy, const elem *y, int64_t step, int64_t n, int64_t ahead, int lanes, vec plus,
-                  vec factor, vec mean, nn_real *out)
+/* What the rows of y get of the gradients of its statistics, and of a mean over them: plus, factor*(y -
+ * mean), and share*act'(scale*(y - pool_mean) + beta). */
+struct shares {
+    vec plus, factor, mean;
+    vec share, pool_mean, scale, beta;
+};
+
+static struct shares shares_of(const struct tile *t, int64_t v)
 {
+    const struct nni_depthwise *d = t->d;
+    const nni_conv_geometry *g = &d->g;
+    const vec rows = vset((nn_real)(g->n * g->oh * g->ow));
+    int64_t at = t->channel + v * VEC;
+    int lanes = lanes_of(t, v);
+    struct shares s = { .scale = vset(1) };
+
+    if (d->dmean)
+        s.plus = load_lanes(d->dmean + at, lanes) / rows;
+    if (d->dvar) {
+        s.factor = vset(2) * (load_lanes(d->dvar + at, lanes) / rows);
+        s.mean = load_lanes(d->y_mean + at, lanes);
+    }
+    if (d->pooled)
+        s.share = load_lanes(d->pooled + t->image * g->c + at, lanes) / vset((nn_real)(g->oh * g->ow));
+    if (d->pooled && d->pool_mean) {
+        s.pool_mean = load_lanes(d->pool_mean + at, lanes);
+        s.scale = load_lanes(d->pool_scale + at, lanes);
+        s.beta = d->pool_beta ? load_lanes(d->pool_beta + at, lanes) : vzero();
+        s.share *= s.scale;
+    }
+    return s;
+}
+
+/* One row of the total gradient of y: what came from behind, and the shares. dy or y may be NULL; act -1:
+ * there is no mean. */
+INLINE void total(const elem *dy, const elem *y, int act, int64_t step, int64_t n, int64_t ahead, int lanes,
+                  const struct shares *s, nn_real *out)
+{
+    const struct shares k = *s;
+
     for (int64_t i = 0; i < n; i++) {
-        vec g = plus;
+        vec g = k.plus;
 
         if (dy)
             g += eload_lanes(dy + i * step, lanes);
@@ -706,43 +742,15 @@ INLINE void total(const elem *dy, const elem *y, int64_t step, int64_t n, int64_
             __builtin_prefetch(dy + i * step + ahead);
         if (y && lanes == VEC)
             __builtin_prefetch(y + i * step + ahead);
-        if (y)
-            g += factor * (eload_lanes(y + i * step, lanes) - mean);
+        if (y) {
+            vec value = eload_lanes(y + i * step, lanes);
+
+            g += k.factor * (value - k.mean);
+            if (act >= 0)
+                g += k.share * vact_grad(act, k.scale * (value - k.pool_mean) + k.beta);
+        }
         vstore(out + i * VEC, g);
     }
-}
-
-/* out += factor*act'(scale*(y - mean) + beta): what each row gets of a mean's gradient. */
-INLINE void pooled(int act, const elem *y, int64_t step, int64_t n, int lanes, vec factor, vec mean,
-                   vec scale, vec beta, nn_real *out)
-{
-    for (int64_t i = 0; i < n; i++) {
-        vec z = scale * (eload_lanes(y + i * step, lanes) - mean) + beta;
-
-        vstore(out + i * VEC, vload(out + i * VEC) + factor * vact_grad(act, z));
-    }
-}
-
-static void pooled_row(const struct tile *t, int64_t v, int64_t row, nn_real *out)
-{
-    const struct nni_depthwise *d = t->d;
-    const nni_conv_geometry *g = &d->g;
-    const elem *y = (const elem *)d->y_value + y_offset(t, v, row);
-    int64_t at = t->channel + v * VEC;
-    int lanes = lanes_of(t, v);
-    vec mean = vzero(), scale = vset(1), beta = vzero();
-    vec factor = load_lanes(d->pooled + t->image * g->c + at, lanes) / vset((nn_real)(g->oh * g->ow));
-
-    if (d->pool_mean) {
-        mean = load_lanes(d->pool_mean + at, lanes);
-        scale = load_lanes(d->pool_scale + at, lanes);
-        beta = d->pool_beta ? load_lanes(d->pool_beta + at, lanes) : vzero();
-        factor *= scale;
-    }
-    if (d->pool_act == NN_ACT_SILU && lanes == VEC)
-        pooled(NN_ACT_SILU, y, g->c, g->ow, VEC, factor, mean, scale, beta, out);
-    else
-        pooled(d->pool_act, y, g->c, g->ow, lanes, factor, mean, scale, beta, out);
 }
 
 /* Rows in [own, own_end) count for the bias. */
@@ -750,38 +758,33 @@ static void fill_y(struct tile *t, int64_t begin, int64_t end, int64_t own, int6
 {
     const struct nni_depthwise *d = t->d;
     const nni_conv_geometry *g = &d->g;
-    const nn_real rows = (nn_real)(g->n * g->oh * g->ow);
-    const elem *value = d->dvar ? d->y_value : NULL;
+    const elem *value = d->dvar || d->pooled ? d->y_value : NULL;
+    const int act = d->pooled ? d->pool_act : -1;
     int64_t row = most(most(begin, 0), t->next_y);
 
     for (end = least(end, g->oh); row < end; row++)
         for (int64_t v = 0; v < t->vectors; v++) {
-            int64_t from = y_offset(t, v, row), at = t->channel + v * VEC,
-                    ahead = row + 1 < g->oh ? g->ow * g->c : 0;
+            int64_t from = y_offset(t, v, row), ahead = row + 1 < g->oh ? g->ow * g->c : 0;
             const elem *dy = d->dy ? (const elem *)d->dy + from : NULL, *y = value ? value + from : NULL;
             nn_real *out = y_row(t, v, row) + d->y_left * VEC;
             int lanes = lanes_of(t, v);
-            vec plus = d->dmean ? load_lanes(d->dmean + at, lanes) / vset(rows) : vzero();
-            vec factor = y ? vset(2) * (load_lanes(d->dvar + at, lanes) / vset(rows)) : vzero();
-            vec mean = y ? load_lanes(d->y_mean + at, lanes) : vzero();
+            struct shares s = shares_of(t, v);
 
             if (lanes < VEC)
-                total(dy, y, g->c, g->ow, 0, lanes, plus, factor, mean, out);
-            else if (dy && y)
-                total(dy, y, g->c, g->ow, ahead, VEC, plus, factor, mean, out);
-            else if (dy)
-                total(dy, NULL, g->c, g->ow, ahead, VEC, plus, factor, mean, out);
+                total(dy, y, act, g->c, g->ow, 0, lanes, &s, out);
+            else if (dy && y && act == NN_ACT_SILU)
+                total(dy, y, NN_ACT_SILU, g->c, g->ow, ahead, VEC, &s, out);
+            else if (dy && y && act < 0)
+                total(dy, y, -1, g->c, g->ow, ahead, VEC, &s, out);
             else
-                total(NULL, y, g->c, g->ow, ahead, VEC, plus, factor, mean, out);
-            if (d->pooled)
-                pooled_row(t, v, row, out);
+                total(dy, y, act, g->c, g->ow, ahead, VEC, &s, out);
             if (d->want_db && row >= own && row < own_end) {
                 nn_real *sum = t->sum + (v * t->sums + g->kh * g->kw) * VEC;
-                vec s = vzero();
+                vec all = vzero();
 
                 for (int64_t i = 0; i < g->ow; i++)
-                    s += vload(out + i * VEC);
-                vstore(sum, vload(sum) + s);
+                    all += vload(out + i * VEC);
+                vstore(sum, vload(sum) + all);
             }
         }
     t->next_y = most(t->next_y, end);
