@@ -162,6 +162,8 @@ $B/obj/libnn/%.o: libnn/%.c
 $B/obj/libnn/src/vision/simd/%.o: contract := off -fno-trapping-math
 # The pixel loops vectorise at -O3 only (gcc 12). Hostile coefficients may wrap in stb_image's inverse DCT, not be undefined.
 $B/obj/libnn/src/vision/%.o: CFLAGS += -O3
+# At -O2 gcc 12 keeps the eight sums of the gradient's norm in memory, which takes three times as long.
+$B/obj/libnn/src/core/update.o: CFLAGS += -O3
 $B/obj/libnn/src/vision/stb.o: cflags += -fwrapv
 
 # The public include folder alone: models and programs cannot reach into the library.
