@@ -55,7 +55,7 @@ static const op_case cases[] = {
       .fails = NN_ESHAPE,
       .says = "larger than",
       .extra = &(const nn_pool_opts){ .k = 5 } },
-    { .name = "3x3 at 112",
+    { .name = "bench 3x3",
       .in = { { .shape = { { 8, 112, 112, 64 }, 4 } } },
       .build = record,
       .extra = &(const nn_pool_opts){ .k = 3, .stride = 2, .pad = 1 },

@@ -208,6 +208,11 @@ static const op_case cases[] = {
       .outs = 3,
       .bench = 1 },
     { .name = "bench 3x3 of 64", .in = { X4(8, 56, 56, 64), W4(64, 64, 3, 3) }, WITH, .bench = 1 },
+    { .name = "bench 3x3 of 256, stride",
+      .in = { X4(8, 28, 28, 256), W4(256, 256, 3, 3) },
+      WITH,
+      OPTS(.stride = 2),
+      .bench = 1 },
 };
 
 static const op_case fused[] = {

@@ -62,7 +62,7 @@ static const op_case cases[] = {
       GROUPS(4),
       .fails = NN_ESHAPE,
       .says = "4 groups" },
-    { .name = "32 groups",
+    { .name = "bench 32 groups",
       .in = { { .shape = { { 8, 28, 28, 256 }, 4 } }, VECTOR(256), VECTOR(256) },
       .build = record,
       .extra = &(const int64_t){ 32 },

@@ -13,6 +13,10 @@ static void oracle(const op_case *c, const double *const *in, double *const *out
 
 static const op_case cases[] = {
     ROW_CASES,
+    { .name = "bench attention",
+      .in = { { .shape = { { 8, 12, 197, 197 }, 4 } } },
+      .build = record,
+      .bench = 1 },
 };
 
 OP_TEST(log_softmax, OP_CASES(cases));

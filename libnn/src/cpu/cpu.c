@@ -27,7 +27,7 @@
 #define KERNELS(isa, narrow)                                                                                 \
     {                                                                                                        \
         .name = #narrow, .gemm = STORED(gemm, isa, narrow), .depthwise = STORED(depthwise, isa, narrow),     \
-        .pointwise = STORED(pointwise, isa, narrow), .pool = &nni_pool_##isa,                                \
+        .pointwise = STORED(pointwise, isa, narrow), .pool = &nni_pool_##isa, .row = &nni_row_##isa,         \
         .function = &nni_function_##isa, .ceiling = &nni_ceiling_##isa                                       \
     }
 

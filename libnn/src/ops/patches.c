@@ -22,7 +22,7 @@ enum { X, WEIGHT, BIAS };
 enum { DIRECTION, SPLITS, O_TILES, I_TILES };  /* choices */
 enum { COST_GRADIENT = 4, COST_PATCHES = 12 }; /* cycles for a vector */
 enum { STEPS = 8 };                            /* larger strides have one lattice, and zeros */
-enum { SMALL = 16, TOTAL_ROWS = 32, TOTAL_TILES = 64 };
+enum { SMALL = 32, TOTAL_ROWS = 32, TOTAL_TILES = 64 };
 
 /* Pixels as a product reads them: an operand, or its values (perhaps not yet computed) as nn_real. */
 struct pixels {
@@ -69,9 +69,14 @@ static void copy(const struct group *v, nn_real *to, const struct pixels *p, int
         nni_pointwise_of(v->s)->widen(to, (const void *)from, count, false);
     else if (count >= SMALL)
         memcpy(to, from, (size_t)count * sizeof *to);
-    else
-        for (int64_t i = 0; i < count; i++)
+    else {
+        int64_t i = 0;
+
+        for (; i + 4 <= count; i += 4)
+            memcpy(to + i, from + i, 4 * sizeof *to); /* which is one instruction */
+        for (; i < count; i++)
             to[i] = from[i];
+    }
 }
 
 static void zero(nn_real *to, int64_t count)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Window kernels (see cpu/pool.h). A vector of channels stays in registers while the window is walked.
+ * Window kernels (see cpu/pool.h). Some vectors of channels stay in registers while the window is walked.
  */
 #include "cpu/pool.h"
 
@@ -25,77 +25,107 @@ INLINE ivec tap_of(const struct nni_window *w, int64_t i, int64_t j)
 }
 INLINE ivec choose(ivec mask, ivec a, ivec b) { return (a & mask) | (b & ~mask); }
 
-/* Runs `step` over vectors of channels, the last one with n < VEC. */
+enum {
+    SOME = 4
+}; /* vectors whose sums stay in registers together, so that each tap costs its overhead once */
+
+/* Runs step(c, m, n) over the channels, m vectors at a time, the last one with n < VEC. */
 #define FOR_CHANNELS(step)                                                                                   \
     do {                                                                                                     \
         int64_t c = 0;                                                                                       \
+        for (; c + SOME * VEC <= w->channels; c += SOME * VEC)                                               \
+            step(c, SOME, VEC);                                                                              \
         for (; c + VEC <= w->channels; c += VEC)                                                             \
-            step(c, VEC);                                                                                    \
+            step(c, 1, VEC);                                                                                 \
         if (c < w->channels)                                                                                 \
-            step(c, (int)(w->channels - c));                                                                 \
+            step(c, 1, (int)(w->channels - c));                                                              \
     } while (0)
 
 INLINE void weigh_step(nn_real *y, const nn_real *x, const struct nni_window *w, const nn_real *a,
-                       const nn_real *b, bool add, int n)
+                       const nn_real *b, bool add, int m, int n)
 {
-    vec sum = add ? get(y, n) : vzero();
+    vec sum[SOME];
 
+    for (int v = 0; v < m; v++)
+        sum[v] = add ? get(y + v * VEC, n) : vzero();
     for (int64_t i = 0; i < w->rows; i++)
-        for (int64_t j = 0; j < w->cols; j++)
-            sum += vset(a[i] * b[j]) * get(x + i * w->row + j * w->channels, n);
-    put(y, sum, n);
+        for (int64_t j = 0; j < w->cols; j++) {
+            const nn_real *from = x + i * w->row + j * w->channels;
+            vec weight = vset(a[i] * b[j]);
+
+            for (int v = 0; v < m; v++)
+                sum[v] += weight * get(from + v * VEC, n);
+        }
+    for (int v = 0; v < m; v++)
+        put(y + v * VEC, sum[v], n);
 }
 
 static void k_weigh(nn_real *y, const nn_real *x, const struct nni_window *w, const nn_real *a,
                     const nn_real *b, bool add)
 {
-#define STEP(c, n) weigh_step(y + (c), x + (c), w, a, b, add, n)
+#define STEP(c, m, n) weigh_step(y + (c), x + (c), w, a, b, add, m, n)
     FOR_CHANNELS(STEP);
 #undef STEP
 }
 
-INLINE void max_step(nn_real *y, nni_tap *tap, const nn_real *x, const struct nni_window *w, int n)
+INLINE void max_step(nn_real *y, nni_tap *tap, const nn_real *x, const struct nni_window *w, int m, int n)
 {
-    vec most = get(x, n);
-    ivec at = tap_of(w, 0, 0);
+    vec most[SOME];
+    ivec at[SOME];
 
+    for (int v = 0; v < m; v++) {
+        most[v] = get(x + v * VEC, n);
+        at[v] = tap_of(w, 0, 0);
+    }
     for (int64_t i = 0; i < w->rows; i++)
         for (int64_t j = 0; j < w->cols; j++) {
-            vec v = get(x + i * w->row + j * w->channels, n);
-            ivec better = (v > most) | (v != v);
+            const nn_real *from = x + i * w->row + j * w->channels;
+            ivec here = tap_of(w, i, j);
 
-            most = (vec)choose(better, (ivec)v, (ivec)most);
-            at = choose(better, tap_of(w, i, j), at);
+            for (int v = 0; v < m; v++) {
+                vec z = get(from + v * VEC, n);
+                ivec better = (z > most[v]) | (z != z);
+
+                most[v] = (vec)choose(better, (ivec)z, (ivec)most[v]);
+                at[v] = choose(better, here, at[v]);
+            }
         }
-    put(y, most, n);
-    put_tap(tap, at, n);
+    for (int v = 0; v < m; v++) {
+        put(y + v * VEC, most[v], n);
+        put_tap(tap + v * VEC, at[v], n);
+    }
 }
 
 static void k_max(nn_real *y, nni_tap *tap, const nn_real *x, const struct nni_window *w)
 {
-#define STEP(c, n) max_step(y + (c), tap + (c), x + (c), w, n)
+#define STEP(c, m, n) max_step(y + (c), tap + (c), x + (c), w, m, n)
     FOR_CHANNELS(STEP);
 #undef STEP
 }
 
 INLINE void max_grad_step(nn_real *dx, const nn_real *dy, const nni_tap *tap, const struct nni_window *w,
-                          bool add, int n)
+                          bool add, int m, int n)
 {
-    vec sum = add ? get(dx, n) : vzero();
+    vec sum[SOME];
 
+    for (int v = 0; v < m; v++)
+        sum[v] = add ? get(dx + v * VEC, n) : vzero();
     for (int64_t i = 0; i < w->rows; i++)
         for (int64_t j = 0; j < w->cols; j++) {
             int64_t at = i * w->row + j * w->channels;
+            ivec here = tap_of(w, i, j);
 
-            sum += vand(get_tap(tap + at, n) == tap_of(w, i, j), get(dy + at, n));
+            for (int v = 0; v < m; v++)
+                sum[v] += vand(get_tap(tap + at + v * VEC, n) == here, get(dy + at + v * VEC, n));
         }
-    put(dx, sum, n);
+    for (int v = 0; v < m; v++)
+        put(dx + v * VEC, sum[v], n);
 }
 
 static void k_max_grad(nn_real *dx, const nn_real *dy, const nni_tap *tap, const struct nni_window *w,
                        bool add)
 {
-#define STEP(c, n) max_grad_step(dx + (c), dy + (c), tap + (c), w, add, n)
+#define STEP(c, m, n) max_grad_step(dx + (c), dy + (c), tap + (c), w, add, m, n)
     FOR_CHANNELS(STEP);
 #undef STEP
 }

@@ -170,14 +170,16 @@ static inline vec vmin(vec a, vec b)
 /* x where the mask of a comparison is set, else 0. */
 static inline vec vand(ivec mask, vec x) { return (vec)(mask & (ivec)x); }
 
-/* Sum of the lanes, in a fixed order. */
+/* Sum of the lanes, in a fixed order: halves are added, so that few sums wait for each other. */
 static inline nn_real vsum(vec x)
 {
-    nn_real s = 0;
+    nn_real s[VEC];
 
-    for (int i = 0; i < VEC; i++)
-        s += x[i];
-    return s;
+    vstore(s, x);
+    for (int half = VEC / 2; half; half /= 2)
+        for (int i = 0; i < half; i++)
+            s[i] += s[i + half];
+    return s[0];
 }
 
 #if defined(__AVX512F__) && !defined(NN_REAL_DOUBLE)

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Row kernels (see cpu/rows.h). Rows of a network fit the first-level cache, so that a second and third
+ * walk over one costs little.
+ */
+#include "cpu/rows.h"
+
+#include "cpu/simd/vec.h"
+
+#define INLINE static inline __attribute__((always_inline))
+
+enum { PIECE = 4096, CHAINS = 4 }; /* elements summed in nn_real; sums that do not wait for each other */
+
+/* n is VEC, as a constant, or less: then the other lanes are 0. */
+INLINE vec get(const nn_real *p, int n) { return n == VEC ? vload(p) : vload_part(p, n); }
+INLINE void put(nn_real *p, vec x, int n)
+{
+    if (n == VEC)
+        vstore(p, x);
+    else
+        vstore_part(p, x, n);
+}
+INLINE vec get_or(const nn_real *p, int64_t i, int n, nn_real otherwise)
+{
+    return p ? get(p + i, n) : vset(otherwise);
+}
+INLINE void add_to(nn_real *p, vec x, int n) { put(p, get(p, n) + x, n); }
+
+/* x in the first n lanes, else 0. */
+INLINE vec only(vec x, int n)
+{
+    ivec lane;
+
+    if (n == VEC)
+        return x;
+    for (int i = 0; i < VEC; i++)
+        lane[i] = i;
+    return vand(lane < n - (ivec){ 0 }, x);
+}
+
+/* Runs step(i, w, chain) over the vectors of [begin,end), the last one with w < VEC. */
+#define FOR_VECTORS(begin, end, step)                                                                        \
+    do {                                                                                                     \
+        int64_t i_ = (begin);                                                                                \
+        for (; i_ + CHAINS * VEC <= (end); i_ += CHAINS * VEC)                                               \
+            for (int k_ = 0; k_ < CHAINS; k_++)                                                              \
+                step(i_ + k_ * VEC, VEC, k_);                                                                \
+        for (; i_ + VEC <= (end); i_ += VEC)                                                                 \
+            step(i_, VEC, 0);                                                                                \
+        if (i_ < (end))                                                                                      \
+            step(i_, (int)((end)-i_), 0);                                                                    \
+    } while (0)
+
+struct chains {
+    vec sum[CHAINS];
+};
+INLINE double total(const struct chains *c)
+{
+    vec all = c->sum[0];
+
+    for (int k = 1; k < CHAINS; k++)
+        all += c->sum[k];
+    return (double)vsum(all);
+}
+INLINE int64_t end_of(int64_t begin, int64_t n) { return begin + PIECE < n ? begin + PIECE : n; }
+
+/* Pieces are merged by Chan's formula; a second walk corrects the rounding error of a piece's mean. */
+static void k_moments(double *mean, double *m2, const nn_real *x, int64_t n)
+{
+    *mean = *m2 = 0;
+    for (int64_t at = 0, end; at < n; at = end) {
+        struct chains sum = { 0 }, off = { 0 }, squares = { 0 };
+        double count, rest, piece, d;
+        vec middle;
+
+        end = end_of(at, n);
+        count = (double)(end - at);
+#define SUM(i, w, k) sum.sum[k] += get(x + (i), w)
+        FOR_VECTORS(at, end, SUM);
+#undef SUM
+        middle = vset((nn_real)(total(&sum) / count));
+#define SQUARES(i, w, k)                                                                                     \
+    do {                                                                                                     \
+        vec d_ = only(get(x + (i), w) - middle, w);                                                          \
+        off.sum[k] += d_;                                                                                    \
+        squares.sum[k] += d_ * d_;                                                                           \
+    } while (0)
+        FOR_VECTORS(at, end, SQUARES);
+#undef SQUARES
+        rest = total(&off);
+        piece = (double)middle[0] + rest / count;
+        d = piece - *mean;
+        *m2 += total(&squares) - rest * rest / count + d * d * (double)at * count / (double)end;
+        *mean += d * count / (double)end;
+    }
+}
+
+static void k_norm(nn_real *y, const nn_real *x, const struct nni_row_norm *v, int64_t n)
+{
+    vec mean = vset(v->mean), scale = vset(v->scale);
+
+#define NORM(i, w, k)                                                                                        \
+    put(y + (i),                                                                                             \
+        (get(x + (i), w) - mean) * scale * get_or(v->gamma, i, w, 1) + get_or(v->beta, i, w, 0), w)
+    FOR_VECTORS(0, n, NORM);
+#undef NORM
+}
+
+static void k_norm_grad(nn_real *dx, nn_real *dgamma, nn_real *dbeta, const nn_real *x, const nn_real *dy,
+                        const struct nni_row_norm *v, int64_t n, bool add)
+{
+    vec mean = vset(v->mean), scale = vset(v->scale), of_g, of_gh;
+    double g = 0, gh = 0;
+
+    for (int64_t at = 0, end; at < n; at = end) {
+        struct chains sum_g = { 0 }, sum_gh = { 0 };
+
+        end = end_of(at, n);
+#define SUMS(i, w, k)                                                                                        \
+    do {                                                                                                     \
+        vec d_ = get(dy + (i), w), h_ = (get(x + (i), w) - mean) * scale;                                    \
+        vec g_ = d_ * get_or(v->gamma, i, w, 1);                                                             \
+        sum_g.sum[k] += g_;                                                                                  \
+        sum_gh.sum[k] += g_ * h_;                                                                            \
+        add_to(dgamma + (i), d_ * h_, w);                                                                    \
+        add_to(dbeta + (i), d_, w);                                                                          \
+    } while (0)
+        FOR_VECTORS(at, end, SUMS);
+#undef SUMS
+        g += total(&sum_g);
+        gh += total(&sum_gh);
+    }
+    if (!dx)
+        return;
+    of_g = vset((nn_real)(g / (double)n));
+    of_gh = vset((nn_real)(gh / (double)n));
+#define GRAD(i, w, k)                                                                                        \
+    do {                                                                                                     \
+        vec h_ = (get(x + (i), w) - mean) * scale, g_ = get(dy + (i), w) * get_or(v->gamma, i, w, 1);        \
+        vec d_ = scale * (g_ - of_g - h_ * of_gh);                                                           \
+        put(dx + (i), add ? get(dx + (i), w) + d_ : d_, w);                                                  \
+    } while (0)
+    FOR_VECTORS(0, n, GRAD);
+#undef GRAD
+}
+
+/* A NaN may be missed: it is in the sum of exponentials all the same. */
+static nn_real largest_of(const nn_real *x, int64_t n)
+{
+    vec most[CHAINS];
+    nn_real lane[VEC];
+    int64_t i = 0;
+
+    for (int k = 0; k < CHAINS; k++)
+        most[k] = vset(x[0]);
+    for (; i + CHAINS * VEC <= n; i += CHAINS * VEC)
+        for (int k = 0; k < CHAINS; k++)
+            most[k] = vmax(vload(x + i + k * VEC), most[k]);
+    for (; i + VEC <= n; i += VEC)
+        most[0] = vmax(vload(x + i), most[0]);
+    vstore(lane, vmax(vmax(most[1], most[0]), vmax(most[3], most[2])));
+    for (int half = VEC / 2; half; half /= 2)
+        for (int j = 0; j < half; j++)
+            lane[j] = lane[j + half] > lane[j] ? lane[j + half] : lane[j];
+    for (; i < n; i++)
+        lane[0] = x[i] > lane[0] ? x[i] : lane[0];
+    return lane[0];
+}
+
+/* The sum of exp(x - most), whose terms go to y unless that is NULL. */
+INLINE double sum_exp(nn_real *y, const nn_real *x, nn_real most, int64_t n)
+{
+    double sum = 0;
+
+    for (int64_t at = 0, end; at < n; at = end) {
+        struct chains part = { 0 };
+
+        end = end_of(at, n);
+#define EXP(i, w, k)                                                                                         \
+    do {                                                                                                     \
+        vec e_ = only(vexp(get(x + (i), w) - vset(most)), w);                                                \
+        part.sum[k] += e_;                                                                                   \
+        if (y)                                                                                               \
+            put(y + (i), e_, w);                                                                             \
+    } while (0)
+        FOR_VECTORS(at, end, EXP);
+#undef EXP
+        sum += total(&part);
+    }
+    return sum;
+}
+
+/* The sum of a, or of a*b. */
+INLINE double sum_of(const nn_real *a, const nn_real *b, int64_t n)
+{
+    double sum = 0;
+
+    for (int64_t at = 0, end; at < n; at = end) {
+        struct chains part = { 0 };
+
+        end = end_of(at, n);
+#define PRODUCT(i, w, k) part.sum[k] += b ? get(a + (i), w) * get(b + (i), w) : get(a + (i), w)
+        FOR_VECTORS(at, end, PRODUCT);
+#undef PRODUCT
+        sum += total(&part);
+    }
+    return sum;
+}
+
+static void k_softmax(nn_real *y, const nn_real *x, int64_t n)
+{
+    vec factor = vset((nn_real)(1 / sum_exp(y, x, largest_of(x, n), n)));
+
+#define SCALE(i, w, k) put(y + (i), get(y + (i), w) * factor, w)
+    FOR_VECTORS(0, n, SCALE);
+#undef SCALE
+}
+
+static void k_log_softmax(nn_real *y, const nn_real *x, int64_t n)
+{
+    nn_real most = largest_of(x, n);
+    vec shift = vset((nn_real)log(sum_exp(NULL, x, most, n)));
+
+#define SHIFT(i, w, k) put(y + (i), get(x + (i), w) - vset(most) - shift, w)
+    FOR_VECTORS(0, n, SHIFT);
+#undef SHIFT
+}
+
+#define STORE(i, w, d) put(dx + (i), add ? get(dx + (i), w) + (d) : (d), w)
+
+static void k_softmax_grad(nn_real *dx, const nn_real *y, const nn_real *dy, int64_t n, bool add)
+{
+    vec dot = vset((nn_real)sum_of(y, dy, n));
+
+#define GRAD(i, w, k) STORE(i, w, get(y + (i), w) * (get(dy + (i), w) - dot))
+    FOR_VECTORS(0, n, GRAD);
+#undef GRAD
+}
+
+static void k_log_softmax_grad(nn_real *dx, const nn_real *y, const nn_real *dy, int64_t n, bool add)
+{
+    vec sum = vset((nn_real)sum_of(dy, NULL, n));
+
+#define GRAD(i, w, k) STORE(i, w, get(dy + (i), w) - vexp(get(y + (i), w)) * sum)
+    FOR_VECTORS(0, n, GRAD);
+#undef GRAD
+}
+
+const struct nni_row_kernels NNI_NAME(nni_row) = {
+    .moments = k_moments,
+    .norm = k_norm,
+    .norm_grad = k_norm_grad,
+    .softmax = { k_softmax, k_log_softmax },
+    .softmax_grad = { k_softmax_grad, k_log_softmax_grad },
+};
