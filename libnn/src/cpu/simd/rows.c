@@ -100,8 +100,7 @@ static void k_norm(nn_real *y, const nn_real *x, const struct nni_row_norm *v, i
     vec mean = vset(v->mean), scale = vset(v->scale);
 
 #define NORM(i, w, k)                                                                                        \
-    put(y + (i),                                                                                             \
-        (get(x + (i), w) - mean) * scale * get_or(v->gamma, i, w, 1) + get_or(v->beta, i, w, 0), w)
+    put(y + (i), (get(x + (i), w) - mean) * scale * get_or(v->gamma, i, w, 1) + get_or(v->beta, i, w, 0), w)
     FOR_VECTORS(0, n, NORM);
 #undef NORM
 }
