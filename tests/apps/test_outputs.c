@@ -42,6 +42,19 @@ START_TEST(inputs_are_spared)
         ck_assert_int_eq(sheet.height, 2 * 16 + 4);
         nn_image_free(&sheet);
     }
+    run("fakereal_augment", "-i", in_tree("images/in.png"), "-o", in_tree("floats.png"), "--grid", "2x2",
+        "--image-size", "16", "--augment", "normalize maximum=225", NULL);
+    expect_code(0);
+    {
+        nn_image sheet = { 0 };
+        nn_message text;
+
+        /* Normalised and shown again: each place is what the first one is. */
+        ck_assert_int_eq(nn_image_load(&sheet, in_tree("floats.png"), NULL, &text), NN_OK);
+        for (int y = 0; y < 16; y++)
+            ck_assert_mem_eq(sheet.rgb + 3 * 36 * y, sheet.rgb + 3 * (36 * (y + 20) + 20), 3 * 16);
+        nn_image_free(&sheet);
+    }
 }
 END_TEST
 

@@ -15,12 +15,9 @@ they are missing the script says so and exits 77.
 """
 import argparse
 import ctypes as ct
-import glob
 import os
 import random
-import subprocess
 import sys
-import tempfile
 import warnings
 
 warnings.filterwarnings("ignore")
@@ -36,25 +33,10 @@ except ImportError as e:
     print(f"SKIPPED augment: albumentations 1.3.1 is not installed here ({e})")
     sys.exit(77)
 
-DRAWN = 64
+from augment_lib import DRAWN, draws_of, load
+
 SIZE = 8  # the network's input, for what depends on it
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-
-def load(build):
-    objects = []
-    for room in ("vision", "vision/simd", "base"):
-        objects += glob.glob(os.path.join(build, "obj/libnn/src", room, "*.o"))
-    if not objects:
-        sys.exit(f"{build}: no objects below obj/libnn/src; run make first")
-    folder = tempfile.TemporaryDirectory()
-    path = os.path.join(folder.name, "augment.so")
-    shim = os.path.join(os.path.dirname(os.path.abspath(__file__)), "augment_shim.c")
-    subprocess.run([os.environ.get("CC", "cc"), "-std=c11", "-D_GNU_SOURCE", "-shared", "-fPIC", "-Ilibnn/include",
-                    "-Ilibnn/src", shim, "-o", path, *objects, "-ljansson", "-lz", "-lm", "-pthread"], check=True)
-    lib = ct.CDLL(path)
-    lib.folder = folder
-    return lib
 
 
 def images():
@@ -320,9 +302,7 @@ def compare_pixels(lib, s, pictures, draws):
 
 def compare_draws(lib, s, count, tests):
     img = np.zeros((224, 224, 3), np.uint8)
-    ours = np.zeros((count, DRAWN))
-    lib.shim_draw(s.text.encode(), ct.c_int64(224), ct.c_int64(224), ct.c_uint64(5), ct.c_int64(count),
-                  ours.ctypes.data_as(ct.c_void_p))
+    ours = draws_of(lib, s.text, 224, 224, count)
     random.seed(5)
     np.random.seed(5)
     if s.name == "gauss_noise":

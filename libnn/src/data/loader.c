@@ -204,8 +204,7 @@ int nn_loader_new(nn_loader **out, const nn_loader_opts *opts, nn_message *why)
         l->o.threads = nni_processors() < MOST_THREADS ? nni_processors() : MOST_THREADS;
     l->slots = (l->o.ahead ? l->o.ahead : AHEAD) + 1;
     l->type = opts->augment ? nn_augment_type(opts->augment) : NN_U8;
-    l->image_bytes = (int64_t)(l->type == NN_F32 ? sizeof(float) : 1) * 3 * opts->preprocess->size *
-                     opts->preprocess->size;
+    l->image_bytes = (int64_t)nn_dtype_size(l->type) * 3 * opts->preprocess->size * opts->preprocess->size;
     if (!collect(l) || !allocate(l)) {
         int slots = l->slots;
 
@@ -300,7 +299,7 @@ int nn_loader_next(nn_loader *l, nn_batch *out)
     waited = nni_seconds() - start;
     if (l->spare && s->count) {
         share = nni_mixup_share(l->o.mixup, l->o.seed, l->epoch, s->first);
-        nni_mixup(s->pixels, l->type, s->count, l->image_bytes / (l->type == NN_F32 ? 4 : 1), share,
+        nni_mixup(s->pixels, l->type, s->count, l->image_bytes / (int64_t)nn_dtype_size(l->type), share,
                   l->spare);
     }
     *out = (nn_batch){ .count = s->count,

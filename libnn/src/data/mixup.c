@@ -51,7 +51,7 @@ static void mix_floats(float *to, const float *with, int64_t n, float share)
 
 void nni_mixup(void *pixels, nn_dtype type, int64_t images, int64_t values, double share, void *spare)
 {
-    size_t bytes = (size_t)values * (type == NN_F32 ? sizeof(float) : 1);
+    size_t bytes = (size_t)values * nn_dtype_size(type);
 
     memcpy(spare, pixels, bytes); /* the last is mixed with the first as it was */
     for (int64_t k = 0; k < images; k++) {
