@@ -45,6 +45,11 @@ int64_t app_int(const struct argp_state *state, const char *option, const char *
 double app_real(const struct argp_state *state, const char *option, const char *text, double low,
                 double high);
 
+/* Of memory.c: "500M", "4G" or plain bytes. */
+int64_t app_bytes(const struct argp_state *state, const char *option, const char *text);
+/* What this process could still use, the limit of its container included; 0 where nobody tells. */
+double app_available_bytes(void);
+
 /* Of completion.c: the script to standard output. */
 void app_print_completion(const struct argp *argp);
 

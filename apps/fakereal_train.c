@@ -627,6 +627,7 @@ static int prepare(struct training *t, const struct options *o, json_t *stored)
 {
     nn_preprocess p = nn_preprocess_default();
     nn_loader_opts l = { .data = t->data, .batch = o->batch, .seed = o->seed, .threads = o->loader_threads };
+    size_t cache_train, cache_valid;
     nn_message why;
     int rc;
 
@@ -655,10 +656,13 @@ static int prepare(struct training *t, const struct options *o, json_t *stored)
         return rc;
     t->net.pixels = nn_augment_type(t->augment);
     t->net.soft = o->mixup > 0;
+    train_data_cache(o, t->data, t->augment, &cache_train, &cache_valid);
     l.preprocess = &t->net.preprocess;
     l.split = NN_SPLIT_VALID;
+    l.cache_bytes = cache_valid;
     rc = nn_loader_new(&t->valid, &l, &why);
     l.split = NN_SPLIT_TRAIN;
+    l.cache_bytes = cache_train;
     l.shuffle = 1;
     l.augment = t->augment;
     l.mixup = o->mixup;

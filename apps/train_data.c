@@ -6,7 +6,9 @@
 
 #include "problems.h"
 
+#include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 static void tell_verified(void *payload, int64_t done, int64_t all)
 {
@@ -91,6 +93,35 @@ int train_data_augment(nn_augment **out, const char *option)
         return app_fail(rc == NN_EFORMAT ? APP_USAGE : app_exit_code(rc),
                         "--augment \"%s\": %s (and there is no such file)", option, why.text);
     return APP_OK;
+}
+
+static double images(const nn_dataset *d, int split)
+{
+    return (double)(d->count[split][NN_LABEL_FAKE] + d->count[split][NN_LABEL_REAL]);
+}
+
+/* Validation first: how much that needs is known, because nothing but the resize happens to its images. */
+void train_data_cache(const struct options *o, const nn_dataset *d, const nn_augment *augment, size_t *train,
+                      size_t *valid)
+{
+    double room = o->cache == CACHE_AUTO ? app_available_bytes() / 4 : (double)o->cache;
+    double one = 3 * (double)o->image_size * (double)o->image_size;
+    double n = images(d, NN_SPLIT_TRAIN), m = images(d, NN_SPLIT_VALID);
+    bool resized = !strncmp(nn_augment_text(augment), "resize\n", 7);
+    double for_valid = fmin(room, m * one), for_train = room - for_valid;
+
+    if (resized)
+        for_train = fmin(for_train, n * one);
+    *valid = (size_t)for_valid;
+    *train = (size_t)for_train;
+    if (room > 0 && resized)
+        app_say("cache: %.0f MB for %.0f of %.0f images, resized", (for_valid + for_train) / 1e6,
+                floor(for_valid / one) + floor(for_train / one), n + m);
+    else if (room > 0)
+        app_say(
+            "cache: %.0f MB for %.0f of %.0f validation images, at most %.0f MB for training images as they "
+            "are in their files",
+            for_valid / 1e6, floor(for_valid / one), m, for_train / 1e6);
 }
 
 json_t *train_data_describe(const nn_dataset *d, int32_t source)

@@ -45,6 +45,7 @@ enum {
     O_ISA,
     O_PRECISION,
     O_LOADERS,
+    O_CACHE,
     O_SEED,
     O_RUN_DIR,
     O_RESUME,
@@ -130,6 +131,8 @@ static const struct argp_option LIST[] = {
     { "device", O_DEVICE, "NAME", 0, "cpu", 5 },
     { "threads", 't', "N", 0, "threads (one for each processor)", 5 },
     { "loader-threads", O_LOADERS, "N", 0, "threads that decode images (1)", 5 },
+    { "cache", O_CACHE, "auto|none|SIZE", 0,
+      "memory for decoded images, such as 4G; auto: a quarter of what is free (none)", 5 },
     { "recompute", O_RECOMPUTE, NULL, 0, "less memory for more time; the same result", 5 },
     { "isa", O_ISA, APP_ISAS, 0, "instruction set (the best there is)", 5 },
     { "precision", O_PRECISION, APP_PRECISIONS, 0, "how activations are stored (fp32)", 5 },
@@ -226,6 +229,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case O_PRECISION: o->device.precision = app_precision(state, arg); return 0;
     case 't': o->device.threads = (int)app_int(state, "threads", arg, 1, 1024); return 0;
     case O_LOADERS: o->loader_threads = (int)app_int(state, "loader-threads", arg, 1, 64); return 0;
+    case O_CACHE:
+        o->cache = !strcmp(arg, "auto")   ? CACHE_AUTO
+                   : !strcmp(arg, "none") ? 0
+                                          : app_bytes(state, "cache", arg);
+        return 0;
     case O_SEED: o->seed = (uint64_t)app_int(state, "seed", arg, 0, INT64_MAX); return 0;
     case 'o': o->run_dir = arg; return 0;
     case O_RESUME: o->resume = arg; return 0;

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { MOST_EXTRA = 32, MOST_PATTERNS = 32, PATTERN_SIZE = 256, WARMUP_AUTO = -1 };
+enum { MOST_EXTRA = 32, MOST_PATTERNS = 32, PATTERN_SIZE = 256, WARMUP_AUTO = -1, CACHE_AUTO = -1 };
 
 /* Parameters whose names match learn so many times as fast. */
 struct lr_scale {
@@ -27,6 +27,7 @@ struct options {
     struct app_device device;
     int extras, freezes, lr_scales, loader_threads;
     int64_t image_size, epochs, batch, warmup, patience, checkpoint_every, max_steps, step_every, unfreeze_at;
+    int64_t cache; /* bytes, or CACHE_AUTO */
     uint64_t seed;
     double lr, decay, valid_fraction, clip, ema, smoothing, mixup, step_factor, mean[3], std[3];
     bool decay_given, mean_given, std_given, dry_run, no_audit, recompute;

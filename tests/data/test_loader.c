@@ -62,7 +62,9 @@ static void put_image(const char *path, int k)
 }
 
 /* Sample i of the dataset shows i in its red channel: real ones come after fake ones by name. */
-static nn_augment *pipeline[4]; /* none, flip, entry, and one whose batches are floats */
+/* None, flip, entry, one whose batches are floats, one that does something before it resizes. */
+enum { PIPELINES = 5 };
+static nn_augment *pipeline[PIPELINES];
 
 static void setup(void)
 {
@@ -83,18 +85,20 @@ static void setup(void)
     ck_assert_int_eq(nn_augment_new(&pipeline[1], "flip", &why), NN_OK);
     ck_assert_int_eq(nn_augment_new(&pipeline[2], "entry", &why), NN_OK);
     ck_assert_int_eq(nn_augment_new(&pipeline[3], "notebook", &why), NN_OK);
+    ck_assert_int_eq(nn_augment_new(&pipeline[4], "flip; affine; resize", &why), NN_OK);
 }
 
 static void teardown(void)
 {
-    for (int i = 1; i < 4; i++)
+    for (int i = 1; i < PIPELINES; i++)
         nn_augment_free(pipeline[i]);
     nn_dataset_free(data);
     nn_preprocess_free(&record);
     tree_teardown();
 }
 
-static double mixup; /* of the loaders to come */
+static double mixup; /* of loaders made below */
+static size_t cache;
 
 static nn_loader *make(int threads, int ahead, int shuffle, int augment)
 {
@@ -107,7 +111,8 @@ static nn_loader *make(int threads, int ahead, int shuffle, int augment)
                          .mixup = mixup,
                          .seed = 42,
                          .threads = threads,
-                         .ahead = ahead };
+                         .ahead = ahead,
+                         .cache_bytes = cache };
     nn_loader *l = NULL;
 
     ck_assert_msg(!nn_loader_new(&l, &o, &why), "%s", why.text);
@@ -353,6 +358,15 @@ START_TEST(begun_again_while_threads_work)
 }
 END_TEST
 
+static void hide(int i, bool away)
+{
+    char path[64], other[80];
+
+    (void)snprintf(path, sizeof path, "d/train/%s/%03d.png", i < 20 ? "fake" : "real", i);
+    (void)snprintf(other, sizeof other, "%s.away", path);
+    ck_assert(!rename(in_tree(away ? path : other), in_tree(away ? other : path)));
+}
+
 START_TEST(files_that_go_away)
 {
     nn_loader *l;
@@ -378,6 +392,43 @@ START_TEST(files_that_go_away)
     for (int64_t i = 0; i < N; i++)
         ck_assert_int_eq(now.status[i] != 0, now.sample[i] == 30);
     nn_loader_free(l);
+}
+END_TEST
+
+/* A cache changes nothing but that files are not opened again; those that are gone show what was in it. */
+START_TEST(cached)
+{
+    static const size_t sizes[] = { 1, 5 * BYTES + 1, N * BYTES };
+    const int64_t kept = (int64_t)(sizes[_i] / BYTES);
+    int64_t opened;
+    nn_loader *l, *plain;
+
+    record.resize_width = record.resize_height = 0; /* twice would not be the same as once */
+    record.resize_shorter = SIZE + 4;
+    record.crop = 1;
+    for (int augment = 0; augment < PIPELINES; augment++) {
+        cache = 0;
+        plain = make(1, 0, 1, augment);
+        cache = sizes[_i];
+        l = make(3, 0, 1, augment);
+        for (int64_t epoch = 0; epoch < 3; epoch++) {
+            read_epoch(plain, epoch, 0, &reference);
+            read_epoch(l, epoch, 0, &now);
+            expect_same(&reference, &now, 0);
+        }
+        nn_loader_free(plain);
+        for (int i = 0; i < N; i++)
+            hide(i, true);
+        read_epoch(l, 3, 0, &now);
+        opened = 0;
+        for (int64_t i = 0; i < N; i++)
+            opened += now.status[i] != 0;
+        ck_assert_int_eq(opened, N - kept);
+        for (int i = 0; i < N; i++)
+            hide(i, false);
+        nn_loader_free(l);
+    }
+    cache = 0;
 }
 END_TEST
 
@@ -433,9 +484,13 @@ END_TEST
 /* Allocations fail before any thread runs; nothing leaks and *out is not touched. */
 START_TEST(without_memory)
 {
-    nn_loader_opts o = {
-        .data = data, .split = NN_SPLIT_TRAIN, .preprocess = &record, .batch = BATCH, .threads = 1, .mixup = 1
-    };
+    nn_loader_opts o = { .data = data,
+                         .split = NN_SPLIT_TRAIN,
+                         .preprocess = &record,
+                         .batch = BATCH,
+                         .threads = 1,
+                         .mixup = 1,
+                         .cache_bytes = 1 };
     nn_loader *l = NULL;
     int rc = 1;
 
@@ -513,6 +568,7 @@ int main(void)
     tcase_add_loop_test(t, threads_and_positions_do_not_matter, 0, 3);
     tcase_add_test(t, begun_again_while_threads_work);
     tcase_add_test(t, files_that_go_away);
+    tcase_add_loop_test(t, cached, 0, 3);
     tcase_add_test(t, drop_last);
     tcase_add_test(t, wrong_calls);
     tcase_add_test(t, without_memory);

@@ -152,6 +152,9 @@ typedef struct nn_loader_opts {
     uint64_t seed;
     int threads; /* 0: one for each processor, at most 8 */
     int ahead;   /* batches prepared in advance, 0: 3 */
+    /* Memory for decoded images, resized where the pipeline begins with that, which later epochs then need
+     * not decode; the first that fit are kept. It changes no batch. */
+    size_t cache_bytes;
 } nn_loader_opts;
 
 /* One batch. Pointers are borrowed until the next call on the loader. */

@@ -11,6 +11,8 @@
 #include <nn/vision.h>
 
 #include "data.h"
+#include "data/cache.h"
+#include "vision/vision.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -32,6 +34,8 @@ struct nn_loader {
     nn_loader_opts o;
     nn_dtype type; /* of pixels */
     int64_t n, batches, image_bytes;
+    bool resizes; /* the first step of the pipeline, whose result is what is cached then */
+    struct nni_cache *cache;
     int64_t *index; /* the samples that take part */
     int64_t *order; /* of the epoch: positions in index */
     struct slot *slot;
@@ -52,28 +56,53 @@ struct nn_loader {
 
 static struct slot *slot_of(const nn_loader *l, int64_t batch) { return &l->slot[batch % l->slots]; }
 
+/* The picture that the rest of the pipeline begins with. */
+static int picture(const nn_loader *l, const char *file, nn_image *out, nn_vision_scratch *scratch,
+                   nn_message *why)
+{
+    int64_t size = l->o.preprocess->size;
+    nn_image decoded;
+    int rc = nn_image_load(&decoded, file, NULL, why);
+
+    if (rc || !l->resizes) {
+        *out = decoded;
+        return rc;
+    }
+    *out = (nn_image){ .rgb = nni_alloc((size_t)(3 * size * size)),
+                       .width = size,
+                       .height = size,
+                       .stride = (size_t)(3 * size) };
+    rc = out->rgb ? nn_preprocess_apply(l->o.preprocess, &decoded, out->rgb, scratch, why)
+                  : nni_fail(why, NN_ENOMEM, "%s: no memory to resize it", file);
+    nn_image_free(&decoded);
+    if (rc)
+        nn_image_free(out);
+    return rc;
+}
+
 static void load(const nn_loader *l, struct slot *s, int64_t k, int64_t position, nn_vision_scratch *scratch)
 {
-    int64_t at = l->index[l->o.shuffle ? l->order[position] : position];
+    int64_t i = l->o.shuffle ? l->order[position] : position, at = l->index[i];
     const nn_sample *sample = &l->o.data->sample[at];
     void *pixels = (uint8_t *)s->pixels + k * l->image_bytes;
-    nn_image image = { 0 };
+    nn_image image;
     nn_message *why = &s->message[k];
+    bool cached = l->cache && nni_cache_get(l->cache, i, &image);
+    const nn_augment_key key = { .seed = l->o.seed, .sample = (uint64_t)at, .epoch = (uint32_t)l->epoch };
 
     why->text[0] = 0;
     s->sample[k] = at;
     s->label[k] = sample->label;
-    s->status[k] = nn_image_load(&image, sample->file, NULL, why);
+    s->status[k] = cached ? NN_OK : picture(l, sample->file, &image, scratch, why);
     if (!s->status[k] && l->o.augment)
-        s->status[k] = nn_augment_apply(
-            l->o.augment, l->o.preprocess, &image,
-            (nn_augment_key){ .seed = l->o.seed, .sample = (uint64_t)at, .epoch = (uint32_t)l->epoch },
-            pixels, scratch, why);
+        s->status[k] =
+            nni_augment_run(l->o.augment, l->o.preprocess, &image, l->resizes, key, pixels, scratch, why);
     else if (!s->status[k])
-        s->status[k] = nn_preprocess_apply(l->o.preprocess, &image, pixels, scratch, why);
-    nn_image_free(&image);
+        memcpy(pixels, image.rgb, (size_t)l->image_bytes);
     if (s->status[k])
         memset(pixels, 0, (size_t)l->image_bytes);
+    if (!cached && (s->status[k] || !l->cache || !nni_cache_keep(l->cache, i, &image)))
+        nn_image_free(&image);
 }
 
 static bool claimable(const nn_loader *l)
@@ -132,8 +161,12 @@ static bool allocate(nn_loader *l)
     l->slot = nni_alloc_array((size_t)l->slots, sizeof *l->slot);
     l->thread = nni_alloc_array((size_t)l->o.threads, sizeof *l->thread);
     l->order = nni_alloc_array((size_t)l->n, sizeof *l->order);
-    l->spare = l->o.mixup > 0 ? nni_alloc((size_t)l->image_bytes) : NULL;
-    if (!l->slot || !l->thread || !l->order || (l->o.mixup > 0 && !l->spare))
+    if (l->o.mixup > 0)
+        l->spare = nni_alloc((size_t)l->image_bytes);
+    if (l->o.cache_bytes)
+        l->cache = nni_cache_new(l->n, l->o.cache_bytes);
+    if (!l->slot || !l->thread || !l->order || (l->o.mixup > 0 && !l->spare) ||
+        (l->o.cache_bytes && !l->cache))
         return false;
     for (int i = 0; i < l->slots; i++) {
         struct slot *s = &l->slot[i];
@@ -162,6 +195,7 @@ static void release(nn_loader *l)
         nni_free(l->slot[i].message);
         nni_free(l->slot[i].why);
     }
+    nni_cache_free(l->cache);
     nni_free(l->slot);
     nni_free(l->thread);
     nni_free(l->order);
@@ -205,6 +239,7 @@ int nn_loader_new(nn_loader **out, const nn_loader_opts *opts, nn_message *why)
     l->slots = (l->o.ahead ? l->o.ahead : AHEAD) + 1;
     l->type = opts->augment ? nn_augment_type(opts->augment) : NN_U8;
     l->image_bytes = (int64_t)nn_dtype_size(l->type) * 3 * opts->preprocess->size * opts->preprocess->size;
+    l->resizes = !opts->augment || nni_augment_resizes(opts->augment);
     if (!collect(l) || !allocate(l)) {
         int slots = l->slots;
 

@@ -446,30 +446,36 @@ static int run_step(const struct nni_step *s, uint64_t key, nn_augment_key k, st
     return s->transform->apply(s, &drawn, c);
 }
 
-int nn_augment_apply(const nn_augment *a, const nn_preprocess *record, const nn_image *in, nn_augment_key key,
-                     void *pixels, nn_vision_scratch *scratch, nn_message *why)
-{
-    nn_vision_scratch own = { .size = { 0 } };
-    struct nni_canvas c = { .slot = NNI_SCRATCH_CANVAS,
-                            .scratch = scratch ? scratch : &own,
-                            .record = record };
-    bool resizes;
-    int rc;
+bool nni_augment_resizes(const nn_augment *a) { return a->step[0].transform == &nni_transform_resize; }
 
-    if (!a || !in || !in->rgb || !pixels || in->width < 1 || in->height < 1)
-        return nni_fail(why, NN_EINVAL, "no pipeline, image or memory for the result");
-    rc = nn_preprocess_check(record, why);
-    if (rc)
-        return rc;
-    resizes = a->step[0].transform == &nni_transform_resize;
-    rc = begin(&c, in, resizes, why);
-    for (int i = resizes; !rc && i < a->steps; i++)
+int nni_augment_run(const nn_augment *a, const nn_preprocess *record, const nn_image *in, bool resized,
+                    nn_augment_key key, void *pixels, nn_vision_scratch *scratch, nn_message *why)
+{
+    struct nni_canvas c = { .slot = NNI_SCRATCH_CANVAS, .scratch = scratch, .record = record };
+    bool first = nni_augment_resizes(a);
+    int rc = begin(&c, in, first && !resized, why);
+
+    for (int i = first; !rc && i < a->steps; i++)
         rc = run_step(&a->step[i], a->key[i], key, &c);
     if (rc == NN_ENOMEM)
         (void)nni_fail(why, rc, "no memory to augment %lld x %lld pixels", (long long)c.width,
                        (long long)c.height);
     if (!rc)
         memcpy(pixels, c.at, (size_t)(c.width * c.height) * nni_pixel_bytes(c.real));
+    return rc;
+}
+
+int nn_augment_apply(const nn_augment *a, const nn_preprocess *record, const nn_image *in, nn_augment_key key,
+                     void *pixels, nn_vision_scratch *scratch, nn_message *why)
+{
+    nn_vision_scratch own = { .size = { 0 } };
+    int rc;
+
+    if (!a || !in || !in->rgb || !pixels || in->width < 1 || in->height < 1)
+        return nni_fail(why, NN_EINVAL, "no pipeline, image or memory for the result");
+    rc = nn_preprocess_check(record, why);
+    if (!rc)
+        rc = nni_augment_run(a, record, in, false, key, pixels, scratch ? scratch : &own, why);
     nn_vision_scratch_free(&own);
     return rc;
 }
