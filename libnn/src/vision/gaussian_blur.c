@@ -70,11 +70,12 @@ static int apply(const struct nni_step *s, const struct nni_drawn *drawn, struct
     int reach = make_kernel(drawn->v[SIGMA], weight);
     int64_t row = 3 * c->width;
     uint8_t *wide = nni_scratch(c->scratch, NNI_SCRATCH_ROWS, (size_t)(row + 6 * reach));
-    uint16_t *rows = nni_scratch(c->scratch, NNI_SCRATCH_FIELD, (size_t)(row * c->height) * sizeof *rows);
-    uint32_t *sum = nni_scratch(c->scratch, NNI_SCRATCH_BASIS, (size_t)row * sizeof *sum);
+    uint32_t *sum = nni_scratch(c->scratch, NNI_SCRATCH_FIELD,
+                                (size_t)row * sizeof *sum + (size_t)(row * c->height) * sizeof(uint16_t));
+    uint16_t *rows = sum ? (uint16_t *)(sum + row) : NULL;
 
     (void)s;
-    if (!wide || !rows || !sum)
+    if (!wide || !rows)
         return NN_ENOMEM;
     for (int64_t y = 0; y < c->height; y++)
         blur_row((const uint8_t *)c->at + y * row, c->width, weight, reach, wide, rows + y * row);

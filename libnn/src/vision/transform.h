@@ -22,7 +22,7 @@ struct nni_canvas {
     const nn_preprocess *record;
 };
 
-/* Slots of nn_vision_scratch beyond those of resizing. */
+/* Slots of nn_vision_scratch beyond those of resizing. What is in BASIS is kept from picture to picture. */
 enum { NNI_SCRATCH_CANVAS = 3, NNI_SCRATCH_ROWS = 5, NNI_SCRATCH_FIELD, NNI_SCRATCH_BASIS };
 
 /* Memory for the next picture, which then becomes the present one by nni_canvas_turn; NULL without memory. */
