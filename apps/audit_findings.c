@@ -231,7 +231,7 @@ static void add_tallies(struct judge *j)
         f->remedy = kinds[k].remedy;
         threshold(warn, kinds[k].warn);
         threshold(fail, kinds[k].fail);
-        (void)snprintf(f->text, sizeof f->text, "%s: %lld, %.2g %% of the images (warning: %s; error: %s)",
+        (void)snprintf(f->text, sizeof f->text, "%s: %lld, %.3g %% of the images (warning: %s; error: %s)",
                        kinds[k].what, (long long)t->count, share * 100, warn, fail);
     }
 }
