@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * A folder as the worst of users might have it, more than 200 entries: names that break lists and lines, links
- * in circles, pipes, sockets and folders that are called like images, files that are not what their name says,
- * damaged in every way a file can be. It is trained on for an epoch, evaluated and predicted. Each program
- * ends with the code it documents, in little memory, and every image has its row.
+ * A folder as the worst of users might have it, more than 200 entries: names that break lists and lines,
+ * links in circles, pipes, sockets and folders that are called like images, files that are not what their
+ * name says, damaged in every way a file can be. It is trained on for an epoch, evaluated and predicted. Each
+ * program ends with the code it documents, in little memory, and every image has its row.
  */
 #include "programs.h"
 
@@ -16,10 +16,12 @@ enum { LONG = 200, MOST_KB = 1 << 20, GOOD = 110, ODD = 12 };
 
 /* Names, without extension, that are not to be lost on the way. */
 static const char *const odd_name[ODD] = {
-    "two words",    "a\nnew line",  "tab\tand \"quotes\"",
-    "comma, comma", "caf\xc3\xa9",  "latin1 \xe9\xff",
-    "back\\slash",  "-rf",          "%s%n $(reboot) `x`",
-    "'",            "\x01\x1b[31m", "trailing. dots..",
+    "two words",           "a\nnew line",
+    "tab\tand \"quotes\"", "comma, comma",
+    "caf\xc3\xa9",         "latin1 \xe9\xff",
+    "back\\slash",         "-rf",
+    "%s%n $(reboot) `x`",  "'",
+    "\x01\x1b[31m",        "trailing. dots..",
 };
 
 static int entries;
@@ -32,7 +34,9 @@ static void entry(const char *path, const void *data, size_t size)
 
 static void good(const char *path, unsigned seed)
 {
-    static const int kind[5][2] = { { 8, 2 }, { 8, 6 }, { 16, 2 }, { 8, 0 }, { 8, 3 } }; /* depth, colour type */
+    static const int kind[5][2] = {
+        { 8, 2 }, { 8, 6 }, { 16, 2 }, { 8, 0 }, { 8, 3 }
+    }; /* depth, colour type */
     struct bytes b = png(kind[seed % 5][0], kind[seed % 5][1], seed);
 
     entry(path, b.at, b.size);
@@ -232,13 +236,14 @@ START_TEST(train_evaluate_predict)
     ck_assert_int_eq(json_integer_value(json_object_get(result, "samples")), 2 * (ODD + 6));
     json_decref(result);
 
-    run("fakereal_predict", "--checkpoint", in_tree("r/best.safetensors"), "--images", in_tree("h/test/images"),
-        "--output", in_tree("p.csv"), NULL);
+    run("fakereal_predict", "--checkpoint", in_tree("r/best.safetensors"), "--images",
+        in_tree("h/test/images"), "--output", in_tree("p.csv"), NULL);
     expect_code(3); /* some cannot be used, the rest is there */
     expect_modest();
     text = all_of("p.csv", &size);
     for (int i = 0; i < asked.count; i++)
-        ck_assert_msg(has_row(text, asked.path[i] + strlen("h/test/images/")), "%s has no row", asked.path[i]);
+        ck_assert_msg(has_row(text, asked.path[i] + strlen("h/test/images/")), "%s has no row",
+                      asked.path[i]);
     unusable = 0;
     for (const char *at = text; (at = strstr(at, ",,\n")); at++)
         unusable++;
@@ -269,7 +274,8 @@ START_TEST(full_disk)
         (void)fwrite(filling, 1, sizeof filling, f);
         (void)fclose(f);
     }
-    run("fakereal_predict", "-c", in_tree("c.safetensors"), "-i", in_tree("i"), "-o", in_tree("small/p.csv"), NULL);
+    run("fakereal_predict", "-c", in_tree("c.safetensors"), "-i", in_tree("i"), "-o", in_tree("small/p.csv"),
+        NULL);
     expect_code(4);
     expect_in(ran.err, "No space left");
     expect_file("small/p.csv", "of yesterday\n");
