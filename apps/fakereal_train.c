@@ -249,7 +249,7 @@ static int finish_epoch(struct training *t, bool whole, bool *done)
     /* Where logits are not finite there is no accuracy either, whatever the labels happen to be. */
     value = isfinite(row.valid.loss) ? monitored(t, &row.valid) : (double)NAN;
     t->last_train_loss = row.train_loss;
-    if (nn_early_stop_update(&s->stop, value)) {
+    if (early_stop_update(&s->stop, value)) {
         if (!whole)
             rc = run_put_best_aside(&t->run);
         if (!rc)
@@ -395,13 +395,13 @@ static bool finished(const struct training *t)
     const struct run_state *s = &t->run.state;
     bool validated = s->ended || (s->epoch && !s->position);
 
-    return s->epoch >= t->o->epochs || nn_early_stop_done(&s->stop) || (validated && all_steps_made(t));
+    return s->epoch >= t->o->epochs || early_stop_done(&s->stop) || (validated && all_steps_made(t));
 }
 
 /* What the user is left with. */
-static int conclude(struct training *t, const nn_early_stop *stop)
+static int conclude(struct training *t, const struct early_stop *stop)
 {
-    if (nn_early_stop_done(stop) && !t->run.state.ended)
+    if (early_stop_done(stop) && !t->run.state.ended)
         app_say("stopped early: %lld epochs without improvement", (long long)stop->bad_epochs);
     if (nn_get(t->full, NN_SKIPPED) > 0)
         app_say("updates skipped because a gradient was not finite: %.0f", nn_get(t->full, NN_SKIPPED));
@@ -428,7 +428,7 @@ static int conclude(struct training *t, const nn_early_stop *stop)
 static int train(struct training *t)
 {
     struct run_state *s = &t->run.state;
-    nn_early_stop stop = s->stop;
+    struct early_stop stop = s->stop;
 
     while (!finished(t)) {
         struct run_state before;
@@ -683,7 +683,7 @@ static int prepare(struct training *t, const struct options *o, json_t *stored)
         t->planned = json_integer_value(json_object_get(stored, "planned_steps"));
     t->run.config = configuration(t);
     t->run.state.stop =
-        (nn_early_stop){ .patience = o->patience, .maximize = strcmp(o->monitor, "valid_loss") != 0 };
+        (struct early_stop){ .patience = o->patience, .maximize = strcmp(o->monitor, "valid_loss") != 0 };
     t->run.state.plateau = (nn_plateau){ .factor = o->step_factor, .patience = 3 };
     return APP_OK;
 }

@@ -158,7 +158,7 @@ static int differences(const json_t *now, const json_t *then)
 
 int run_resume(struct run *r, struct network *n, nn_plan *plan, const char *file)
 {
-    nn_early_stop stop = r->state.stop;
+    struct early_stop stop = r->state.stop;
     nn_plateau plateau = r->state.plateau;
     json_t *then;
     nn_safetensors *f;

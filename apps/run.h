@@ -11,6 +11,7 @@
 #ifndef APPS_RUN_H
 #define APPS_RUN_H
 
+#include "early_stop.h"
 #include "network.h"
 
 #include <jansson.h>
@@ -23,7 +24,7 @@ struct run_state {
     double loss_sum;        /* over them, of the training loss */
     double seconds, waited; /* of this process's part of the epoch, which began */
     int64_t from;           /* at this position; not part of the exact state */
-    nn_early_stop stop;
+    struct early_stop stop;
     nn_plateau plateau;
     int64_t ended; /* step within an epoch at which --max-steps ended the run, validated; 0: it did not */
 };

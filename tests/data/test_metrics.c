@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Metrics against values worked out by hand and against their definitions on random cases (the comparison
- * with scikit-learn itself is tests/parity/metrics.py), early stopping, and the order of an epoch.
+ * with scikit-learn itself is tests/parity/metrics.py), and the order of an epoch.
  */
 #include "data/data.h"
 
@@ -185,54 +185,6 @@ START_TEST(refused)
 }
 END_TEST
 
-/* -------------------------------------------------------------------------------- early stopping */
-
-START_TEST(stops_after_patience)
-{
-    static const double loss[] = { 1.0, 0.8, 0.9, 0.8, 0.85, NAN, 0.81, 0.7 };
-    static const int better[] = { 1, 1, 0, 1, 0, 0, 0 };
-    nn_early_stop s = { .patience = 3 };
-
-    for (int i = 0; i < 7; i++) {
-        ck_assert_int_eq(nn_early_stop_done(&s), 0);
-        ck_assert_int_eq(nn_early_stop_update(&s, loss[i]), better[i]);
-    }
-    ck_assert_int_eq(nn_early_stop_done(&s), 1);
-    ck_assert_int_eq(s.best_epoch, 3); /* the equal value of epoch 3 replaced epoch 1 */
-    ck_assert_double_eq(s.best, 0.8);
-    ck_assert_int_eq(s.epochs, 7);
-}
-END_TEST
-
-START_TEST(maximises_and_survives_nan)
-{
-    nn_early_stop s = { .patience = 2, .maximize = 1 };
-
-    ck_assert_int_eq(nn_early_stop_update(&s, NAN), 0);
-    ck_assert_int_eq(nn_early_stop_update(&s, -5), 1);
-    ck_assert_int_eq(nn_early_stop_update(&s, -6), 0);
-    ck_assert_int_eq(nn_early_stop_update(&s, -4), 1);
-    ck_assert_int_eq(s.bad_epochs, 0);
-    ck_assert_int_eq(s.best_epoch, 3);
-    ck_assert_int_eq(nn_early_stop_update(&s, NAN), 0);
-    ck_assert_int_eq(nn_early_stop_done(&s), 0);
-    ck_assert_int_eq(nn_early_stop_update(&s, NAN), 0);
-    ck_assert_int_eq(nn_early_stop_done(&s), 1);
-}
-END_TEST
-
-START_TEST(zeroed_never_stops)
-{
-    nn_early_stop s = { 0 };
-
-    ck_assert_int_eq(nn_early_stop_update(&s, 1), 1);
-    for (int i = 0; i < 1000; i++) {
-        ck_assert_int_eq(nn_early_stop_update(&s, 2), 0);
-        ck_assert_int_eq(nn_early_stop_done(&s), 0);
-    }
-}
-END_TEST
-
 /* ----------------------------------------------------------------------------- order of an epoch */
 
 enum { MOST = 5000 };
@@ -374,9 +326,8 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("metrics");
-    TCase *metrics = tcase_create("metrics"), *stop = tcase_create("early stopping"),
-          *order = tcase_create("order");
-    TCase *all[] = { metrics, stop, order };
+    TCase *metrics = tcase_create("metrics"), *order = tcase_create("order");
+    TCase *all[] = { metrics, order };
     SRunner *runner;
     int failed;
 
@@ -395,9 +346,6 @@ int main(void)
     tcase_add_test(metrics, interval_is_that_of_a_share);
     tcase_add_test(metrics, interval_of_extremes);
     tcase_add_test(metrics, interval_of_unequal_classes);
-    tcase_add_test(stop, stops_after_patience);
-    tcase_add_test(stop, maximises_and_survives_nan);
-    tcase_add_test(stop, zeroed_never_stops);
     tcase_add_test(order, order_is_a_permutation);
     tcase_add_test(order, order_depends_on_seed_and_epoch_only);
     tcase_add_test(order, order_is_frozen);

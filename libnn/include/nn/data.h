@@ -219,19 +219,6 @@ NN_API int nn_metrics_binary(nn_metrics *out, const double *logits, const int32_
  * matrix. NN_EINVAL: no samples. */
 NN_API int nn_macro_f1_interval(double interval[2], const nn_metrics *m, uint64_t seed);
 
-/* Early stopping as plain numbers. Equal to the best or better is an improvement, NaN never is. */
-typedef struct nn_early_stop {
-    int64_t patience; /* stop after so many epochs in a row without improvement; 0: never */
-    int32_t maximize; /* 0: lower is better (a loss), 1: higher is better (a score) */
-    int32_t seen;     /* 1 once `best` holds a value */
-    double best;
-    int64_t best_epoch, bad_epochs, epochs;
-} nn_early_stop;
-/* Takes the value of the next epoch. Returns 1 if it is the best so far, else 0. */
-NN_API int nn_early_stop_update(nn_early_stop *s, double value);
-/* 1 when it is time to stop. */
-NN_API int nn_early_stop_done(const nn_early_stop *s);
-
 /* ---- CSV and submissions ---- */
 
 /* `text` as a field of RFC 4180, cut off, terminated and counted as by snprintf. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * The numbers by which a classifier is judged, defined as in scikit-learn so that they can be compared
- * with what others report, and early stopping, which acts on one of them.
+ * with what others report.
  *
  * Everything follows from the margin m = logit[fake] - logit[real]: P(fake) = 1/(1+exp(-m)), the cross
  * entropy of label fake is log(1+exp(-m)), and the area under the ROC curve depends on the order of the
@@ -163,21 +163,3 @@ int nn_macro_f1_interval(double interval[2], const nn_metrics *m, uint64_t seed)
     interval[1] = quantile(f1, RESAMPLES, 0.975);
     return NN_OK;
 }
-
-int nn_early_stop_update(nn_early_stop *s, double value)
-{
-    bool better = !isnan(value) && (!s->seen || (s->maximize ? value >= s->best : value <= s->best));
-
-    if (better) {
-        s->best = value;
-        s->best_epoch = s->epochs;
-        s->seen = 1;
-        s->bad_epochs = 0;
-    } else {
-        s->bad_epochs++;
-    }
-    s->epochs++;
-    return better;
-}
-
-int nn_early_stop_done(const nn_early_stop *s) { return s->patience > 0 && s->bad_epochs >= s->patience; }
