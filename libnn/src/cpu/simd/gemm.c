@@ -5,9 +5,9 @@
  * A block keeps 8 x 48 results (AVX-512; 6 x 16 with AVX2) in registers over the whole of k: each
  * step loads one row of B's panel and broadcasts one column of A, 24 multiply-adds to 11 loads.
  * Panels may be any multiple of 8 columns wide, with a half vector at the end: the channel counts
- * of EfficientNet (40, 56, 72, 200, 344) are multiples of 8 but not of 16, and a masked full
- * vector would throw the rest away. A is read where it lies, row by row, so an operand without a
- * prologue is never copied.
+ * of EfficientNet (40, 56, 72, 200, 344) are multiples of 8 but not of 16. The halves of two rows
+ * share a vector, so that no multiply-add is wasted. A is read where it lies, row by row, so an
+ * operand without a prologue is never copied.
  *
  * With pairs of bfloat16 (AVX512_BF16) the same blocks work on words of two: only the multiply-add, the
  * packing and the conversion of what was loaded differ.
@@ -73,6 +73,31 @@ static ALWAYS hvec lower(vec x)
     return (hvec)_mm256_castps256_ps128((__m256)x);
 #endif
 }
+static ALWAYS hvec upper(vec x)
+{
+#if VEC_SIZE == 64
+    return (hvec)_mm512_extractf32x8_ps((__m512)x, 1);
+#else
+    return (hvec)_mm256_extractf128_ps((__m256)x, 1);
+#endif
+}
+/* The lower half of one vector and the upper one of another; half a vector, twice. */
+static ALWAYS vec halves(vec low, vec high)
+{
+#if VEC_SIZE == 64
+    return (vec)_mm512_mask_blend_ps(0xff00, (__m512)low, (__m512)high);
+#else
+    return (vec)_mm256_blend_ps((__m256)low, (__m256)high, 0xf0);
+#endif
+}
+static ALWAYS vec twice(const nn_real *p)
+{
+#if VEC_SIZE == 64
+    return (vec)_mm512_broadcast_f32x8((__m256)hload(p));
+#else
+    return (vec)_mm256_broadcast_ps((const __m128 *)(const void *)p);
+#endif
+}
 
 /* sum + x*b, of words. */
 static ALWAYS vec madd(vec sum, vec x, vec b)
@@ -83,30 +108,21 @@ static ALWAYS vec madd(vec sum, vec x, vec b)
     return sum + x * b;
 #endif
 }
-static ALWAYS hvec hmadd(hvec sum, hvec x, hvec b)
-{
-#if PAIRS
-    return (hvec)_mm256_dpbf16_ps((__m256)sum, (__m256bh)x, (__m256bh)b);
-#else
-    return sum + x * b;
-#endif
-}
-
-/* rows, units and transposed are constants at every call. */
+/* rows, units and transposed are constants at every call. Where a panel ends in half a vector, the half
+ * results of two rows share one. */
 static ALWAYS void register_block(const int rows, const int units, const int transposed, int64_t k,
                                   const nn_real *a, int64_t lda, const nn_real *b, nn_real *c, int64_t ldc,
                                   int add)
 {
     const int full = units * UNIT / VEC, half = units * UNIT % VEC != 0;
-    vec sum[ROWS][WIDE], bv[WIDE];
-    hvec hsum[ROWS], bh = { 0 };
+    vec sum[ROWS][WIDE], bv[WIDE], hsum[(ROWS + 1) / 2], bh = vzero(), even = vzero();
 
     UNROLL
     for (int r = 0; r < rows; r++) {
         UNROLL
         for (int j = 0; j < full; j++)
             sum[r][j] = vzero();
-        hsum[r] = (hvec){ 0 };
+        hsum[r / 2] = vzero();
         UNROLL
         for (int j = 0; j < full + half; j++)
             __builtin_prefetch(c + r * ldc + j * VEC, 1);
@@ -123,7 +139,7 @@ static ALWAYS void register_block(const int rows, const int units, const int tra
         for (int j = 0; j < full; j++)
             bv[j] = vload(b + j * VEC);
         if (half)
-            bh = hload(b + full * VEC);
+            bh = twice(b + full * VEC);
         UNROLL
         for (int r = 0; r < rows; r++) {
             vec x = vset(transposed ? a[r] : a[r * lda]);
@@ -131,8 +147,10 @@ static ALWAYS void register_block(const int rows, const int units, const int tra
             UNROLL
             for (int j = 0; j < full; j++)
                 sum[r][j] = madd(sum[r][j], x, bv[j]);
-            if (half)
-                hsum[r] = hmadd(hsum[r], lower(x), bh);
+            if (r % 2 == 0)
+                even = x;
+            if (half && (r % 2 || r + 1 == rows))
+                hsum[r / 2] = madd(hsum[r / 2], halves(even, x), bh);
         }
         a += transposed ? lda : 1;
         b += units * UNIT;
@@ -142,8 +160,11 @@ static ALWAYS void register_block(const int rows, const int units, const int tra
         UNROLL
         for (int j = 0; j < full; j++)
             vstore(c + r * ldc + j * VEC, add ? vload(c + r * ldc + j * VEC) + sum[r][j] : sum[r][j]);
-        if (half)
-            hstore(c + r * ldc + full * VEC, add ? hload(c + r * ldc + full * VEC) + hsum[r] : hsum[r]);
+        if (half) {
+            hvec h = r % 2 ? upper(hsum[r / 2]) : lower(hsum[r / 2]);
+
+            hstore(c + r * ldc + full * VEC, add ? hload(c + r * ldc + full * VEC) + h : h);
+        }
     }
 }
 
