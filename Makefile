@@ -226,7 +226,7 @@ fuzz_c := $(filter-out $(unused),$(wildcard libnn/src/io/*.c libnn/src/vision/*.
 build/fuzz/obj/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "  CC   $< (fuzz)"
-	@clang $(cflags) -fwrapv -O1 -g -fsanitize=address,fuzzer-no-link $(internal) -c $< -o $@
+	@clang $(cflags) -fwrapv -O1 -g -fsanitize=address,fuzzer-no-link $(internal) -MMD -MP -c $< -o $@
 fuzzers: $(fuzz_c:%.c=build/fuzz/obj/%.o) $B/libnn.a
 	@for t in $(fuzz_targets); do \
 	    clang -std=c11 -O1 -g -fsanitize=address,fuzzer -DFUZZ_TARGET=fuzz_$$t $(internal) tests/fuzz/fuzz.c \
@@ -239,11 +239,11 @@ fuzz: fuzzers
 	done
 # Which lines of the readers the corpus reaches.
 fuzz_readers := $(addprefix libnn/src/,$(addprefix io/,pickle.c safetensors.c tensors.c torch.c zip.c) \
-                $(addprefix vision/,augment.c decode.c exif.c jpeg.c png.c) data/csv.c) models/pretrained_names.c
+                $(addprefix vision/,augment.c decode.c exif.c jpeg.c png.c) data/csv.c)
 build/fuzz/coverage/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "  CC   $< (coverage)"
-	@clang $(cflags) -fwrapv -O0 -g -fprofile-instr-generate -fcoverage-mapping $(internal) -c $< -o $@
+	@clang $(cflags) -fwrapv -O0 -g -fprofile-instr-generate -fcoverage-mapping $(internal) -MMD -MP -c $< -o $@
 fuzz-coverage: $(fuzz_c:%.c=build/fuzz/coverage/%.o) $B/libnn.a
 	@for t in $(fuzz_targets); do \
 	    clang -std=c11 -fsanitize=fuzzer -fprofile-instr-generate -DFUZZ_TARGET=fuzz_$$t $(internal) tests/fuzz/fuzz.c $^ $(ldlibs) \

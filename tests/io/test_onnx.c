@@ -356,6 +356,7 @@ START_TEST(shared_and_transposed)
                      "Cast Mul Add Transpose Conv Relu Conv Relu Transpose Reshape Identity Identity");
     ck_assert_str_eq(border(graph, OUTPUT, 0), "picture 1: batch 9 8 3");
     ck_assert_str_eq(border(graph, OUTPUT, 1), "flat 1: batch 216");
+    ck_assert_str_eq(numbers(attribute_of(node_of(graph, "Transpose", 0), "perm"), 8), "0 3 1 2");
     ck_assert_str_eq(numbers(attribute_of(node_of(graph, "Transpose", 1), "perm"), 8), "0 2 3 1");
     ck_assert(field_of(graph, INITIALIZER, 3, &f)); /* factor and shift, the weight, a shape, and no more */
     ck_assert(!field_of(graph, INITIALIZER, 4, &f));
@@ -399,6 +400,13 @@ START_TEST(refusals)
     (void)nn_observe(n.graph, "image", n.x);
     seal(&n);
     expect_failure(&n, NN_EINVAL, "\"image\" would be an output and an input");
+
+    n = begin(NN_EVAL);
+    n.x = nn_layer_linear(n.graph, "fc", nn_input(n.graph, "fc.weight", NN_REAL, NN_SHAPE2(2, 3)),
+                          (nn_linear_opts){ .out = 2 });
+    (void)nn_observe(n.graph, "y", n.x);
+    seal(&n);
+    expect_failure(&n, NN_EINVAL, "\"fc.weight\" would be an input and a parameter");
 
     n = begin(NN_EVAL);
     seal(&n);

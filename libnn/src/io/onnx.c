@@ -222,9 +222,6 @@ static const char *parameter(struct export *e, const nn_tensor *t)
 
     if (!data)
         return fail(e, NN_ESTATE, "%s has no value yet: seal or load the model first", s->name);
-    for (size_t i = 0; i < e->constants; i++) /* layers may share it */
-        if (e->constant[i].name == s->name)
-            return s->name;
     if (c.type == NN_REAL && c.type != NN_F32) {
         void *narrow = nni_arena_take(&e->arena, (size_t)s->count * sizeof(float));
 
@@ -596,6 +593,8 @@ static void put_inputs(struct export *e)
 
         if (t->base != NN_BASE_INPUT || t->detached || !e->value[t->id].wanted)
             continue;
+        if (e->graph->models && nn_model_find(e->graph->model[0], t->name))
+            (void)fail(e, NN_EINVAL, "\"%s\" would be an input and a parameter", t->name);
         e->value[t->id].plain = t->name;
         put_border(e, GRAPH_INPUT, t->name, t);
     }
@@ -688,7 +687,7 @@ static uint64_t put_head(struct export *e, nni_buffer *head, const nn_pair *meta
     nni_protobuf_head(head, MODEL_GRAPH, size);
     nni_buffer_put(head, e->body.data, e->body.size);
     head->failed |= e->body.failed;
-    return head->size + size;
+    return head->size + size - e->body.size;
 }
 
 static int write_file(struct export *e, const nni_buffer *head)
