@@ -27,6 +27,7 @@ import machine
 STANDARD = ["train:efficientnet_b6:8:224", "infer:efficientnet_b6:1:224", "infer:efficientnet_b6:8:224",
             "infer:efficientnet_b6:1:528", "train:efficientnet_b0:32:224", "train:efficientnet_b0:8:224",
             "infer:efficientnet_b0:1:224", "train:efficientnet_lite0:8:224",
+            "train:resnet50:8:224", "train:vgg16_bn:4:224",
             "train:efficientnet_b6:8:224:bf16", "infer:efficientnet_b6:8:224:bf16", "train:efficientnet_b0:32:224:bf16"]
 MODES = ["channels_last", "nchw", "channels_last_compile", "nchw_compile"]
 FOLDER = pathlib.Path(__file__).resolve().parent
