@@ -119,7 +119,7 @@ $B/libnn.a: $(lib_o) $(if $(CUDA),$(plain)/libnn.a)
 	@echo "  AR   $@"
 ifneq ($(CUDA),)
 $(plain)/libnn.a $(ops_o) &: FORCE
-	+@$(MAKE) --no-print-directory CUDA= $(plain)/libnn.a $(ops_o)
+	+@$(MAKE) -s --no-print-directory CUDA= $(plain)/libnn.a $(ops_o)
 $B/tests/cuda/test_ops: $(ops_o)
 .PHONY: FORCE
 

@@ -208,6 +208,23 @@ void go_on(fiber *f)
     change(&scheduler, &f->context, f->stack, STACK);
 }
 
+/* From wherever a fault happened back to the scheduler's stack, in two halves around the jump: else the
+ * address sanitizer would take the fiber's stack for the current one until the end. */
+void leave_fiber()
+{
+#ifdef FIBERS_OF_ASAN
+    if (home)
+        __sanitizer_start_switch_fiber(nullptr, home, home_bytes);
+#endif
+}
+void arrive_home()
+{
+#ifdef FIBERS_OF_ASAN
+    if (home)
+        __sanitizer_finish_switch_fiber(nullptr, nullptr, nullptr);
+#endif
+}
+
 /* After an error nobody returns to where the fibers are. */
 void forget_fibers()
 {
@@ -284,8 +301,10 @@ void on_fault(int signal, siginfo_t *info, void *context)
 {
     char *at = static_cast<char *>(info->si_addr);
 
-    if (in_kernel && at >= space && at < space + SPACE)
+    if (in_kernel && at >= space && at < space + SPACE) {
+        leave_fiber();
         siglongjmp(rescue, 1);
+    }
     if (at >= space && at < space + SPACE)
         (void)fprintf(stderr, "the host followed a pointer into device memory\n");
     (void)sigaction(signal, &earlier, nullptr);
@@ -315,6 +334,7 @@ void run_kernel(dim3 grid, dim3 block, const char *name, const std::function<voi
                 break;
         }
     } else {
+        arrive_home();
         (void)fail(cudaErrorIllegalAddress, "access outside device memory", name);
         good = false;
     }

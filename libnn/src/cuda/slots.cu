@@ -136,7 +136,7 @@ template <class T> struct totaller {
 /* -------------------------------------------------------------------- moments */
 
 /* A part's mean and sum of squared distances: each line by Welford's recurrence, the lines in order by
- * Chan's. */
+ * Chan's. Means are distances from the column's first element, so that an offset costs no digits. */
 template <class T>
 __global__ void __launch_bounds__(NNI_COLUMNS *NNI_LINES)
     moments_kernel(const T *x, nni_split s, float *partial)
@@ -144,13 +144,13 @@ __global__ void __launch_bounds__(NNI_COLUMNS *NNI_LINES)
     int64_t c = static_cast<int64_t>(blockIdx.y) * NNI_COLUMNS + threadIdx.x, part = blockIdx.x;
     int64_t row = part * s.each, end = row + s.each < s.per ? row + s.each : s.per, rows = end - row;
     unsigned me = threadIdx.y * NNI_COLUMNS + threadIdx.x;
-    float mean = 0, m2 = 0, count = 0;
+    float origin = c < s.cols ? static_cast<float>(x[c]) : 0, mean = 0, m2 = 0, count = 0;
 
     NNI_SHARED(float, means, NNI_COLUMNS *NNI_LINES);
     NNI_SHARED(float, squares, NNI_COLUMNS *NNI_LINES);
     if (c < s.cols)
         for (row += threadIdx.y; row < end; row += NNI_LINES) {
-            float value = static_cast<float>(x[row * s.cols + c]), d = value - mean;
+            float value = static_cast<float>(x[row * s.cols + c]) - origin, d = value - mean;
 
             count += 1;
             mean += d / count;
@@ -173,7 +173,8 @@ __global__ void __launch_bounds__(NNI_COLUMNS *NNI_LINES)
     partial[(2 * part + 1) * s.cols + c] = m2;
 }
 
-struct moments_merger {
+template <class T> struct moments_merger {
+    const T *x;
     const float *partial;
     nni_split s;
     float *mean, *variance;
@@ -191,7 +192,7 @@ struct moments_merger {
             count += n;
         }
         if (mean)
-            mean[c] = static_cast<float>(m);
+            mean[c] = static_cast<float>(static_cast<double>(static_cast<float>(x[c])) + m);
         if (variance)
             variance[c] = static_cast<float>(m2 / count);
     }
@@ -346,7 +347,7 @@ int nni_cuda_moments(void *stream, const T *x, int64_t rows, int64_t cols, float
     dim3 grid(static_cast<unsigned>(s.chunks), static_cast<unsigned>(nni_up(cols, NNI_COLUMNS)));
     int e = nni_launch(stream, grid, dim3(NNI_COLUMNS, NNI_LINES), moments_kernel<T>, x, s, scratch);
 
-    return e ? e : nni_map(stream, cols, moments_merger{ scratch, s, mean, variance });
+    return e ? e : nni_map(stream, cols, moments_merger<T>{ x, scratch, s, mean, variance });
 }
 
 int64_t nni_sums_floats(int64_t rows, int64_t cols) { return nni_split_of(rows, cols, 1).chunks * cols; }
