@@ -15,6 +15,7 @@
 # make dist            build/libnn-VERSION.tar.gz of what is committed, the same bytes each time
 # make CUDA=1          with the CUDA backend: needs nvcc (its own variant folder)
 # make CUDA=host       the CUDA backend on this processor, for its tests (part of make check)
+# make gpu-bundle      tests and measurements for a machine with a GPU, in build/gpu-bundle/; needs nvcc
 # make CUDA=host errors   how far each op's kernels are from the CPU's
 # make REAL=double     the variant whose arithmetic is double (gradient checks)
 # make JPEG=turbo      JPEG files by libjpeg-turbo instead of stb_image: faster, and pixels like OpenCV's
@@ -83,7 +84,7 @@ cuda_c   := $(filter-out $(if $(filter host,$(CUDA)),%/library.c),$(wildcard lib
 cuda_cu  := $(wildcard libnn/src/*/*.cu)
 host_cpp := $(if $(filter host,$(CUDA)),$(wildcard tests/cuda_host/*.cpp tests/cuda_host/*.cu))
 # The tables of the tests of ops, as the plain variant has compiled them.
-ops_o    := $(if $(filter host,$(CUDA)),$(patsubst %.c,$(plain)/obj/%.o,$(wildcard tests/ops/test_*.c)))
+ops_o    := $(patsubst %.c,$(plain)/obj/%.o,$(wildcard tests/ops/test_*.c))
 plain_o  := $(patsubst $B/%,$(plain)/%,$(filter-out $(named:%.c=$B/obj/%.o),$(lib_o)))
 lib_o    := $(named:%.c=$B/obj/%.o) $(cuda_c:%.c=$B/obj/%.o) $(cuda_cu:%=$B/obj/%.o) $(host_cpp:%=$B/obj/%.o)
 cflags   += -DNN_CUDA
@@ -107,7 +108,7 @@ host_B   := build/$(if $(variant),$(variant)-)cuda-host
 hosted   := $(if $(CUDA)$(filter double,$(REAL)),,$(patsubst %.c,$(host_B)/%,$(wildcard tests/cuda/test_*.c)))
 hosted   := $(if $(ONLY),$(filter $(foreach a,$(ONLY),$(host_B)/tests/$a $(host_B)/tests/$a/%),$(hosted)),$(hosted))
 
-.PHONY: all check check-twin check-cuda tests apps parity bench errors bench-rivals clean format format-check install man uninstall examples installcheck dist fuzz fuzzers fuzz-coverage
+.PHONY: gpu-bundle gpu-programs all check check-twin check-cuda tests apps parity bench errors bench-rivals clean format format-check install man uninstall examples installcheck dist fuzz fuzzers fuzz-coverage
 .SECONDARY:
 all: $B/libnn.a $(apps)
 apps: $(apps)
@@ -121,6 +122,10 @@ ifneq ($(CUDA),)
 $(plain)/libnn.a $(ops_o) &: FORCE
 	+@$(MAKE) -s --no-print-directory CUDA= $(plain)/libnn.a $(ops_o)
 $B/tests/cuda/test_ops: $(ops_o)
+ifneq ($(CUDA),host)
+$B/tests/cuda/test_ops $B/tests/cuda/test_train: $B/obj/tests/gpu/device.o
+$B/obj/tests/cuda/%.o $B/obj/tests/gpu/%.o: internal += -Itests/cuda_host
+endif
 .PHONY: FORCE
 
 # CUDA C++ by nvcc, for two architectures and as PTX for later ones; or as plain C++ for this processor.
@@ -207,6 +212,13 @@ bench: $(filter $B/tests/ops/%,$(tests)) $B/apps/nn_bench
 	@for what in train infer; do $B/apps/nn_bench $$what --model efficientnet_b0 --profile || exit 1; done
 	@for case in lite0:8:224 b0:8:224 b4:2:380 b6:8:224 b6:1:528; do IFS=:; set -- $$case; \
 	    $B/apps/nn_bench ops --model efficientnet_$$1 --batch-size $$2 --image-size $$3 || exit 1; done
+
+# The tests that run on the shim, and what measures, with what they need on a machine with a GPU.
+gpu_programs := $(addprefix $B/,apps/nn_bench apps/fakereal_synth apps/fakereal_train tests/cuda/test_ops tests/cuda/test_train)
+gpu-programs: $(gpu_programs)
+gpu-bundle:
+	+@$(MAKE) --no-print-directory CUDA=1 gpu-programs
+	@tests/gpu/bundle.sh build/cuda build/gpu-bundle
 
 errors: $B/tests/cuda/test_ops
 	@$< --errors

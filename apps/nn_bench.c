@@ -7,6 +7,7 @@
 #include "network.h"
 
 #include <jansson.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -246,11 +247,19 @@ static void fill(nn_plan *plan, int64_t batch)
         target[i] = (int32_t)(i % 2);
 }
 
+/* One run until its end: a GPU may still be at it when nn_run returns. */
+static int run(nn_plan *plan, unsigned what)
+{
+    int rc = nn_run(plan, what);
+
+    return !rc && isnan(nn_get(plan, NN_APPLIED)) ? NN_EDEVICE : rc;
+}
+
 static int measure(struct options *o, struct network *n, nn_plan *plan)
 {
     bool ops = !strcmp(o->what, "ops"), train = ops || !strcmp(o->what, "train");
     unsigned what = train ? NN_GRADIENTS | NN_UPDATE : NN_FORWARD;
-    double *t = calloc((size_t)o->runs, sizeof *t), first, median;
+    double *t = calloc((size_t)o->runs, sizeof *t), first, median, on_device;
     nn_summary summary;
     int rc;
 
@@ -259,14 +268,14 @@ static int measure(struct options *o, struct network *n, nn_plan *plan)
     nn_plan_summary(plan, &summary);
     fill(plan, o->batch);
     (void)nn_set(plan, NN_LEARNING_RATE, 1e-4);
-    rc = nn_run(plan, what);
+    rc = run(plan, what);
     first = app_seconds() - o->start;
     if (!rc && (o->profile || ops))
         nn_profile(plan, 1);
     for (int64_t i = 0; !rc && i < o->runs; i++) {
         double start = app_seconds();
 
-        rc = nn_run(plan, what);
+        rc = run(plan, what);
         t[i] = app_seconds() - start;
         app_progress("%s %lld/%lld  %.1f ms", o->what, (long long)i + 1, (long long)o->runs, t[i] * 1e3);
     }
@@ -281,23 +290,28 @@ static int measure(struct options *o, struct network *n, nn_plan *plan)
     }
     if (o->profile)
         print_profile(plan);
+    on_device = (double)nn_device_peak_bytes(n->device);
     qsort(t, (size_t)o->runs, sizeof *t, ascending);
     median = o->runs % 2 ? t[o->runs / 2] : (t[o->runs / 2 - 1] + t[o->runs / 2]) / 2;
     printf(
         "%s %s batch %lld at %lld px, %s, %s, %d threads: median %.1f ms, min %.1f ms, %.2f images/s, first "
         "step after %.2f s, "
-        "peak memory %.0f MB\n",
+        "peak memory %.0f MB",
         o->what, n->net.name, (long long)o->batch, (long long)o->image_size,
         app_precision_name(o->device.precision), nn_device_isa(n->device), nn_device_threads(n->device),
         median * 1e3, t[0] * 1e3, (double)o->batch / median, first, app_peak_bytes() / 1e6);
+    if (on_device > 0)
+        printf(", of the device %.0f MB", on_device / 1e6);
+    (void)putchar('\n');
     if (o->json) {
-        json_t *j = json_pack(
-            "{s:s, s:s, s:I, s:I, s:s, s:i, s:s, s:f, s:f, s:f, s:f, s:f, s:f}", "what", o->what, "model",
-            n->net.name, "batch_size", (json_int_t)o->batch, "image_size", (json_int_t)o->image_size, "isa",
-            nn_device_isa(n->device), "threads", nn_device_threads(n->device), "precision",
-            app_precision_name(o->device.precision), "median_s", median, "min_s", t[0], "images_per_second",
-            (double)o->batch / median, "first_step_s", first, "peak_rss_bytes", app_peak_bytes(),
-            "multiply_adds_per_image", summary.multiply_adds / (double)o->batch);
+        json_t *j = json_pack("{s:s, s:s, s:I, s:I, s:s, s:s, s:i, s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:f}",
+                              "what", o->what, "model", n->net.name, "batch_size", (json_int_t)o->batch,
+                              "image_size", (json_int_t)o->image_size, "device", nn_device_name(n->device),
+                              "isa", nn_device_isa(n->device), "threads", nn_device_threads(n->device),
+                              "precision", app_precision_name(o->device.precision), "median_s", median,
+                              "min_s", t[0], "images_per_second", (double)o->batch / median, "first_step_s",
+                              first, "peak_rss_bytes", app_peak_bytes(), "peak_device_bytes", on_device,
+                              "multiply_adds_per_image", summary.multiply_adds / (double)o->batch);
         char *text = j ? json_dumps(j, JSON_INDENT(2)) : NULL;
 
         rc = text ? app_write_file(o->json, text) : app_fail(APP_DEVICE, "out of memory");

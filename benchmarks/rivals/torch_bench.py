@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""nn_bench's measurement made with PyTorch on the CPU: a training step or an inference with random weights.
+"""nn_bench's measurement made with PyTorch: a training step or an inference with random weights.
 
 usage: torch_bench.py train|infer [--model NAME] [--batch-size N] [--image-size N] [--mode channels_last|nchw]
-                      [--compile] [--precision fp32|bf16] [--threads N] [--runs N] [--warmup N] [--json FILE]
+                      [--compile] [--precision fp32|bf16] [--device cpu|cuda] [--threads N] [--runs N] [--warmup N] [--json FILE]
 
 The rival is to run as fast as its users can make it: AdamW is the fused one, unless --adamw says otherwise, compiled
 inference freezes its weights, and more runs warm up than libnn gets. Its images are normalised floats in memory
@@ -40,6 +40,7 @@ def arguments():
     p.add_argument("--mode", choices=["channels_last", "nchw"], default="channels_last")
     p.add_argument("--compile", action="store_true", help="torch.compile; compiling is part of the first step")
     p.add_argument("--precision", choices=["fp32", "bf16"], default="fp32", help="bf16: autocast")
+    p.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     p.add_argument("--adamw", choices=["fused", "foreach", "loop"], default="fused")
     p.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     p.add_argument("--runs", type=int, default=5, help="measured runs (5)")
@@ -80,10 +81,11 @@ def prepare():
     """Returns a function that makes one step."""
     torch.manual_seed(1)
     layout = torch.channels_last if o.mode == "channels_last" else torch.contiguous_format
-    net = build_network(o.model).to(memory_format=layout).train(o.what == "train")
-    image = torch.randn(o.batch_size, 3, o.image_size, o.image_size).contiguous(memory_format=layout)
-    target = torch.arange(o.batch_size) % 2
-    cast = torch.autocast("cpu", torch.bfloat16, enabled=o.precision == "bf16")
+    net = build_network(o.model).to(o.device, memory_format=layout).train(o.what == "train")
+    image = torch.randn(o.batch_size, 3, o.image_size, o.image_size, device=o.device)
+    image = image.contiguous(memory_format=layout)
+    target = torch.arange(o.batch_size, device=o.device) % 2
+    cast = torch.autocast(o.device, torch.bfloat16, enabled=o.precision == "bf16")
     run = net
     if o.compile:
         if o.what == "infer":
@@ -118,6 +120,7 @@ def prepare():
 
 
 def main():
+    on_gpu = o.device == "cuda"
     torch.set_num_threads(o.threads)
     torch.set_num_interop_threads(1)
     step = prepare()
@@ -125,6 +128,8 @@ def main():
     for i in range(o.warmup + o.runs):
         start = time.perf_counter()
         out = step()
+        if on_gpu:
+            torch.cuda.synchronize()
         if i >= o.warmup:
             seconds.append(time.perf_counter() - start)
         if i == 0:
@@ -135,7 +140,8 @@ def main():
     median = statistics.median(seconds)
     result = {
         "what": o.what, "model": o.model, "batch_size": o.batch_size, "image_size": o.image_size,
-        "isa": torch.backends.cpu.get_cpu_capability().lower(), "threads": torch.get_num_threads(),
+        "device": o.device, "isa": torch.cuda.get_device_name() if on_gpu else torch.backends.cpu.get_cpu_capability().lower(),
+        "peak_device_bytes": torch.cuda.max_memory_reserved() if on_gpu else 0, "threads": torch.get_num_threads(),
         "precision": o.precision, "median_s": median, "min_s": min(seconds),
         "images_per_second": o.batch_size / median, "first_step_s": first, "peak_rss_bytes": peak_bytes(),
         "framework": "PyTorch", "framework_version": torch.__version__, "versions": versions,

@@ -12,6 +12,7 @@
 #include <nn/models/efficientnet.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct network {
     nn_device *device;
@@ -106,26 +107,31 @@ static nn_real *take(struct network *n, nn_base role, size_t *bytes)
     return memcpy(copy, at, *bytes);
 }
 
-/* Gradients, logits and running statistics of one run, fused and not, with guards around every tensor. */
+/* Gradients, logits and running statistics of one run, fused and not, with guards around every tensor, and
+ * the same where activations are bfloat16. There the two sum in other orders, and batch norm
+ * over 24 values makes much of that: the bounds are about twice what lies between the CPU's own bfloat16 and
+ * float32. */
 START_TEST(one_run)
 {
     static const uint32_t flags[] = { 0, NN_PLAN_DEBUG, NN_PLAN_RECOMPUTE };
-    struct network cpu = make("cpu", (nn_plan_opts){ .flags = flags[_i] });
-    struct network gpu = make("cuda", (nn_plan_opts){ .flags = flags[_i] });
+    nn_plan_opts o = { .flags = flags[_i % 3], .precision = _i < 3 ? NN_F32 : NN_BF16 };
+    double exact = _i < 3 ? 1e-4 : 0.08, near = _i < 3 ? 1e-3 : 0.25;
+    struct network cpu = make("cpu", o), gpu = make("cuda", o);
     nn_real a[BATCH * CLASSES], b[BATCH * CLASSES], *x, *y;
     nn_message why = { "" };
+    nn_summary summary;
     size_t bytes;
 
     step(&cpu, 1, NN_GRADIENTS);
     step(&gpu, 1, NN_GRADIENTS);
-    ck_assert_double_eq_tol(nn_loss(gpu.plan), nn_loss(cpu.plan), 2e-5 * nn_loss(cpu.plan));
+    ck_assert_double_eq_tol(nn_loss(gpu.plan), nn_loss(cpu.plan), exact / 5 * nn_loss(cpu.plan));
     ck_assert_msg(!nni_plan_check_guards(gpu.plan, &why), "%s", why.text);
     ck_assert_int_eq(nn_read(cpu.plan, "logits", NN_REAL, a, BATCH * CLASSES), NN_OK);
     ck_assert_int_eq(nn_read(gpu.plan, "logits", NN_REAL, b, BATCH * CLASSES), NN_OK);
-    ck_assert_double_lt(distance(b, a, BATCH * CLASSES), 1e-4);
+    ck_assert_double_lt(distance(b, a, BATCH * CLASSES), exact);
     x = take(&cpu, NN_BASE_GRAD, &bytes);
     y = take(&gpu, NN_BASE_GRAD, &bytes);
-    ck_assert_double_lt(distance(y, x, (int64_t)(bytes / sizeof *x)), 1e-3);
+    ck_assert_double_lt(distance(y, x, (int64_t)(bytes / sizeof *x)), near);
     free(x);
     free(y);
     for (int64_t i = 0; i < nn_model_count(cpu.model); i++) {
@@ -137,29 +143,34 @@ START_TEST(one_run)
         y = malloc((size_t)s->count * sizeof *y);
         ck_assert_int_eq(nn_model_read(cpu.model, s->name, NN_BASE_PARAM, NN_REAL, x), NN_OK);
         ck_assert_int_eq(nn_model_read(gpu.model, s->name, NN_BASE_PARAM, NN_REAL, y), NN_OK);
-        ck_assert_msg(distance(y, x, s->count) < 1e-4, "%s", s->name);
+        ck_assert_msg(distance(y, x, s->count) < exact, "%s", s->name);
         free(x);
         free(y);
     }
+    nn_plan_summary(gpu.plan, &summary);
+    ck_assert_uint_gt(nn_device_peak_bytes(gpu.device), summary.peak_bytes);
+    ck_assert_uint_eq(nn_device_peak_bytes(cpu.device), 0);
     drop(&cpu);
     drop(&gpu);
 }
 END_TEST
 
-static nn_plan_opts trainer(nn_optim optim)
+static nn_plan_opts trainer(nn_optim optim, nn_dtype precision)
 {
-    return (nn_plan_opts){ .optim = optim, .clip_norm = 1, .ema_decay = 0.9 };
+    return (nn_plan_opts){ .optim = optim, .clip_norm = 1, .ema_decay = 0.9, .precision = precision };
 }
 
-/* Ten steps with two micro-batches each; every optimizer follows the CPU's. */
+/* Ten steps with two micro-batches each; every optimizer follows the CPU's, in bfloat16 the first. */
 START_TEST(training)
 {
     const nn_optim optims[] = { nn_adamw((nn_adam_opts){ .decay = 0.01 }),
                                 nn_sgd((nn_sgd_opts){ .momentum = 0.9, .decay = 1e-4, .nesterov = 1 }),
                                 nn_adam((nn_adam_opts){ .decay = 0.01 }), nn_radam((nn_adam_opts){ 0 }) };
     static const nn_base roles[] = { NN_BASE_PARAM, NN_BASE_EMA };
-    struct network n[2] = { make("cpu", trainer(optims[_i])), make("cuda", trainer(optims[_i])) };
-    int steps = _i ? 3 : 10;
+    nn_plan_opts o = trainer(optims[_i % 4], _i < 4 ? NN_F32 : NN_BF16);
+    struct network n[2] = { make("cpu", o), make("cuda", o) };
+    int steps = _i % 4 ? 3 : 10;
+    double near = _i < 4 ? 1 : 10; /* times what fp32 is allowed */
 
     for (int i = 0; i < 2; i++) {
         ck_assert_int_eq(nn_set(n[i].plan, NN_LOSS_SEED, 0.5), NN_OK);
@@ -170,17 +181,17 @@ START_TEST(training)
             ck_assert_int_eq(nn_run(n[i].plan, NN_UPDATE), NN_OK);
         }
     }
-    ck_assert_double_eq_tol(nn_loss(n[1].plan), nn_loss(n[0].plan), 5e-3 * fabs(nn_loss(n[0].plan)));
+    ck_assert_double_eq_tol(nn_loss(n[1].plan), nn_loss(n[0].plan), near * 5e-3 * fabs(nn_loss(n[0].plan)));
     ck_assert(nn_get(n[1].plan, NN_APPLIED) == steps);
     ck_assert(nn_get(n[1].plan, NN_STEP) == steps);
     ck_assert_double_eq_tol(nn_get(n[1].plan, NN_GRAD_NORM), nn_get(n[0].plan, NN_GRAD_NORM),
-                            1e-2 * nn_get(n[0].plan, NN_GRAD_NORM));
+                            near * 1e-2 * nn_get(n[0].plan, NN_GRAD_NORM));
     for (int r = 0; r < 2; r++) {
         size_t bytes;
         nn_real *x = take(&n[0], roles[r], &bytes), *y = take(&n[1], roles[r], &bytes);
 
-        ck_assert_msg(distance(y, x, (int64_t)(bytes / sizeof *x)) < 1e-3, "role %d differs by %g", roles[r],
-                      distance(y, x, (int64_t)(bytes / sizeof *x)));
+        ck_assert_msg(distance(y, x, (int64_t)(bytes / sizeof *x)) < near * 1e-3, "role %d differs by %g",
+                      roles[r], distance(y, x, (int64_t)(bytes / sizeof *x)));
         free(x);
         free(y);
     }
@@ -189,8 +200,8 @@ START_TEST(training)
 }
 END_TEST
 
-/* Two steps are the same to the bit in every order of threads and blocks, with streams that run at once or
- * when waited for, whatever memory begins as, and again. */
+/* Two steps, in fp32 and in bfloat16, are the same to the bit in every order of threads and blocks, with
+ * streams that run at once or when waited for, whatever memory begins as, and again. */
 START_TEST(same_bits)
 {
     static const struct shim_settings settings[] = {
@@ -204,10 +215,9 @@ START_TEST(same_bits)
 
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
         struct network n;
-        long before = shim_launches();
 
         shim_set(settings[i]);
-        n = make("cuda", trainer(nn_adamw((nn_adam_opts){ 0 })));
+        n = make("cuda", trainer(nn_adamw((nn_adam_opts){ 0 }), _i ? NN_BF16 : NN_F32));
         (void)nn_set(n.plan, NN_LEARNING_RATE, 1e-3);
         for (int k = 0; k < 2; k++)
             step(&n, k, NN_GRADIENTS | NN_UPDATE);
@@ -221,7 +231,6 @@ START_TEST(same_bits)
             if (first[r] != now)
                 free(now);
         }
-        ck_assert_int_gt(shim_launches() - before, 1000);
         drop(&n);
     }
     for (int r = 0; r < 3; r++)
@@ -232,7 +241,7 @@ END_TEST
 /* A gradient that is not finite changes nothing and is counted; the host need not have asked in between. */
 START_TEST(skipping)
 {
-    struct network n = make("cuda", trainer(nn_adam((nn_adam_opts){ 0 })));
+    struct network n = make("cuda", trainer(nn_adam((nn_adam_opts){ 0 }), NN_F32));
     size_t bytes;
     nn_real *before = take(&n, NN_BASE_PARAM, &bytes), *after;
 
@@ -252,14 +261,15 @@ END_TEST
 /* Averaged weights by another plan on the same model: rebinding records again, loading reaches the device. */
 START_TEST(rebinding)
 {
-    struct network n = make("cuda", trainer(nn_adam((nn_adam_opts){ 0 })));
+    nn_dtype precision = _i ? NN_BF16 : NN_F32; /* copies of weights are then kept, and made again */
+    struct network n = make("cuda", trainer(nn_adam((nn_adam_opts){ 0 }), precision));
     nn_real trained[BATCH * CLASSES], averaged[BATCH * CLASSES], again[BATCH * CLASSES];
     nn_plan *eval;
     nn_graph *g;
 
     ck_assert_int_eq(nn_graph_new(&g, n.device, n.model, NN_EVAL), NN_OK);
     (void)record(g);
-    ck_assert_msg(!nn_compile(&eval, g, (nn_plan_opts){ 0 }), "%s", nn_graph_error(g));
+    ck_assert_msg(!nn_compile(&eval, g, (nn_plan_opts){ .precision = precision }), "%s", nn_graph_error(g));
     nn_graph_free(g);
     (void)nn_set(n.plan, NN_LEARNING_RATE, 1e-2);
     for (int k = 0; k < 3; k++)
@@ -288,6 +298,42 @@ START_TEST(rebinding)
 }
 END_TEST
 
+/* A run that is saved and goes on in another process is the run that was never interrupted, to the bit. */
+START_TEST(resuming)
+{
+    nn_plan_opts o = trainer(nn_adamw((nn_adam_opts){ .decay = 0.01 }), NN_BF16);
+    char path[] = "/tmp/nn_cuda_XXXXXX";
+    struct network a = make("cuda", o), b;
+    nn_message why = { "" };
+    nn_safetensors *file;
+    size_t bytes;
+    nn_real *x, *y;
+    int fd = mkstemp(path);
+
+    ck_assert_int_ge(fd, 0);
+    (void)close(fd);
+    (void)nn_set(a.plan, NN_LEARNING_RATE, 1e-3);
+    step(&a, 0, NN_GRADIENTS | NN_UPDATE);
+    ck_assert_msg(!nn_checkpoint_save(a.plan, a.model, path, NULL, 0, &why), "%s", why.text);
+    step(&a, 1, NN_GRADIENTS | NN_UPDATE);
+    x = take(&a, NN_BASE_PARAM, &bytes);
+    drop(&a);
+    b = make("cuda", o);
+    step(&b, 7, NN_GRADIENTS | NN_UPDATE);
+    ck_assert_msg(!nn_safetensors_open(&file, path, NULL, &why), "%s", why.text);
+    ck_assert_msg(!nn_checkpoint_load(b.plan, b.model, file, &why), "%s", why.text);
+    nn_safetensors_free(file);
+    (void)nn_set(b.plan, NN_LEARNING_RATE, 1e-3);
+    step(&b, 1, NN_GRADIENTS | NN_UPDATE);
+    y = take(&b, NN_BASE_PARAM, &bytes);
+    ck_assert(!memcmp(x, y, bytes));
+    free(x);
+    free(y);
+    drop(&b);
+    (void)unlink(path);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("cuda");
@@ -296,11 +342,12 @@ int main(void)
     int failed;
 
     tcase_set_timeout(t, 600);
-    tcase_add_loop_test(t, one_run, 0, 3);
-    tcase_add_loop_test(t, training, 0, 4);
-    tcase_add_test(t, same_bits);
+    tcase_add_loop_test(t, one_run, 0, 6);
+    tcase_add_loop_test(t, training, 0, 5);
+    tcase_add_loop_test(t, same_bits, 0, 2);
     tcase_add_test(t, skipping);
-    tcase_add_test(t, rebinding);
+    tcase_add_loop_test(t, rebinding, 0, 2);
+    tcase_add_test(t, resuming);
     suite_add_tcase(s, t);
     r = srunner_create(s);
     srunner_run_all(r, CK_ENV);

@@ -1,18 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * cuBLASLt by plain loops, and the library "libcublasLt" as libnn's loader finds it here. Sums are taken in
+ * cuBLASLt by plain loops. Sums are taken in
  * double, so results are the exact ones rounded once. Pairs of types are those of cuBLASLt's table for
  * CUBLAS_COMPUTE_32F, and operands have to begin where the algorithm was told that they do.
  */
 #include "shim.h"
 
 #include "cublasLt.h"
-#include "cuda/library.h"
-#include "cuda_bf16.h"
 #include "cuda_runtime.h"
+#include "number.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <cstring>
 #include <vector>
 
@@ -45,20 +43,6 @@ struct product {
     float alpha, beta;
 };
 
-static float load(const void *at, cudaDataType type, int64_t i)
-{
-    return type == CUDA_R_16BF ? float(static_cast<const __nv_bfloat16 *>(at)[i])
-                               : static_cast<const float *>(at)[i];
-}
-
-static void store(void *at, cudaDataType type, int64_t i, float x)
-{
-    if (type == CUDA_R_16BF)
-        static_cast<__nv_bfloat16 *>(at)[i] = __nv_bfloat16(x);
-    else
-        static_cast<float *>(at)[i] = x;
-}
-
 static void multiply(const product &p)
 {
     std::vector<double> sum(size_t(p.m));
@@ -67,20 +51,21 @@ static void multiply(const product &p)
     /* op(a) by columns, so that the innermost loop is dense. */
     for (int64_t l = 0; l < p.k; l++)
         for (int64_t i = 0; i < p.m; i++)
-            row[size_t(l * p.m + i)] = load(p.a, p.type, p.ta ? i * p.lda + l : l * p.lda + i);
+            row[size_t(l * p.m + i)] = shim_load(p.a, p.type, p.ta ? i * p.lda + l : l * p.lda + i);
     for (int64_t j = 0; j < p.n; j++) {
         std::fill(sum.begin(), sum.end(), 0.0);
         for (int64_t l = 0; l < p.k; l++) {
-            double b = double(load(p.b, p.type, p.tb ? l * p.ldb + j : j * p.ldb + l));
+            double b = double(shim_load(p.b, p.type, p.tb ? l * p.ldb + j : j * p.ldb + l));
             const float *a = row.data() + l * p.m;
 
             for (int64_t i = 0; i < p.m; i++)
                 sum[size_t(i)] += double(a[i]) * b;
         }
         for (int64_t i = 0; i < p.m; i++) {
-            float before = p.beta != 0 ? p.beta * load(p.c, p.result, j * p.ldc + i) : 0;
+            float before = p.beta != 0 ? p.beta * shim_load(p.c, p.result, j * p.ldc + i) : 0;
 
-            store(p.out, p.result, j * p.ldo + i, float(double(p.alpha) * sum[size_t(i)] + double(before)));
+            shim_store(p.out, p.result, j * p.ldo + i,
+                       float(double(p.alpha) * sum[size_t(i)] + double(before)));
         }
     }
 }
@@ -217,47 +202,3 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t d, const vo
 }
 
 } // extern "C"
-
-/* ---------------------------------------------------- libnn's loader (cuda/library.c) */
-
-#define SYMBOL(name)                                                                                         \
-    {                                                                                                        \
-#name, reinterpret_cast < void *>(name)                                                              \
-    }
-
-static const struct {
-    const char *name;
-    void *at;
-} SYMBOLS[] = {
-    SYMBOL(cublasLtCreate),
-    SYMBOL(cublasLtDestroy),
-    SYMBOL(cublasLtMatmulDescCreate),
-    SYMBOL(cublasLtMatmulDescDestroy),
-    SYMBOL(cublasLtMatmulDescSetAttribute),
-    SYMBOL(cublasLtMatrixLayoutCreate),
-    SYMBOL(cublasLtMatrixLayoutDestroy),
-    SYMBOL(cublasLtMatmulPreferenceCreate),
-    SYMBOL(cublasLtMatmulPreferenceDestroy),
-    SYMBOL(cublasLtMatmulPreferenceSetAttribute),
-    SYMBOL(cublasLtMatmulAlgoGetHeuristic),
-    SYMBOL(cublasLtMatmul),
-};
-
-void *nni_library_open(const char *const *names, nn_message *why)
-{
-    if (!shim_libraries()) {
-        (void)snprintf(why->text, sizeof why->text, "cannot load %s", names[0]);
-        return nullptr;
-    }
-    return const_cast<char *>(SYMBOLS[0].name);
-}
-
-void *nni_library_symbol(void *, const char *name)
-{
-    for (const auto &s : SYMBOLS)
-        if (!strcmp(s.name, name))
-            return s.at;
-    return nullptr;
-}
-
-void nni_library_close(void *) {}

@@ -41,7 +41,7 @@ dim3 blockDim, gridDim;
 namespace
 {
 
-struct shim_settings now = { SHIM_ASCENDING, 0, 0xff, 1, 0, 0 };
+struct shim_settings now = { SHIM_ASCENDING, 0, 0xff, 1, 0, 0, 0 };
 cudaError_t failed = cudaSuccess;
 char reason[512];
 long launches;
@@ -442,7 +442,8 @@ void shim_reset(void)
     failed = cudaSuccess;
     reason[0] = 0;
 }
-int shim_libraries(void) { return !now.no_libraries; }
+int shim_blas(void) { return !now.no_libraries; }
+int shim_dnn(void) { return !now.no_libraries && !now.no_dnn; }
 long shim_launches(void) { return launches; }
 
 const char *cudaGetErrorString(cudaError_t error)
@@ -462,6 +463,14 @@ cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr what, int)
 {
     *value = what == cudaDevAttrComputeCapabilityMajor ? (now.old ? 7 : 9) : 0;
     return failed;
+}
+
+cudaError_t cudaMemGetInfo(size_t *unused, size_t *total)
+{
+    *unused = *total = SPACE;
+    for (const auto &m : memory)
+        *unused -= m.second.bytes;
+    return allowed("cudaMemGetInfo");
 }
 
 cudaError_t cudaMalloc(void **at, size_t bytes)

@@ -25,17 +25,18 @@ struct shim_settings {
     int eager; /* streams run at once instead of when waited for */
     unsigned char poison;
     int devices;      /* how many there are; below 0: the driver is missing */
-    int no_libraries; /* cuBLASLt is not found */
+    int no_libraries; /* cuBLASLt and cuDNN are not found */
+    int no_dnn;       /* cuDNN is not */
     int old;          /* the device is too old for the kernels */
 };
 
-/* From now on; the beginning is { SHIM_ASCENDING, 0, 0xff, 1, 0, 0 }. */
+/* From now on; the beginning is { SHIM_ASCENDING, 0, 0xff, 1, 0, 0, 0 }. */
 void shim_set(struct shim_settings settings);
 /* What went wrong; "" when nothing did. */
 const char *shim_error(void);
 void shim_reset(void);
 
-int shim_libraries(void); /* what settings.no_libraries says */
+int shim_blas(void), shim_dnn(void); /* which libraries are found */
 
 /* Launches carried out so far: that a test really ran something. */
 long shim_launches(void);

@@ -32,6 +32,9 @@ NN_API void nn_close(nn_device *device);
 NN_API const char *nn_device_name(const nn_device *device);
 NN_API const char *nn_device_isa(const nn_device *device);
 NN_API int nn_device_threads(const nn_device *device);
+/* The most of a GPU's own memory that was in use at a time since it was opened; 0: the device works in the
+ * process' memory. */
+NN_API size_t nn_device_peak_bytes(nn_device *device);
 /* Comma-separated instruction sets that nn_open accepts on this machine, worst first. */
 NN_API const char *nn_device_isas(void);
 

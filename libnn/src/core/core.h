@@ -37,6 +37,7 @@ struct nni_backend {
     int (*update)(nn_plan *p);
     int (*settle)(nn_plan *p); /* p->now is what it is after all runs so far */
     double (*loss)(nn_plan *p);
+    size_t (*peak)(nn_device *d); /* nn_device_peak_bytes; NULL: no memory of its own */
     void (*close)(nn_device *d);
 };
 

@@ -87,3 +87,4 @@ void nni_log(const nn_device *d, nn_log_level level, const char *format, ...)
 const char *nn_device_name(const nn_device *d) { return d ? d->name : ""; }
 const char *nn_device_isa(const nn_device *d) { return d->isa; }
 int nn_device_threads(const nn_device *d) { return nni_pool_threads(d->pool); }
+size_t nn_device_peak_bytes(nn_device *d) { return d->backend->peak ? d->backend->peak(d) : 0; }

@@ -15,14 +15,19 @@
 extern "C" {
 #endif
 
+#include "ops/conv.h"
+
 struct nni_blas;
+struct nni_dnn;
 
 struct nni_cuda {
     int index;
     cudaStream_t stream; /* everything runs here ... */
     cudaStream_t feed;   /* ... but inputs come from the host on this one, beside the step before */
     struct nni_blas *blas;
-    char isa[16]; /* "sm_90" */
+    struct nni_dnn *dnn;            /* NULL until there is a convolution for it */
+    size_t free_before, least_free; /* bytes of the GPU: before anything was allocated, and since then */
+    char isa[16];                   /* "sm_90" */
 };
 
 /* Makes the device the calling thread's and returns it. */
@@ -35,6 +40,7 @@ void *nni_cuda_mirror(nn_device *d, void *at, size_t bytes); /* pinned memory */
 void nni_cuda_unmirror(nn_device *d, void *mirror);
 int nni_cuda_copy(nn_device *d, void *to, const void *from, size_t bytes);
 int nni_cuda_fill(nn_device *d, void *at, int byte, size_t bytes);
+size_t nni_cuda_peak(nn_device *d);
 void nni_cuda_close(nn_device *d);
 
 /* ---- blas.c: row-major C[m,n] = op(A)[m,k] op(B)[k,n] + beta*C by cuBLASLt, summed in fp32 ---- */
@@ -55,6 +61,27 @@ int nni_product_ready(nn_device *d, const struct nni_product *p);
 /* Enqueues a product that was found. */
 int nni_product_run(nn_device *d, const struct nni_product *p, const void *a, const void *b, float beta,
                     void *c, void *stream);
+
+/* ---- dnn.c: convolutions of [N,H,W,C] by cuDNN, where it is installed; weights [O,KH,KW,C/groups] ---- */
+
+typedef enum nni_convolution_part {
+    NNI_CONVOLVE,        /* of x and w: y */
+    NNI_CONVOLVE_DATA,   /* of dy and w: dx */
+    NNI_CONVOLVE_WEIGHT, /* of x and dy: dw */
+    NNI_CONVOLVE_PARTS
+} nni_convolution_part;
+
+struct nni_convolution {
+    nni_convolution_part part;
+    nn_dtype type; /* of all three: NN_F32 or NN_BF16; sums are float */
+    nni_conv_geometry g;
+};
+void nni_dnn_close(struct nni_dnn *b);
+/* For prepare functions: the bytes that it works in. NN_EUNSUPPORTED: no cuDNN here, or not this one. */
+int nni_convolution_ready(nn_device *d, const struct nni_convolution *c, size_t *workspace);
+/* Enqueues what was found; its operands as listed above. */
+int nni_convolution_run(nn_device *d, const struct nni_convolution *c, const void *first, const void *second,
+                        float beta, void *to, void *workspace, void *stream);
 
 /* ---- update.cu ---- */
 

@@ -27,12 +27,32 @@ static int status_of(cudaError_t e)
     return e == cudaSuccess ? NN_OK : e == cudaErrorMemoryAllocation ? NN_ENOMEM : NN_EDEVICE;
 }
 
+/* What is in use includes what the driver and the libraries take for themselves. */
+static void look_at_memory(struct nni_cuda *c)
+{
+    size_t unused, total;
+
+    if (cudaMemGetInfo(&unused, &total) == cudaSuccess && unused < c->least_free)
+        c->least_free = unused;
+}
+
+size_t nni_cuda_peak(nn_device *d)
+{
+    struct nni_cuda *c = nni_cuda_of(d);
+
+    look_at_memory(c);
+    return c->free_before - c->least_free;
+}
+
 void *nni_cuda_alloc(nn_device *d, size_t bytes)
 {
+    struct nni_cuda *c = nni_cuda_of(d);
     void *at = NULL;
 
-    (void)nni_cuda_of(d);
-    return cudaMalloc(&at, bytes ? bytes : 1) == cudaSuccess ? at : NULL;
+    if (cudaMalloc(&at, bytes ? bytes : 1) != cudaSuccess)
+        return NULL;
+    look_at_memory(c);
+    return at;
 }
 
 void nni_cuda_free(nn_device *d, void *at)
@@ -85,6 +105,7 @@ static int index_of(const char *name)
 static int check_device(int index, struct nni_cuda *c, nn_message *why)
 {
     int count = 0, major = 0, minor = 0;
+    size_t total;
     cudaError_t e = cudaGetDeviceCount(&count);
 
     if (e != cudaSuccess)
@@ -95,6 +116,9 @@ static int check_device(int index, struct nni_cuda *c, nn_message *why)
         (e = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index)) != cudaSuccess ||
         (e = cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, index)) != cudaSuccess)
         return nni_fail(why, NN_EDEVICE, "CUDA device %d cannot be used: %s", index, cudaGetErrorString(e));
+    if ((e = cudaMemGetInfo(&c->free_before, &total)) != cudaSuccess)
+        return nni_fail(why, NN_EDEVICE, "CUDA device %d cannot be used: %s", index, cudaGetErrorString(e));
+    c->least_free = c->free_before;
     if (major < LEAST_MAJOR)
         return nni_fail(why, NN_EDEVICE, "CUDA device %d is sm_%d%d; the kernels need sm_%d0 or later", index,
                         major, minor, (int)LEAST_MAJOR);
@@ -104,6 +128,7 @@ static int check_device(int index, struct nni_cuda *c, nn_message *why)
 
 static void release(struct nni_cuda *c)
 {
+    nni_dnn_close(c->dnn);
     nni_blas_close(c->blas);
     if (c->stream)
         (void)cudaStreamDestroy(c->stream);

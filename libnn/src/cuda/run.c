@@ -482,6 +482,7 @@ static void forget(nn_plan *p)
 
 const struct nni_backend nni_cuda_backend = {
     .kernels = NN_DEVICE_CUDA,
+    .bf16 = true,
     .alloc = nni_cuda_alloc,
     .free = nni_cuda_free,
     .mirror = nni_cuda_mirror,
@@ -495,5 +496,6 @@ const struct nni_backend nni_cuda_backend = {
     .update = update,
     .settle = settle,
     .loss = loss,
+    .peak = nni_cuda_peak,
     .close = nni_cuda_close,
 };

@@ -4,13 +4,12 @@
  * stays small beside the images. The gradient of x gathers from that of the patches: each pixel adds up, in
  * the order of taps, the places where it was read. Columns of patches are [channel][tap], which is how
  * weights lie. In bfloat16 rows of both are filled up with zeros to multiples of 16 bytes.
+ *
+ * Where cuDNN is installed it does what it knows instead, but for pictures: their few channels are what its
+ * kernels are not made for, and their patches are small.
  */
 #include "cuda/slots.h"
 #include "cuda/weight.h"
-
-extern "C" {
-#include "ops/conv.h"
-}
 
 namespace
 {
@@ -46,6 +45,35 @@ int64_t slice_of(const nn_step *s, const nni_conv_geometry *g)
 
     return images < 1 ? 1 : images > g->n ? g->n : images;
 }
+
+/* ---------------------------------------------------------------- by cuDNN */
+
+enum { FEWEST = 8 }; /* channels */
+
+nni_convolution convolution(const nn_step *s, nni_convolution_part part)
+{
+    return { part, s->in[X].type, geometry(s) };
+}
+
+/* What was chosen for a part of the work: 0 patches, else cuDNN and 1 + the bytes that it works in. */
+bool by_cudnn(const nn_step *s, nni_convolution_part part) { return s->choice[part] > 0; }
+
+/* A gradient [O,KH,KW,C/groups] to where the parameter's is. */
+template <class T> struct returner {
+    const T *from;
+    float *to;
+    int64_t taps, channels;
+    bool add;
+
+    __device__ void operator()(int64_t i) const
+    {
+        int64_t t = i % taps, c = i / taps % channels, o = i / taps / channels;
+
+        nni_put(to + i, add, static_cast<float>(from[(o * taps + t) * channels + c]));
+    }
+};
+
+/* -------------------------------------------------------------- by patches */
 
 /* Where a column of patches comes from. */
 struct tap {
@@ -159,10 +187,28 @@ int products_ready(const nn_step *s, product_of *of)
 bool has_moments(const nn_step *s) { return nn_has(&s->out[1]) || nn_has(&s->out[2]); }
 
 template <class T> struct parts {
-    T *patches, *total;
+    T *patches, *total, *dw;
     float *moments, *sums;
+    char *workspace; /* of cuDNN */
     size_t bytes;
 };
+
+bool wants_patches(const nn_step *s, bool backward)
+{
+    if (!backward)
+        return !by_cudnn(s, NNI_CONVOLVE);
+    return (nn_has(&s->din[X]) && !by_cudnn(s, NNI_CONVOLVE_DATA)) ||
+           (nn_has(&s->din[WEIGHT]) && !by_cudnn(s, NNI_CONVOLVE_WEIGHT));
+}
+
+int64_t workspace_of(const nn_step *s)
+{
+    int64_t bytes = 0;
+
+    for (int part = 0; part < NNI_CONVOLVE_PARTS; part++)
+        bytes = s->choice[part] - 1 > bytes ? s->choice[part] - 1 : bytes;
+    return bytes;
+}
 
 template <class T> parts<T> parts_of(const nn_step *s, bool backward)
 {
@@ -171,7 +217,11 @@ template <class T> parts<T> parts_of(const nn_step *s, bool backward)
     int64_t rows = g.n * pixels(&g);
     parts<T> p = {};
 
-    p.patches = l.take<T>(slice_of(s, &g) * pixels(&g) * width(s, &g));
+    if (wants_patches(s, backward))
+        p.patches = l.take<T>(slice_of(s, &g) * pixels(&g) * width(s, &g));
+    p.workspace = l.take<char>(workspace_of(s));
+    if (backward && nn_has(&s->din[WEIGHT]) && by_cudnn(s, NNI_CONVOLVE_WEIGHT))
+        p.dw = l.take<T>(nn_shape_count(s->in[WEIGHT].shape));
     if (!backward && has_moments(s))
         p.moments = l.take<float>(nni_moments_floats(rows, g.o));
     if (backward && nni_needs_total(s))
@@ -258,13 +308,50 @@ int for_slices(const nn_step *s, void *stream, const parts<T> *p, const T *g, sl
     return e;
 }
 
+/* ------------------------------------------------------------------- either */
+
+template <class T> int forward_product_launch(const nn_step *s, void *stream, const parts<T> *p)
+{
+    nni_convolution c = convolution(s, NNI_CONVOLVE);
+
+    if (!by_cudnn(s, c.part))
+        return for_slices<T>(s, stream, p, nullptr, forward_slice<T>);
+    return nni_convolution_run(s->device, &c, s->in[X].at, nni_weight(s), 0, s->out[0].at, p->workspace,
+                               stream);
+}
+
+template <class T> int data_launch(const nn_step *s, void *stream, const parts<T> *p, const T *g)
+{
+    nni_convolution c = convolution(s, NNI_CONVOLVE_DATA);
+
+    if (!by_cudnn(s, c.part))
+        return for_slices<T>(s, stream, p, g, data_slice<T>);
+    return nni_convolution_run(s->device, &c, g, nni_weight(s), nni_adds(s, X), s->din[X].at, p->workspace,
+                               stream);
+}
+
+template <class T> int weight_launch(const nn_step *s, void *stream, const parts<T> *p, const T *g)
+{
+    nni_convolution c = convolution(s, NNI_CONVOLVE_WEIGHT);
+    nn_shape w = s->in[WEIGHT].shape;
+    int e;
+
+    if (!by_cudnn(s, c.part))
+        return for_slices<T>(s, stream, p, g, weight_slice<T>);
+    e = nni_convolution_run(s->device, &c, s->in[X].at, g, 0, p->dw, p->workspace, stream);
+    return e ? e
+             : nni_map(stream, nn_shape_count(w),
+                       returner<T>{ p->dw, nni_at(&s->din[WEIGHT]), w.dim[2] * w.dim[3], w.dim[1],
+                                    nni_adds(s, WEIGHT) });
+}
+
 template <class T> int forward_launch(const nn_step *s, void *stream)
 {
     nni_conv_geometry g = geometry(s);
     parts<T> p = parts_of<T>(s, false);
     int64_t rows = g.n * pixels(&g);
     T *y = nni_at<T>(&s->out[0]);
-    int e = for_slices<T>(s, stream, &p, nullptr, forward_slice<T>);
+    int e = forward_product_launch<T>(s, stream, &p);
 
     if (!e && nn_has(&s->in[BIAS]))
         e = nni_cuda_bias(stream, y, nni_at(&s->in[BIAS]), rows, g.o);
@@ -286,35 +373,55 @@ template <class T> int backward_launch(const nn_step *s, void *stream)
     int e = nni_cuda_gradient(s, stream, p.total, &total);
 
     if (!e && nn_has(&s->din[WEIGHT]))
-        e = for_slices<T>(s, stream, &p, total, weight_slice<T>);
+        e = weight_launch<T>(s, stream, &p, total);
     if (!e && nn_has(&s->din[BIAS]))
         e = nni_cuda_sums(stream, total, g.n * pixels(&g), g.o, p.sums, nni_at(&s->din[BIAS]),
                           nni_adds(s, BIAS));
     if (!e && nn_has(&s->din[X]))
-        e = for_slices<T>(s, stream, &p, total, data_slice<T>);
+        e = data_launch<T>(s, stream, &p, total);
     return e;
+}
+
+/* cuDNN where it knows the part, else products. */
+int choose(nn_step *s, nni_convolution_part part, product_of *of)
+{
+    nni_convolution c = convolution(s, part);
+    size_t bytes = 0;
+    int rc = c.g.c < FEWEST ? NN_EUNSUPPORTED : nni_convolution_ready(s->device, &c, &bytes);
+
+    s->choice[part] = rc ? 0 : static_cast<int64_t>(bytes) + 1;
+    return rc == NN_EUNSUPPORTED ? products_ready(s, of) : rc;
+}
+
+void need_weight(nn_step *s, nni_convolution_part part)
+{
+    if (by_cudnn(s, part))
+        nni_need_weight_images(s);
+    else
+        nni_need_weight(s);
 }
 
 template <class T> int prepare_forward(nn_step *s)
 {
     nni_conv_geometry g = geometry(s);
+    int rc = choose(s, NNI_CONVOLVE, forward_product);
 
-    nni_need_weight(s);
+    need_weight(s, NNI_CONVOLVE);
     s->scratch_bytes = parts_of<T>(s, false).bytes;
     s->flops = flops(&g);
     s->launch = forward_launch<T>;
-    return products_ready(s, forward_product);
+    return rc;
 }
 
 template <class T> int prepare_backward(nn_step *s)
 {
     nni_conv_geometry g = geometry(s);
-    int rc = nn_has(&s->din[WEIGHT]) ? products_ready(s, weight_product) : NN_OK;
+    int rc = nn_has(&s->din[WEIGHT]) ? choose(s, NNI_CONVOLVE_WEIGHT, weight_product) : NN_OK;
 
     if (!rc && nn_has(&s->din[X]))
-        rc = products_ready(s, data_product);
+        rc = choose(s, NNI_CONVOLVE_DATA, data_product);
     if (nn_has(&s->din[X]))
-        nni_need_weight(s);
+        need_weight(s, NNI_CONVOLVE_DATA);
     s->scratch_bytes = parts_of<T>(s, true).bytes;
     s->flops = flops(&g) * (nn_has(&s->din[WEIGHT]) + nn_has(&s->din[X]));
     s->launch = backward_launch<T>;

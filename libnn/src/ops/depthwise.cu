@@ -6,10 +6,6 @@
  */
 #include "cuda/slots.h"
 
-extern "C" {
-#include "ops/conv.h"
-}
-
 namespace
 {
 
