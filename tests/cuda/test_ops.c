@@ -33,11 +33,21 @@ static void set(int k)
 
     shim_set(settings[k]);
 }
-
-static op_errors compare(const op_suite *s)
+static void set_without_cudnn(int k)
 {
-    op_other other = { .settings = 3, .set = set };
-    op_errors errors = { 0, 0, 0 };
+    static const struct shim_settings settings[] = {
+        { .order = SHIM_ASCENDING, .poison = 0xff, .devices = 1, .no_dnn = 1 },
+        { .order = SHIM_RANDOM, .eager = 1, .poison = 0x3c, .devices = 1, .no_dnn = 1 },
+    };
+
+    shim_set(settings[k]);
+}
+
+static op_errors compare(const op_suite *s, op_other other)
+{
+    op_errors errors = { 0, 0, 0, 0 };
+
+    other.set(0);
 
     ck_assert_int_eq(nn_open(&other.cpu, "cpu", &(nn_device_options){ .threads = 1 }, NULL), NN_OK);
     ck_assert_int_eq(nn_open(&other.device, "cuda", NULL, NULL), NN_OK);
@@ -73,13 +83,27 @@ START_TEST(against_cpu)
 
     if (!is_wanted(s))
         return;
-    errors = compare(s);
+    errors = compare(s, (op_other){ .settings = 3, .set = set });
     ck_assert_msg(!*shim_error(), "%s: %s", s->name, shim_error());
     ck_assert_msg(errors.cases > 0 || s->more, "%s: no case runs its kernels", s->name);
+    ck_assert_double_le(errors.narrow, 2e-2);
     if (printing) {
-        printf("%-20s %5d %10.1e %10.1e\n", s->name, errors.cases, errors.output, errors.gradient);
+        printf("%-20s %5d %10.1e %10.1e %10.1e\n", s->name, errors.cases, errors.output, errors.gradient,
+               errors.narrow);
         (void)fflush(stdout);
     }
+}
+END_TEST
+
+/* By patches and products where there is no cuDNN. */
+START_TEST(without_cudnn)
+{
+    const op_suite *const s = _i ? &op_suite_conv_transpose2d : &op_suite_conv2d;
+    op_errors errors = compare(s, (op_other){ .settings = 2, .set = set_without_cudnn });
+
+    ck_assert_msg(!*shim_error(), "%s", shim_error());
+    ck_assert_int_gt(errors.cases, 0);
+    ck_assert_double_le(errors.narrow, 2e-2);
 }
 END_TEST
 
@@ -96,7 +120,7 @@ int main(int argc, char **argv)
     if (printing) {
         names = argc - 2;
         name = argv + 2;
-        printf("%-20s %5s %10s %10s\n", "op", "cases", "output", "gradient");
+        printf("%-20s %5s %10s %10s %10s\n", "op", "cases", "output", "gradient", "bfloat16");
         (void)fflush(stdout);
     }
     tcase_set_timeout(t, 300);
@@ -106,6 +130,8 @@ int main(int argc, char **argv)
     for (int i = 0; i < SUITES && !printing; i++)
         if (suites[i]->more)
             suites[i]->more(more);
+    if (!printing)
+        tcase_add_loop_test(t, without_cudnn, 0, 2);
     suite_add_tcase(s, t);
     suite_add_tcase(s, more);
     r = srunner_create(s);

@@ -1075,7 +1075,7 @@ static double distance(const double *a, const double *b, int64_t n)
 
 /* Of one output or gradient, of any type. */
 static double compare(const char *what, const void *got, const void *expected, nn_dtype type, int64_t n,
-                      double factor, double t)
+                      double factor, struct bound bound, double t)
 {
     double *a = take_doubles(n), *b = take_doubles(n), d;
 
@@ -1083,7 +1083,7 @@ static double compare(const char *what, const void *got, const void *expected, n
         a[e] = load(got, type, e);
         b[e] = factor * load(expected, type, e);
     }
-    agree(what, a, b, n, other_bound, t);
+    agree(what, a, b, n, bound, t);
     d = distance(a, b, n);
     free(a);
     free(b);
@@ -1095,14 +1095,17 @@ static void compare_results(const struct reference *r, const struct result *got,
                             double factor, op_errors *errors)
 {
     double t = r->c->tolerance > 0 ? r->c->tolerance : 1;
+    double *output = r->narrow ? &errors->narrow : &errors->output,
+           *gradient = r->narrow ? &errors->narrow : &errors->gradient;
+    struct bound bound = r->narrow ? product_bound : other_bound;
 
     for (int j = 0; j < r->outs; j++)
-        errors->output = fmax(errors->output, compare("output", got->out[j], cpu->out[j], r->out_type[j],
-                                                      r->out_count[j], 1, t));
+        *output = fmax(*output, compare("output", got->out[j], cpu->out[j], r->out_type[j], r->out_count[j],
+                                        1, bound, t));
     for (int i = 0; i < r->ins; i++)
         if (got->grad[i] && cpu->grad[i])
-            errors->gradient = fmax(errors->gradient, compare("gradient", got->grad[i], cpu->grad[i], NN_REAL,
-                                                              r->count[i], factor, t));
+            *gradient = fmax(*gradient, compare("gradient", got->grad[i], cpu->grad[i], NN_REAL, r->count[i],
+                                                factor, bound, t));
 }
 
 /* The same bits in every setting; the first one's result. */
@@ -1127,7 +1130,8 @@ static struct result run_settings(const struct reference *r, const op_other *oth
     return first;
 }
 
-void op_test_other(const op_suite *suite, const op_case *c, const op_other *other, op_errors *errors)
+static void compare_case(const op_suite *suite, const op_case *c, int narrow, const op_other *other,
+                         op_errors *errors)
 {
     struct variant list[3 + NN_MAX_IN] = {
         { .name = "recorded twice", .twice = 1, .copies = 1 },
@@ -1135,13 +1139,11 @@ void op_test_other(const op_suite *suite, const op_case *c, const op_other *othe
         { .name = "parameters", .params = 1, .accumulate = !c->no_backward },
     };
     int variants = 3, many = 0;
-    op_case quick = *c;
-    struct reference *r;
+    struct reference *r = make_reference(c, narrow);
     struct result cpu, got;
 
-    poison();
-    quick.oracle = NULL; /* the CPU is that */
-    r = make_reference(&quick, 0);
+    if (!r)
+        return;
     r->op = suite->name;
     for (int i = 0; i < r->ins; i++)
         many += r->differentiable[i];
@@ -1160,6 +1162,16 @@ void op_test_other(const op_suite *suite, const op_case *c, const op_other *othe
     }
     free_result(&cpu);
     free_reference(r);
+}
+
+void op_test_other(const op_suite *suite, const op_case *c, const op_other *other, op_errors *errors)
+{
+    op_case quick = *c;
+
+    poison();
+    quick.oracle = NULL; /* the CPU is that */
+    compare_case(suite, &quick, 0, other, errors);
+    compare_case(suite, &quick, 1, other, errors);
 }
 
 /* -------------------------------------------------------------- benchmarks */

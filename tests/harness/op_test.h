@@ -115,6 +115,7 @@ typedef struct op_other {
 } op_other;
 typedef struct op_errors {
     double output, gradient; /* the largest so far: relative in the l2 norm, or to 1e-3 in each element */
+    double narrow;           /* of either, where activations are bfloat16 */
     int cases;               /* that had the op's own kernels run */
 } op_errors;
 void op_test_other(const op_suite *suite, const op_case *c, const op_other *other, op_errors *errors);
