@@ -143,7 +143,7 @@ START_TEST(one_run)
         y = malloc((size_t)s->count * sizeof *y);
         ck_assert_int_eq(nn_model_read(cpu.model, s->name, NN_BASE_PARAM, NN_REAL, x), NN_OK);
         ck_assert_int_eq(nn_model_read(gpu.model, s->name, NN_BASE_PARAM, NN_REAL, y), NN_OK);
-        ck_assert_msg(distance(y, x, s->count) < exact, "%s", s->name);
+        ck_assert_msg(distance(y, x, s->count) < (_i < 3 ? exact : near), "%s", s->name);
         free(x);
         free(y);
     }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Running a plan on the GPU. Each segment is recorded once as a CUDA graph and then launched as a whole: a
- * training step is some hundred kernels of a few microseconds, and starting them one by one would take longer
- * than running them. Only a rebinding (other addresses) records again.
+ * Running a plan on the GPU. Each segment is recorded in its second run as a CUDA graph and then launched as
+ * a whole: a training step is some hundred kernels of a few microseconds, and starting them one by one would
+ * take longer than running them. Only a rebinding (other addresses) records again.
  *
  * The host is never waited for and waits for the device only where it wants numbers:
  *   - inputs go from pinned memory to one of two staging buffers on a stream of their own, while the step
@@ -40,6 +40,7 @@ struct cuda_run {
     void *stage[2];
     cudaEvent_t arrived[2], used[2]; /* the copy into it; the copy out of it */
     int64_t fed;
+    bool ran[SEGMENTS];
     cudaGraphExec_t exec[SEGMENTS];
     uint64_t rebinds;       /* of the plan when they were recorded */
     cudaEvent_t begin, end; /* for profiles */
@@ -221,8 +222,11 @@ static int run_segment(nn_plan *p, enum segment segment)
     struct cuda_run *r = p->run;
     int rc = NN_OK;
 
-    if (p->profiling)
+    /* The first run loads kernels, ours and the libraries', which a recording need not allow. */
+    if (p->profiling || !r->ran[segment]) {
+        r->ran[segment] = true;
         return launch_all(p, segment);
+    }
     if (r->rebinds != p->rebinds)
         drop_graphs(r);
     r->rebinds = p->rebinds;
