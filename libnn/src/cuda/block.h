@@ -25,12 +25,12 @@ template <class J> static __device__ inline double nni_block_join(double value)
     return all[0];
 }
 
-/* A block's threads for `count` elements: a power of two. */
+/* A block's threads for `count` elements, a power of two; each has four of them or more. */
 static inline dim3 nni_block_of(int64_t count)
 {
     unsigned threads = 32;
 
-    while (threads < NNI_THREADS && threads < count)
+    while (threads < NNI_THREADS && 4 * threads < count)
         threads *= 2;
     return dim3(threads);
 }
