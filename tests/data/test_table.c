@@ -52,6 +52,30 @@ START_TEST(absolute_paths)
 }
 END_TEST
 
+/* Before a row has taken any memory. */
+START_TEST(too_many_rows)
+{
+    enum { LINES = 4000001 };
+    char *text = malloc(2 * (size_t)LINES + 16), *at = text;
+    nn_dataset *d;
+
+    ck_assert_ptr_nonnull(text);
+    at += sprintf(at, "path,label\n");
+    for (int i = 0; i < LINES; i++) {
+        *at++ = ',';
+        *at++ = '\n';
+    }
+    *at = 0;
+    put("list.csv", text);
+    free(text);
+    ck_assert_int_eq(nn_dataset_new(&d), NN_OK);
+    ck_assert_int_eq(nn_dataset_add_table(d, in_tree("list.csv"), NN_SPLIT_TRAIN, &why), NN_EFORMAT);
+    ck_assert_msg(strstr(why.text, "more than 4000000 lines") != NULL, "%s", why.text);
+    ck_assert_int_eq(d->samples, 0);
+    nn_dataset_free(d);
+}
+END_TEST
+
 static const struct {
     const char *text, *said;
 } refused[] = {
@@ -117,6 +141,7 @@ int main(void)
     tcase_add_checked_fixture(c, tree_setup, tree_teardown);
     tcase_add_test(c, rows_become_samples);
     tcase_add_test(c, absolute_paths);
+    tcase_add_test(c, too_many_rows);
     tcase_add_loop_test(c, refusals, 0, (int)(sizeof refused / sizeof *refused));
     tcase_add_test(c, every_allocation_fails);
     suite_add_tcase(s, c);

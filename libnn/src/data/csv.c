@@ -188,6 +188,8 @@ int nni_csv_begin(nni_csv *c, const char *const name[2])
             return nni_csv_fail(c, c->line, "a zero byte: this is no text file");
         c->line += c->text[i] == '\n';
     }
+    if (c->line > NNI_LIST_LINES)
+        return nni_fail(c->why, NN_EFORMAT, "%s: more than %d lines: divide it", c->file, NNI_LIST_LINES);
     c->line = 1;
     if (c->size >= 3 && !memcmp(c->text, "\xef\xbb\xbf", 3))
         c->at = 3;

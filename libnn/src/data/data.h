@@ -51,6 +51,10 @@ void nni_buffer_text(nni_buffer *b, const char *text);
 void nni_buffer_csv_field(nni_buffer *b, const char *text);
 int nni_buffer_save(nni_buffer *b, const char *path, nn_message *why);
 
+/* Lists of images: what a row becomes is much longer than the shortest row, so rows are limited, too. */
+#define NNI_LIST_BYTES ((size_t)1 << 29)
+enum { NNI_LIST_LINES = 4000000 };
+
 /* A CSV file of two columns being read (RFC 4180; a byte order mark and either line end). */
 typedef struct nni_csv {
     const char *file, *columns; /* for messages: "ImageId and answer" */
@@ -59,8 +63,8 @@ typedef struct nni_csv {
     int64_t line; /* of the file, from 1 */
     nn_message *why;
 } nni_csv;
-/* Checks that the text has no zero byte, steps over a byte order mark and reads the header, which must be
- * name[0],name[1]. */
+/* Checks that the text has no zero byte and at most NNI_LIST_LINES lines, steps over a byte order mark and
+ * reads the header, which must be name[0],name[1]. */
 int nni_csv_begin(nni_csv *c, const char *const name[2]);
 /* Whether there is another row; empty lines at the end of the file are none. */
 bool nni_csv_more(const nni_csv *c);

@@ -13,7 +13,6 @@
 #include <string.h>
 
 static const char header[] = "path\tsplit\tlabel\tsha256";
-static const size_t file_limit = (size_t)1 << 32;
 
 static int no_memory(nn_message *why, const char *what)
 {
@@ -472,6 +471,15 @@ static char *next_line(struct reader *r)
     return line;
 }
 
+static int64_t lines_of(const struct reader *r)
+{
+    int64_t lines = 0;
+
+    for (const char *c = r->at; c < r->end; c++)
+        lines += *c == '\n';
+    return lines;
+}
+
 static int reader_open(struct reader *r, const char *file, nn_message *why)
 {
     size_t size;
@@ -479,13 +487,15 @@ static int reader_open(struct reader *r, const char *file, nn_message *why)
     int rc;
 
     *r = (struct reader){ .file = file };
-    rc = nni_read_file(file, file_limit, &r->text, &size, why);
+    rc = nni_read_file(file, NNI_LIST_BYTES, &r->text, &size, why);
     if (rc)
         return rc;
     r->at = r->text;
     r->end = r->at + size;
     if (size && memchr(r->text, 0, size)) {
         rc = nni_fail(why, NN_EFORMAT, "%s: holds a zero byte, so it is no split file", file);
+    } else if (size > NNI_LIST_LINES && lines_of(r) > NNI_LIST_LINES) {
+        rc = nni_fail(why, NN_EFORMAT, "%s: more than %d lines", file, NNI_LIST_LINES);
     } else {
         line = next_line(r);
         if (!line || strcmp(line, header) != 0)

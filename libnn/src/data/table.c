@@ -10,8 +10,6 @@
 #include <string.h>
 #include <strings.h>
 
-static const size_t file_limit = (size_t)1 << 30;
-
 /* 0, real, 1 or fake. */
 static int label_of(const char *text, size_t size)
 {
@@ -68,7 +66,7 @@ int nn_dataset_add_table(nn_dataset *d, const char *file, int split, nn_message 
         return nni_fail(why, NN_EINVAL, "%s: %d is no split", file, split);
     if (nni_seam.realpath(file, absolute))
         return nni_fail(why, errno == ENOENT ? NN_ENOTFOUND : NN_EIO, "%s: %s", file, strerror(errno));
-    rc = nni_read_file(absolute, file_limit, &text, &c.size, why);
+    rc = nni_read_file(absolute, NNI_LIST_BYTES, &text, &c.size, why);
     if (rc)
         return rc;
     slash = strrchr(absolute, '/');

@@ -10,8 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const size_t file_limit = (size_t)1 << 30;
-
 struct entry {
     const char *id;     /* decoded */
     size_t answer, end; /* bytes of the answer in the text, without its quotes */
@@ -80,7 +78,7 @@ int nn_template_read(nn_template **out, const char *file, nn_message *why)
 
     if (!t)
         return nni_fail(why, NN_ENOMEM, "%s: no memory", file);
-    rc = nni_read_file(file, file_limit, &text, &t->size, why);
+    rc = nni_read_file(file, NNI_LIST_BYTES, &text, &t->size, why);
     if (rc) {
         nni_free(t);
         return rc;
