@@ -21,9 +21,10 @@ ldd "$to"/bin/* | awk '$2 == "=>" && $3 ~ /^\// { print $3 }' | sort -u |
     while read -r library; do
         cp -L "$library" "$to/lib/"
     done
+gzip -9 "$to"/lib/* # run.sh unpacks them; OpenBLAS alone has 35 MiB
 cp tests/gpu/run.sh benchmarks/rivals/torch_bench.py "$to/"
 cp tests/gpu/bundle.md "$to/README.md"
-"$to/bin/nn_bench" --version | head -n 1 >"$to/version"
+"$build/apps/nn_bench" --version | head -n 1 >"$to/version"
 
 size=$(du -sk "$to" | cut -f1)
 echo "$to: $size KiB"

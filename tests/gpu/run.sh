@@ -7,6 +7,7 @@
 # See README.md. Nothing new is begun after SECONDS (540). Logs go to results/WHAT-TIME/.
 set -u
 cd "$(dirname "$0")" || exit 4
+gunzip -kf lib/*.gz || exit 4
 
 what=${1-}
 limit=${2:-540}
