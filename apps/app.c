@@ -373,11 +373,13 @@ static void on_signal(int number)
 
 void app_catch_interrupts(void)
 {
-    struct sigaction a = { .sa_handler = on_signal };
+    struct sigaction a = { .sa_handler = on_signal }, before;
 
     (void)sigemptyset(&a.sa_mask);
     (void)sigaction(SIGINT, &a, NULL);
     (void)sigaction(SIGTERM, &a, NULL);
+    if (!sigaction(SIGHUP, NULL, &before) && before.sa_handler != SIG_IGN)
+        (void)sigaction(SIGHUP, &a, NULL);
 }
 
 /* -------------------------------------------------------------------- files */

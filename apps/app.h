@@ -19,6 +19,7 @@ enum {
     APP_DATA = 3, /* bad input data or weights */
     APP_IO = 4,
     APP_DEVICE = 5, /* device or memory */
+    APP_HUP = 129,
     APP_INT = 130,
     APP_TERM = 143
 };
@@ -53,7 +54,8 @@ double app_available_bytes(void);
 /* Of completion.c: the script to standard output. */
 void app_print_completion(const struct argp *argp);
 
-/* First SIGINT or SIGTERM: app_interrupted becomes the signal's number. Second: the process ends at once. */
+/* First SIGINT, SIGTERM or SIGHUP (of a terminal that is gone, unless nohup has it ignored): app_interrupted
+ * becomes the signal's number. Second: the process ends at once. */
 extern volatile sig_atomic_t app_interrupted;
 void app_catch_interrupts(void);
 

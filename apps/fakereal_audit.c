@@ -127,7 +127,7 @@ int main(int argc, char **argv)
         "thresholds are printed.\n"
         "Exit codes: 0 no warning; 1 a warning or an error was found; 2 usage; 3 there is no data set; 4 "
         "files; "
-        "5 memory; 130, 143 interrupted.",
+        "5 memory; 129, 130, 143 interrupted.",
         NULL,
         NULL,
         NULL

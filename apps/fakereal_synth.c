@@ -363,7 +363,8 @@ int main(int argc, char **argv)
         "A classifier of these pictures knows nothing about photographs from the internet. All files have "
         "the "
         "same size; no scene occurs twice. The numbers of each class go to stdout.\n"
-        "Exit codes: 0 done; 2 usage, or DIR is not empty; 4 output; 5 memory; 130, 143 interrupted. Where "
+        "Exit codes: 0 done; 2 usage, or DIR is not empty; 4 output; 5 memory; 129, 130, 143 interrupted. "
+        "Where "
         "the set could not be finished nothing is left of it.",
         NULL,
         NULL,

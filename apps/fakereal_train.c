@@ -232,7 +232,7 @@ static int64_t trained(const struct training *t)
 static int finish_epoch(struct training *t, bool whole, bool *done)
 {
     struct run_state *s = &t->run.state;
-    struct run_row row = { .epoch = s->epoch, .step = step_of(t) };
+    struct run_row row = { .epoch = s->epoch + 1, .step = step_of(t) };
     double *logits = NULL, value;
     int64_t *sample = NULL, here = trained(t) - s->from;
     int rc = validate(t, &logits, &sample, &row.valid, done);
@@ -264,7 +264,7 @@ static int finish_epoch(struct training *t, bool whole, bool *done)
     app_progress_end();
     app_say("epoch %lld  step %lld  train loss %.4f  valid loss %.4f  accuracy %.4f  macro F1 %.4f  %.1f "
             "images/s%s",
-            (long long)row.epoch + 1, (long long)row.step, row.train_loss, row.valid.loss, row.valid.accuracy,
+            (long long)row.epoch, (long long)row.step, row.train_loss, row.valid.loss, row.valid.accuracy,
             row.valid.macro_f1, row.images_per_second, s->stop.bad_epochs ? "" : "  (best)");
     run_event(&t->run,
               json_pack("{s:s, s:I, s:I, s:o, s:o, s:o}", "event", "epoch", "epoch", (json_int_t)row.epoch,

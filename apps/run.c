@@ -338,6 +338,7 @@ int run_add_row(const struct run *r, const struct run_row *row)
     char n[7][32];
     size_t room = 0, size = 0;
     FILE *in = fopen(path, "r"), *out = open_memstream(&text, &size);
+    int64_t epoch = row->epoch;
     int rc;
 
     if (!out)
@@ -345,14 +346,16 @@ int run_add_row(const struct run *r, const struct run_row *row)
     (void)fputs(HEADER, out);
     while (in && getline(&line, &room, in) >= 0) {
         char *end;
-        long long epoch = strtoll(line, &end, 10);
+        long long earlier = strtoll(line, &end, 10);
 
-        if (end != line && epoch < row->epoch)
+        if (end != line && !earlier)
+            epoch = row->epoch - 1;
+        if (end != line && earlier < epoch)
             (void)fputs(line, out);
     }
     if (in)
         (void)fclose(in);
-    (void)fprintf(out, "%lld,%lld,%s,%s,%s,%s,%s,%s,%s\n", (long long)row->epoch, (long long)row->step,
+    (void)fprintf(out, "%lld,%lld,%s,%s,%s,%s,%s,%s,%s\n", (long long)epoch, (long long)row->step,
                   nn_csv_number(n[0], row->train_loss), nn_csv_number(n[1], row->valid.loss),
                   nn_csv_number(n[2], row->valid.accuracy), nn_csv_number(n[3], row->valid.macro_f1),
                   nn_csv_number(n[4], row->learning_rate), nn_csv_number(n[5], row->images_per_second),

@@ -54,9 +54,10 @@ int run_put_best_aside(const struct run *r);
  * run come along from another folder, and what a killed process left half-written is removed. */
 int run_restore(struct run *r, const char *file);
 
-/* One row of metrics.csv; rows of this or later epochs, left by an interrupted run, are replaced. */
+/* One row of metrics.csv; rows of this or later epochs, left by an interrupted run, are replaced. Where the
+ * file counts from 0, as those of older runs do, it goes on so. */
 struct run_row {
-    int64_t epoch, step;
+    int64_t epoch, step; /* the first epoch is 1 */
     double train_loss;
     nn_metrics valid;
     double learning_rate, images_per_second, wait_for_data;

@@ -270,7 +270,7 @@ void options_parse(struct options *o, int argc, char **argv)
         "  $ fakereal_train --data faces --model efficientnet_b0 --epochs 10\n"
         "  $ fakereal_train --data faces --run-dir runs/faces --resume auto\v"
         "Exit codes: 0 done; 1 training diverged; 2 usage; 3 bad data or weights; 4 input or output; "
-        "5 device or memory; 130, 143 interrupted and saved.",
+        "5 device or memory; 129, 130, 143 interrupted and saved.",
         NULL,
         NULL,
         NULL

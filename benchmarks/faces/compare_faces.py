@@ -122,7 +122,7 @@ def read_metrics(o, name, folder, seed):
     with open(folder / "metrics.csv", encoding="utf-8", newline="") as f:
         rows = [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(f)]
     best = min(reversed(rows), key=lambda r: r["valid_loss"])  # of equal ones the last
-    return {"seed": seed, "best_epoch": int(best["epoch"]) + 1, "macro_f1": best["valid_macro_f1"],
+    return {"seed": seed, "best_epoch": rows.index(best) + 1, "macro_f1": best["valid_macro_f1"],
             "valid_loss": best["valid_loss"], "highest_macro_f1": max(r["valid_macro_f1"] for r in rows),
             "last_train_loss": rows[-1]["train_loss"], "epochs": len(rows), "metrics": rows,
             "images_per_second": statistics.median(r["images_per_second"] for r in rows),

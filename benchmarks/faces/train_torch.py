@@ -139,7 +139,7 @@ def main():
             start = time.monotonic()
             loss, step = train_epoch(net, optim, *train, epoch, step)
             speed = len(train[1]) / (time.monotonic() - start)
-            rows.append({"epoch": epoch, "step": step, "train_loss": loss, **validate(net, *valid),
+            rows.append({"epoch": epoch + 1, "step": step, "train_loss": loss, **validate(net, *valid),
                          "learning_rate": optim.param_groups[0]["lr"], "images_per_second": speed})
             if epoch == 0:
                 table = csv.DictWriter(f, list(rows[0]))

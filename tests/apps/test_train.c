@@ -334,6 +334,9 @@ END_TEST
 START_TEST(resumed_after_terminate) { cut_by(SIGTERM, 2); }
 END_TEST
 
+START_TEST(resumed_after_hangup) { cut_by(SIGHUP, 3); }
+END_TEST
+
 START_TEST(resumed_after_kill) { cut_by(SIGKILL, _i); }
 END_TEST
 
@@ -1006,6 +1009,7 @@ int main(void)
     tcase_add_test(t, best_of_before);
     tcase_add_test(t, resumed_after_interrupt);
     tcase_add_test(t, resumed_after_terminate);
+    tcase_add_test(t, resumed_after_hangup);
     tcase_add_loop_test(t, resumed_after_kill, 0, 2);
     tcase_add_test(t, run_folders);
     tcase_add_test(t, damaged_checkpoints);
