@@ -500,7 +500,7 @@ START_TEST(records)
     free(text);
     ck_assert_int_eq(lines("r/metrics.csv"), 3);
     for (int i = 0; i < 2; i++) {
-        ck_assert_double_eq(metric("r", i, 0), i);
+        ck_assert_double_eq(metric("r", i, 0), i + 1);
         ck_assert_double_eq(metric("r", i, 1), 7 * (i + 1)); /* the partial batch is a step */
         ck_assert_double_gt(metric("r", i, 2), 0);
         ck_assert_double_eq_tol(metric("r", i, 6), 8e-4, 1e-12);

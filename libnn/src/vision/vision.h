@@ -60,8 +60,8 @@ static inline size_t nni_image_stride(const nn_image *image)
 /* Checks both images and gives `out` pixels when it has none; *fresh says that it did. */
 int nni_image_prepare(nn_image *out, const nn_image *in, bool *fresh, nn_message *why);
 
-/* Whether a pipeline begins with the resize; and nn_augment_apply without its checks, of a picture that may have
- * been resized before. */
+/* Whether a pipeline begins with the resize; and nn_augment_apply without its checks, of a picture that may
+ * have been resized before. */
 bool nni_augment_resizes(const nn_augment *a);
 int nni_augment_run(const nn_augment *a, const nn_preprocess *record, const nn_image *in, bool resized,
                     nn_augment_key key, void *pixels, nn_vision_scratch *scratch, nn_message *why);
