@@ -190,6 +190,17 @@ START_TEST(fusion_is_what_it_was)
 }
 END_TEST
 
+/* Slots hold the kernels' own type: a gate that a user made bfloat16 is multiplied by itself. */
+START_TEST(a_narrow_gate_stays_outside)
+{
+    nn_tensor *x = image(4), *gate = nn_sigmoid(g, nn_global_avg_pool(g, x));
+
+    x = nn_mul(g, nn_cast(g, x, NN_BF16), nn_cast(g, gate, NN_BF16));
+    nn_observe(g, "y", nn_cast(g, conv("a", x), NN_REAL));
+    ck_assert_str_eq(compiled(NULL, NULL, NN_F32, 0), "global_avg_pool sigmoid cast cast mul conv1x1 cast");
+}
+END_TEST
+
 /* What is seeded is handed out as NN_REAL: its op works on what was recorded. What is observed need not be.
  */
 START_TEST(seeds_and_observed)
@@ -377,6 +388,7 @@ int main(void)
     tcase_add_test(t, small_tensors_stay);
     tcase_add_test(t, recorded_casts_vanish);
     tcase_add_test(t, fusion_is_what_it_was);
+    tcase_add_test(t, a_narrow_gate_stays_outside);
     tcase_add_test(t, seeds_and_observed);
     tcase_add_test(t, everything_is_readable);
     tcase_add_test(t, trains_like_fp32);

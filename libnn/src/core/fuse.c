@@ -80,8 +80,9 @@ static void move_gate(struct nni_compile *c, struct nni_cnode *n)
         int64_t channels = nn_dim(gate, 3);
         int slot;
 
-        if (x->shape.rank != 4 || gate->shape.rank != 4 || gate->shape.dim[0] != x->shape.dim[0] ||
-            gate->shape.dim[1] != 1 || gate->shape.dim[2] != 1 ||
+        /* What is in a slot has the kernels' own type; a gate that was recorded as another stays outside. */
+        if (gate->type != NN_REAL || x->shape.rank != 4 || gate->shape.rank != 4 ||
+            gate->shape.dim[0] != x->shape.dim[0] || gate->shape.dim[1] != 1 || gate->shape.dim[2] != 1 ||
             !nn_shape_equal(x->shape, n->n.in[0]->shape))
             continue;
         slot = channels == 1 && n->n.op->slot[NN_SLOT_MASK] ? NN_SLOT_MASK : NN_SLOT_GATE;
