@@ -391,6 +391,13 @@ bool app_exists(const char *path)
     return !stat(path, &st);
 }
 
+bool app_same_file(const char *a, const char *b)
+{
+    struct stat x, y;
+
+    return !stat(a, &x) && !stat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
 char *app_read_text(const char *path, size_t most)
 {
     FILE *f = fopen(path, "rb");

@@ -71,6 +71,8 @@ int app_make_folder(const char *path);
 /* Writes a whole small file so that it is old or new, never half. */
 int app_write_file(const char *path, const char *text);
 bool app_exists(const char *path);
+/* Whether both are there and one file, whatever they are called. */
+bool app_same_file(const char *a, const char *b);
 /* A text file of at most `most` bytes, to be freed; NULL with errno otherwise. */
 char *app_read_text(const char *path, size_t most);
 /* "folder/name" in memory to be freed. */

@@ -32,14 +32,35 @@ static const char head[] =
     ".axis{display:flex;justify-content:space-between;margin:0}.real{color:#2060c0}.fake{color:#c02020}\n"
     "</style></head><body>\n<h1>Data audit</h1>\n";
 
+/* Bytes of the UTF-8 character beyond ASCII at `s`, 0 when there is none: names of files are any bytes. */
+static size_t wide_character(const unsigned char *s)
+{
+    size_t n = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
+
+    if (s[0] < 0xc2 || s[0] > 0xf4 || (s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
+        (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
+        return 0;
+    for (size_t i = 1; i < n; i++)
+        if ((s[i] & 0xc0) != 0x80)
+            return 0;
+    return n;
+}
+
 static void escape(FILE *f, const char *text)
 {
     for (; *text; text++) {
         unsigned char c = (unsigned char)*text;
+        size_t wide = c < 0x80 ? 0 : wide_character((const unsigned char *)text);
+
+        if (wide) {
+            (void)fwrite(text, 1, wide, f);
+            text += wide - 1;
+            continue;
+        }
 
         if (c == '<' || c == '>' || c == '&' || c == '"')
             (void)fprintf(f, "&#%d;", c);
-        else if (c < ' ' || c == 127)
+        else if (c < ' ' || c >= 127)
             (void)fprintf(f, "\\x%02x", c);
         else
             (void)fputc(c, f);

@@ -6,6 +6,7 @@
  */
 #include "app.h"
 #include "audit.h"
+#include "problems.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -54,6 +55,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case ARGP_KEY_END:
         if (!o->data)
             argp_error(state, "--data is missing");
+        if (o->json && o->html && !strcmp(o->json, o->html))
+            argp_error(state, "--json and --html would be one file");
         return 0;
     default: return ARGP_ERR_UNKNOWN;
     }
@@ -101,7 +104,10 @@ static int report(const struct options *o, const struct audit *a)
     audit_print(a, group, groups);
     if (fflush(stdout))
         return app_fail(APP_IO, "standard output: %s", strerror(errno));
-    if (o->json)
+    rc = problems_spares("--json", o->json, a->data);
+    if (!rc)
+        rc = problems_spares("--html", o->html, a->data);
+    if (!rc && o->json)
         rc = write_file(o->json, audit_json(a, group, groups));
     if (!rc && o->html)
         rc = write_file(o->html, audit_html(a, group, groups));

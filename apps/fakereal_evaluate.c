@@ -121,7 +121,7 @@ static int load_data(struct evaluation *e)
     if (rc)
         return app_fail(rc == NN_ENOMEM ? APP_DEVICE : rc == NN_EIO ? APP_IO : APP_DATA, "%s", why.text);
     e->bad += problems_say(e->data, 0);
-    return APP_OK;
+    return problems_spares("--json", o->json, e->data);
 }
 
 /* split.tsv in the folder of the checkpoint, NULL if there is none. */
@@ -460,6 +460,8 @@ int main(int argc, char **argv)
     app_parse(&argp, argc, argv, &o);
     app_catch_interrupts();
     rc = o.json ? inference_can_write(o.json) : APP_OK;
+    if (!rc && o.json && (app_same_file(o.json, o.checkpoint) || (o.csv && app_same_file(o.json, o.csv))))
+        rc = app_fail(APP_USAGE, "--json %s is a file that is to be read", o.json);
     if (!rc)
         rc = app_open(&device, &o.run.device);
     if (!rc)

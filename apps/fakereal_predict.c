@@ -461,31 +461,15 @@ static void prediction_free(struct prediction *p)
     nn_dataset_free(p->data);
 }
 
-static bool same_file(const char *a, const char *b)
-{
-    struct stat x, y;
-
-    return !stat(a, &x) && !stat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
-}
-
 /* The output replaces what was there: that must not be what we are about to read. */
 static int spares_inputs(const struct options *o)
 {
     for (int64_t i = 0; i < o->checkpoints.n; i++)
-        if (same_file(o->output, o->checkpoints.at[i]))
+        if (app_same_file(o->output, o->checkpoints.at[i]))
             return app_fail(APP_USAGE, "--output %s is a checkpoint that is to be read", o->output);
     for (int64_t i = 0; i < o->images.n; i++)
-        if (same_file(o->output, o->images.at[i]))
+        if (app_same_file(o->output, o->images.at[i]))
             return app_fail(APP_USAGE, "--output %s is an image that is to be read", o->output);
-    return APP_OK;
-}
-
-/* The same for the images found in folders. */
-static int spares_images(const struct prediction *p)
-{
-    for (int64_t i = 0; app_exists(p->o->output) && i < p->data->samples; i++)
-        if (same_file(p->o->output, p->data->sample[i].file))
-            return app_fail(APP_USAGE, "--output %s is an image that is to be read", p->o->output);
     return APP_OK;
 }
 
@@ -533,7 +517,7 @@ int main(int argc, char **argv)
     if (!rc)
         rc = list_images(&p);
     if (!rc)
-        rc = spares_images(&p);
+        rc = problems_spares("--output", o.output, p.data);
     if (!rc)
         rc = run_all(&p, device);
     if (!rc)

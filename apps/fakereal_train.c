@@ -784,6 +784,7 @@ static int run_all(struct options *o, struct training *t)
                                 !strcmp(o->head, "new")    ? HEAD_NEW
                                 : !strcmp(o->head, "load") ? HEAD_LOAD
                                                            : HEAD_AUTO);
+    weights_free(&t->weights); /* a checkpoint that stays mapped would keep its place on the disk */
     if (!rc && o->dry_run)
         app_say("dry run: nothing was trained or written");
     else if (!rc && file && finished(t))

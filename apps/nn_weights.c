@@ -266,6 +266,8 @@ static int convert(const struct options *o)
 
     if (!writer_of(to))
         return app_fail(APP_USAGE, "%s: its name must end in .safetensors, .pth, .pt or .onnx", to);
+    if (app_same_file(o->file[0], to))
+        return app_fail(APP_USAGE, "%s is the file that is to be read; write to another one", to);
     rc = app_open(&device, &(struct app_device){ .threads = 1 });
     if (rc)
         return rc;

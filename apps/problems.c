@@ -62,3 +62,11 @@ int64_t problems_say(const nn_dataset *d, int64_t from)
         app_say("... and %lld more", (long long)notes - MOST_NOTES);
     return bad;
 }
+
+int problems_spares(const char *option, const char *output, const nn_dataset *d)
+{
+    for (int64_t i = 0; output && app_exists(output) && i < d->samples; i++)
+        if (app_same_file(output, d->sample[i].file))
+            return app_fail(APP_USAGE, "%s %s is an image that is to be read", option, output);
+    return APP_OK;
+}

@@ -479,6 +479,7 @@ START_TEST(files_written)
     files("set/train/fake", 20, false);
     files("set/train/real", 20, true);
     put_bytes("set/train/real/<script>\"&.jpg", "<html>", 6);
+    put_bytes("set/train/real/\xc3\xa9\xff.jpg", "<html>", 6);
     audit("set", "--threads", "1", "--html", in_tree("audit.html"));
     one = read_text("audit.json");
     audit("set", "--threads", "3");
@@ -488,6 +489,7 @@ START_TEST(files_written)
     expect_not_in(page, "<script");
     expect_in(page, "&#60;script");
     expect_in(page, "<svg");
+    expect_in(page, "\xc3\xa9\\xff.jpg"); /* a page is UTF-8 whatever names are */
     expect_in(page, "</html>");
     free(one);
     free(three);
@@ -506,7 +508,12 @@ START_TEST(mistakes)
     files("set/real", 2, true);
     run("fakereal_audit", "--data", in_tree("set"), "--json", in_tree("no/such/folder.json"), NULL);
     expect_code(4);
+    run("fakereal_audit", "--data", in_tree("set"), "--html", in_tree("set/fake/000.jpg"), NULL);
+    expect_code(2);
+    expect_in(ran.err, "is an image that is to be read");
     run("fakereal_audit", NULL);
+    expect_code(2);
+    run("fakereal_audit", "--data", in_tree("set"), "--json", in_tree("one"), "--html", in_tree("one"), NULL);
     expect_code(2);
 }
 END_TEST

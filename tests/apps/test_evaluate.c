@@ -335,6 +335,10 @@ START_TEST(exit_codes)
     expect_code(2);
     evaluate("--data", in_tree("faces"), "--threshold", "nan");
     expect_code(2);
+    run("fakereal_evaluate", "--checkpoint", checkpoint, "--data", in_tree("faces"), "--json", checkpoint,
+        NULL);
+    expect_code(2);
+    expect_in(ran.err, "is a file that is to be read");
     evaluate("--data", in_tree("absent"));
     expect_code(3);
     expect_in(ran.err, "absent");

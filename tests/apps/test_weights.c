@@ -205,6 +205,10 @@ START_TEST(checkpoints)
         run("nn_weights", "convert", in_tree("last.safetensors"), in_tree("out.onnx"), ema, NULL);
         expect_code(0);
     }
+    /* What a run goes on from is more than what is converted. */
+    run("nn_weights", "convert", in_tree("last.safetensors"), in_tree("last.safetensors"), NULL);
+    expect_code(2);
+    expect_in(ran.err, "is the file that is to be read");
     run("nn_weights", "verify", "--ema", in_tree("model.safetensors"), NULL);
     expect_code(2);
     expect_in(ran.err, "keeps no averaged weights");
