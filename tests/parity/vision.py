@@ -39,7 +39,7 @@ class Message(ct.Structure):
 
 def load(build):
     objects = []
-    for room in ("vision", "base"):
+    for room in ("vision", "vision/simd", "base"):
         objects += glob.glob(os.path.join(build, "obj/libnn/src", room, "*.o"))
     if not objects:
         sys.exit(f"{build}: no objects below obj/libnn/src; run make first")
