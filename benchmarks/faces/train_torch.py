@@ -86,7 +86,10 @@ def network_input(bytes_):
 
 def network():
     if not o.weights:
-        return torchvision.models.get_model(o.model, weights=None, num_classes=2)
+        net = torchvision.models.get_model(o.model, weights=None, num_classes=2)
+        if o.model.startswith("efficientnet"):  # two outputs begin so in libnn, too
+            net.classifier[-1] = torch.nn.Linear(net.classifier[-1].in_features, 2)
+        return net
     if o.model != "efficientnet_lite0":
         raise SystemExit("train_torch: --weights is for --model efficientnet_lite0")
     from efficientnet_lite_pytorch import EfficientNet

@@ -375,10 +375,10 @@ def main():
     args.add_argument("only", nargs="*")
     o = args.parse_args()
     lib = load(o.build)
-    todo = [s for s in subjects() if not o.only or s.name in o.only]
+    wanted = [s for s in subjects() if not o.only or s.name in o.only]
     tests = sum(len(s.draws or []) for s in subjects())
     failed, rows = False, []
-    for s in todo:
+    for s in wanted:
         got = compare_pixels(lib, s, images(), o.draws)
         if got is None:
             failed = True
