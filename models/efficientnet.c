@@ -78,56 +78,25 @@ static int64_t blocks_of(const nn_efficientnet_config *c, int stage)
     return (int64_t)ceil((double)stages[stage].blocks * c->depth);
 }
 
-static nn_tensor *conv_bn(nn_graph *g, const nn_efficientnet_config *c, int index, nn_tensor *x,
-                          nn_conv2d_opts conv)
+static nn_batchnorm_opts norm_of(const nn_efficientnet_config *c)
 {
-    conv.padding = c->padding;
-    nn_pushi(g, index);
-    x = nn_layer_conv2d(g, "0", x, conv);
-    x = nn_layer_batchnorm(g, "1", x, (nn_batchnorm_opts){ .eps = c->eps, .momentum = c->momentum });
-    nn_pop(g);
-    return x;
+    return (nn_batchnorm_opts){ .eps = c->eps, .momentum = c->momentum };
 }
 
-static nn_tensor *conv_bn_act(nn_graph *g, const nn_efficientnet_config *c, int index, nn_tensor *x,
-                              nn_conv2d_opts conv)
+static nn_tensor *conv_norm_act(nn_graph *g, const nn_efficientnet_config *c, int index, nn_tensor *x,
+                                nn_conv2d_opts conv)
 {
-    x = conv_bn(g, c, index, x, conv);
+    conv.padding = c->padding;
+    x = nn_layer_conv2d_norm(g, nn_namei(g, index), x, conv, norm_of(c));
     return c->lite ? nn_relu6(g, x) : nn_silu(g, x);
 }
 
-/* Expand, filter each channel by itself, weigh the channels, project; what comes in is added where
- * the shape has not changed. */
-struct block {
-    int64_t expand, k, stride, out;
-    double drop; /* probability that a sample skips it */
-};
-
-static nn_tensor *mbconv(nn_graph *g, const nn_efficientnet_config *c, nn_tensor *x, const struct block *b)
+/* Squeeze-and-excite narrows to a quarter of what comes into the block, not of what it filters. */
+static int64_t squeezed(const nn_efficientnet_config *c, int64_t in)
 {
-    int64_t in = nn_dim(x, 3), mid = in * b->expand;
-    nn_conv2d_opts expand = { .out = mid, .k = 1 };
-    nn_conv2d_opts filter = { .out = mid, .k = b->k, .stride = b->stride, .groups = mid };
-    nn_conv2d_opts project = { .out = b->out, .k = 1 };
-    nn_tensor *y = x;
-    int n = 0;
-
-    nn_push(g, "block");
-    if (mid != in)
-        y = conv_bn_act(g, c, n++, y, expand);
-    y = conv_bn_act(g, c, n++, y, filter);
-    if (!c->lite)
-        y = nn_layer_squeeze_excite(g, nn_namei(g, n++), y, in < 4 ? 1 : in / 4);
-    y = conv_bn(g, c, n, y, project);
-    nn_pop(g);
-
-    if (b->stride == 1 && in == b->out) {
-        nn_push(g, "stochastic_depth");
-        y = nn_drop_path(g, y, b->drop);
-        nn_pop(g);
-        y = nn_add(g, y, x);
-    }
-    return y;
+    if (c->lite)
+        return 0;
+    return in < 4 ? 1 : in / 4;
 }
 
 static nn_tensor *features(nn_graph *g, nn_tensor *x, const nn_efficientnet_config *c)
@@ -140,24 +109,26 @@ static nn_tensor *features(nn_graph *g, nn_tensor *x, const nn_efficientnet_conf
         all += blocks_of(c, s);
 
     nn_push(g, "features");
-    x = conv_bn_act(g, c, 0, x, (nn_conv2d_opts){ .out = stem, .k = 3, .stride = 2 });
+    x = conv_norm_act(g, c, 0, x, (nn_conv2d_opts){ .out = stem, .k = 3, .stride = 2 });
     for (int s = 0; s < STAGES; s++) {
-        struct block b = { .expand = stages[s].expand,
-                           .k = stages[s].k,
-                           .stride = stages[s].stride,
-                           .out = widened(c, stages[s].out) };
+        nn_mbconv_opts b = { .expand = stages[s].expand,
+                             .k = stages[s].k,
+                             .stride = stages[s].stride,
+                             .out = widened(c, stages[s].out),
+                             .relu6 = c->lite,
+                             .padding = c->padding,
+                             .norm = norm_of(c) };
 
         nn_pushi(g, s + 1);
         for (int64_t i = 0; i < blocks_of(c, s); i++) {
-            b.drop = c->drop_path * (double)done++ / (double)all;
-            nn_pushi(g, i);
-            x = mbconv(g, c, x, &b);
-            nn_pop(g);
+            b.drop_path = c->drop_path * (double)done++ / (double)all;
+            b.squeeze = squeezed(c, nn_dim(x, 3));
+            x = nn_layer_mbconv(g, nn_namei(g, i), x, b);
             b.stride = 1;
         }
         nn_pop(g);
     }
-    x = conv_bn_act(g, c, STAGES + 1, x, (nn_conv2d_opts){ .out = head, .k = 1 });
+    x = conv_norm_act(g, c, STAGES + 1, x, (nn_conv2d_opts){ .out = head, .k = 1 });
     nn_pop(g);
     return x;
 }

@@ -309,6 +309,66 @@ START_TEST(squeeze_excite)
 }
 END_TEST
 
+/* Every part present, then every part absent; values are those of EfficientNet's own tests. */
+START_TEST(mbconv)
+{
+    static const char *const all[] = { "0.block.0.0.weight",   "0.block.0.1.weight", "0.block.0.1.bias",
+                                       "0.block.1.0.weight",   "0.block.1.1.weight", "0.block.1.1.bias",
+                                       "0.block.2.fc1.weight", "0.block.2.fc1.bias", "0.block.2.fc2.weight",
+                                       "0.block.2.fc2.bias",   "0.block.3.0.weight", "0.block.3.1.weight",
+                                       "0.block.3.1.bias",     "1.block.0.0.weight", "1.block.0.1.weight",
+                                       "1.block.0.1.bias",     "1.block.1.0.weight", "1.block.1.1.weight",
+                                       "1.block.1.1.bias" };
+    nn_mbconv_opts full = { .out = 6, .k = 5, .expand = 4, .squeeze = 2, .drop_path = 0.5 };
+    nn_mbconv_opts bare = { .out = 8, .k = 3, .stride = 2, .relu6 = 1 };
+    nn_tensor *x = nn_layer_mbconv(g, "0", input(2, 7, 7, 6), full);
+    nn_shape shape;
+    int64_t n = 0;
+
+    ck_assert(nn_shape_equal(nn_shape_get(x), NN_SHAPE4(2, 7, 7, 6)));
+    shape = nn_shape_get(nn_layer_mbconv(g, "1", x, bare));
+    ck_assert_msg(nn_shape_equal(shape, NN_SHAPE4(2, 4, 4, 8)), "%s", nn_graph_error(g));
+    for (int64_t i = 0; i < nn_model_count(m); i++) {
+        const nn_segment *s = nn_model_segment(m, i);
+
+        if (s->base == NN_BASE_PARAM)
+            ck_assert_str_eq(s->name, all[n++]);
+    }
+    ck_assert_int_eq(n, sizeof all / sizeof *all);
+    ck_assert_int_eq(nn_model_find(m, "0.block.1.0.weight")->shape.dim[0], 24);
+    ck_assert_int_eq(nn_model_find(m, "1.block.0.0.weight")->shape.dim[0], 6);
+}
+END_TEST
+
+/* A projection of zeros leaves the sum's other half, or nothing where the shape changes. */
+START_TEST(mbconv_adds_what_came_in)
+{
+    static const double zeros[6 * 24];
+    nn_mbconv_opts opts = { .out = 6, .k = 3, .expand = 4 };
+    nn_tensor *x = input(1, 4, 4, 6);
+    nn_real *in, same[96], halved[24];
+    nn_plan *plan;
+
+    (void)nn_observe(g, "same", nn_layer_mbconv(g, "a", x, opts));
+    opts.stride = 2;
+    (void)nn_observe(g, "halved", nn_layer_mbconv(g, "b", x, opts));
+    ck_assert_msg(!nn_compile(&plan, g, (nn_plan_opts){ 0 }), "%s", nn_graph_error(g));
+    ck_assert_int_eq(nn_model_write(m, "a.block.2.0.weight", NN_BASE_PARAM, NN_F64, zeros), NN_OK);
+    ck_assert_int_eq(nn_model_write(m, "b.block.2.0.weight", NN_BASE_PARAM, NN_F64, zeros), NN_OK);
+    in = nn_host(plan, "x", NULL);
+    for (int64_t i = 0; i < 96; i++)
+        in[i] = (nn_real)value(i);
+    ck_assert_msg(!nn_run(plan, NN_FORWARD), "%s", nn_plan_error(plan));
+    ck_assert_int_eq(nn_read(plan, "same", NN_REAL, same, 96), NN_OK);
+    ck_assert_int_eq(nn_read(plan, "halved", NN_REAL, halved, 24), NN_OK);
+    for (int64_t i = 0; i < 96; i++)
+        ck_assert(same[i] == (nn_real)value(i));
+    for (int64_t i = 0; i < 24; i++)
+        ck_assert(halved[i] == 0);
+    nn_plan_free(plan);
+}
+END_TEST
+
 START_TEST(mistakes_are_named)
 {
     nn_push(g, "features");
@@ -329,6 +389,9 @@ START_TEST(null_passes_through)
     ck_assert_ptr_null(nn_layer_linear(g, "b", NULL, (nn_linear_opts){ .out = 8 }));
     ck_assert_ptr_null(nn_layer_batchnorm(g, "c", NULL, (nn_batchnorm_opts){ 0 }));
     ck_assert_ptr_null(nn_layer_squeeze_excite(g, "d", NULL, 2));
+    ck_assert_ptr_null(
+        nn_layer_conv2d_norm(g, "e", NULL, (nn_conv2d_opts){ .out = 8, .k = 3 }, (nn_batchnorm_opts){ 0 }));
+    ck_assert_ptr_null(nn_layer_mbconv(g, "f", NULL, (nn_mbconv_opts){ .out = 8, .k = 3 }));
     ck_assert_int_eq(nn_model_count(m), 0);
 }
 END_TEST
@@ -350,6 +413,8 @@ int main(void)
     tcase_add_test(t, batchnorm_frozen);
     tcase_add_test(t, batchnorm_frozen_from_outside);
     tcase_add_test(t, squeeze_excite);
+    tcase_add_test(t, mbconv);
+    tcase_add_test(t, mbconv_adds_what_came_in);
     tcase_add_test(t, mistakes_are_named);
     tcase_add_test(t, null_passes_through);
     suite_add_tcase(s, t);

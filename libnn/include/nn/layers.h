@@ -38,6 +38,17 @@ typedef struct nn_linear_opts {
     double init_std;  /* not 0: normal of this deviation, and zero bias */
 } nn_linear_opts;
 
+/* An inverted residual block of MobileNetV2 and EfficientNet. */
+typedef struct nn_mbconv_opts {
+    int64_t out, k, stride; /* output channels; kernel size and stride of the depthwise convolution */
+    int64_t expand;  /* the depthwise convolution's channels for each input channel; 0: 1, no widening */
+    int64_t squeeze; /* hidden channels of the squeeze-and-excite; 0: none */
+    int relu6;       /* the activation of convolutions, instead of silu */
+    nn_padding padding;
+    nn_batchnorm_opts norm;
+    double drop_path; /* stochastic depth: probability that a sample skips the block, where there is a sum */
+} nn_mbconv_opts;
+
 /* "<name>.weight" [out, C/groups, k, k], "<name>.bias" [out]. */
 NN_API nn_tensor *nn_layer_conv2d(nn_graph *g, const char *name, nn_tensor *x, nn_conv2d_opts opts);
 /* "<name>.weight" [C, out/groups, k, k], "<name>.bias" [out]. */
@@ -48,8 +59,15 @@ NN_API nn_tensor *nn_layer_conv_transpose2d(nn_graph *g, const char *name, nn_te
 NN_API nn_tensor *nn_layer_batchnorm(nn_graph *g, const char *name, nn_tensor *x, nn_batchnorm_opts opts);
 /* "<name>.weight" [out, I], "<name>.bias" [out]. */
 NN_API nn_tensor *nn_layer_linear(nn_graph *g, const char *name, nn_tensor *x, nn_linear_opts opts);
+/* torchvision's Conv2dNormActivation before the activation: "<name>.0", a convolution, and "<name>.1", its
+ * batch norm. */
+NN_API nn_tensor *nn_layer_conv2d_norm(nn_graph *g, const char *name, nn_tensor *x, nn_conv2d_opts conv,
+                                       nn_batchnorm_opts norm);
 /* x * sigmoid(fc2(silu(fc1(mean of x over H and W)))), "<name>.fc1", "<name>.fc2" with biases. */
 NN_API nn_tensor *nn_layer_squeeze_excite(nn_graph *g, const char *name, nn_tensor *x, int64_t squeeze);
+/* torchvision's MBConv, called as there: "<name>.block.0.0.weight" and on. Widen by a 1x1 convolution, filter
+ * each channel by itself, weigh the channels, project; x is added where the shape is still that of x. */
+NN_API nn_tensor *nn_layer_mbconv(nn_graph *g, const char *name, nn_tensor *x, nn_mbconv_opts opts);
 
 NN_C_END
 
