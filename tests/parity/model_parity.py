@@ -6,8 +6,8 @@ usage: model_parity.py [BUILD] [--only NAME]
 
 Evaluation: the logits; of one network with activations in bfloat16, too, which may be as far off as PyTorch's with
 autocast. Training: loss, every parameter's gradient, and the running statistics after three
-batches, of the optimised plan and of the debug plan. Rounding alone moves these, so the measure is PyTorch's
-own float32: libnn's distance from float64 may be at most twice its (or 1e-6), for each tensor and in the
+batches, of the optimised plan and of the debug plan; and the losses of 20 updates, in float32 and bfloat16. Rounding
+alone moves these, so the measure is PyTorch's own float32: libnn's distance from float64 may be at most twice its (or 1e-6), for each tensor and in the
 median. A single tensor's distance is a matter of luck, though: with another number of threads PyTorch itself
 is beyond twice for some. So for a single tensor the larger of two runs counts, in PyTorch's layout and in
 libnn's (channels last); for the median it is the former, which is the better one.
@@ -23,6 +23,8 @@ from parity import distance, finish, nn_parity, report
 
 EVAL_TOLERANCE, FLOOR = 2e-5, 1e-6
 NARROW = "efficientnet_b0"  # whose logits are compared with activations in bfloat16, too
+TRACE = 3  # how far a run's losses may be from float64, in PyTorch's own distances: both are rounding that training amplifies
+TRACED = ("efficientnet_b0", 20, 8, 128)
 EVAL = [("efficientnet_b0", 224), ("efficientnet_b4", 224), ("efficientnet_b4", 380), ("efficientnet_b6", 224),
         ("efficientnet_b6", 528), ("efficientnet_lite0", 224), ("resnet18", 224), ("resnet50", 192), ("vgg16_bn", 224),
         ("vgg16_bn", 160)]
@@ -96,14 +98,27 @@ class Masked(torch.nn.Module):
         return x * self.mask.to(x.dtype).reshape(self.mask.shape + (1,) * (x.dim() - self.mask.dim()))
 
 
+def replace_masked(net, masks):
+    """Puts Masked where libnn drew a mask."""
+    for path, _ in list(net.named_modules()):
+        if f"mask.0.{path}" in masks:
+            parent, _, leaf = path.rpartition(".")
+            setattr(net.get_submodule(parent), leaf, Masked())
+
+
+def inject(net, masks, k):
+    """Gives them the masks of run k."""
+    for path, module in net.named_modules():
+        if isinstance(module, Masked):
+            module.mask = torch.from_numpy(masks[f"mask.{k}.{path}"])
+
+
 def run_torch(net, weights, images, target, masks, dtype):
     net.load_state_dict({k: torch.from_numpy(v) for k, v in weights.items()})
     net.to(dtype).train()
     losses, grads = [], None
     for k, image in enumerate(images):
-        for path, module in net.named_modules():
-            if isinstance(module, Masked):
-                module.mask = torch.from_numpy(masks[f"mask.{k}.{path}"])
+        inject(net, masks, k)
         net.zero_grad()
         with torch.set_grad_enabled(k == 0):
             loss = torch.nn.functional.cross_entropy(net(image.to(dtype)), target)
@@ -126,10 +141,7 @@ def compare_train(build, name, batch, size, net, weights):
 
     masks = plans["debug plan"]
     net = net.float()
-    for path, module in list(net.named_modules()):
-        if f"mask.0.{path}" in masks:
-            parent, _, leaf = path.rpartition(".")
-            setattr(net.get_submodule(parent), leaf, Masked())
+    replace_masked(net, masks)
     drawn = sum(k.startswith("mask.0.") for k in masks)
     expected = sum(isinstance(m, Masked) for m in net.modules())
     zeros = np.mean([np.mean(v == 0) for k, v in masks.items() if k.startswith("mask.")] or [0])
@@ -150,6 +162,46 @@ def compare_train(build, name, batch, size, net, weights):
         for prefix, kind, i in (("grad", "gradients", 1), ("state", "buffers", 2)):
             want = right[i]
             compare_tensors(f"{what} {len(want)} {kind}", {n: got[f"{prefix}.{n}"] for n in want}, want, single[i], other[i])
+
+
+def trace_torch(net, weights, images, target, masks, rates, dtype, autocast=False):
+    """The losses of as many updates by AdamW as there are rates."""
+    net.load_state_dict({k: torch.from_numpy(v) for k, v in weights.items()})
+    net.to(dtype).train()
+    optimizer = torch.optim.AdamW(net.parameters(), weight_decay=0.01)
+    losses = []
+    for k, rate in enumerate(rates):
+        inject(net, masks, k)
+        optimizer.param_groups[0]["lr"] = rate
+        optimizer.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            z = net(images[k].to(dtype))
+        loss = torch.nn.functional.cross_entropy(z.to(dtype), target)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return np.array(losses)
+
+
+def compare_trace(build, name, steps, batch, size, net, weights):
+    """Losses of a whole run, updates included, in float32 and bfloat16."""
+    generator = torch.Generator().manual_seed(5)
+    few = [torch.randn(batch, 3, size, size, generator=generator) for _ in range(2)]
+    images = [few[k % 2] for k in range(steps)]
+    target = torch.randint(0, 1000, (batch,), generator=generator)
+    rates = np.minimum(np.arange(steps) / 5, 1) * 1e-3
+    tensors = {f"image.{k}": x.permute(0, 2, 3, 1).contiguous().numpy() for k, x in enumerate(images)}
+    tensors |= {"target": target.numpy().astype("int32"), "rate": rates}
+    masks = nn_parity(build, "train", name, weights, tensors, "debug")
+    replace_masked(net, masks)
+    right = trace_torch(net, weights, images, target, masks, rates, torch.float64)
+    for what, flags, autocast in (("float32", (), False), ("bfloat16 (autocast)", ("bf16",), True)):
+        got = nn_parity(build, "train", name, weights, tensors, *flags)
+        ours = np.abs(np.array([got[f"loss.{k}"] for k in range(steps)]) - right)
+        theirs = np.abs(trace_torch(net, weights, images, target, masks, rates, torch.float32, autocast) - right)
+        report(ours.mean() <= TRACE * theirs.mean(),
+               f"{name}, batch {batch} at {size}, {what}: {steps} updates, loss {right[0]:.2f} to {right[-1]:.2f}: on average "
+               f"{ours.mean():.1e} from float64, at most {ours.max():.1e} (PyTorch {theirs.mean():.1e}, {theirs.max():.1e})")
 
 
 def compare_tensors(what, got, want, single, other):
@@ -185,7 +237,12 @@ def main():
         for other, batch, size in TRAIN:
             if other == name:
                 compare_train(options.build, name, batch, size, net, weights_for(net, name, size))
+    if options.only in TRACED[0]:
+        name, steps, batch, size = TRACED
+        net = build_network(name)
+        compare_trace(options.build, name, steps, batch, size, net, weights_for(net, name, size))
     finish()
 
 
-main()
+if __name__ == "__main__":
+    main()

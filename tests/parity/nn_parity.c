@@ -4,17 +4,17 @@
  * and writes what came out. Both directions are safetensors files.
  *
  *     nn_parity eval  NETWORK WEIGHTS INPUT OUTPUT [bf16]
- *     nn_parity train NETWORK WEIGHTS INPUT OUTPUT [debug]
+ *     nn_parity train NETWORK WEIGHTS INPUT OUTPUT [debug|bf16]
  *     nn_parity optim NAME WEIGHTS INPUT OUTPUT
  *     nn_parity classify DIALECT|- WEIGHTS INPUT OUTPUT
  *
  * eval: "image" [N,H,W,3] -> "logits". train: "image.0", "image.1", ... and "target" [N] -> "loss.K"
  * and, in a debug plan, every mask as "mask.K.PATH"; of run 0 every gradient as "grad.NAME"; after
- * the last run the state as "state.NAME". The parameters do not change. optim: a small network, see below,
- * updated as often as INPUT's "steps" says with the numbers in "options" -> "rate" [steps] and, after
- * each update, all parameters in a row, "params" [steps,count]. classify: weights of anyone's; "rgb"
- * [N,S,S,3], 8-bit pixels of the size to classify at -> "logits" [N,C], all images at once, and "single", one
- * after the other.
+ * the last run the state as "state.NAME". The parameters do not change, unless "rate" gives AdamW (decay
+ * 0.01) a learning rate for each run. optim: a small network, see below, updated as often as INPUT's "steps"
+ * says with the numbers in "options" -> "rate" [steps] and, after each update, all parameters in a row,
+ * "params" [steps,count]. classify: weights of anyone's; "rgb" [N,S,S,3], 8-bit pixels of the size to
+ * classify at -> "logits" [N,C], all images at once, and "single", one after the other.
  */
 #include <nn/classifier.h>
 #include <nn/models/networks.h>
@@ -126,22 +126,30 @@ static void emit_masks(nn_plan *plan, const nn_model *m, const char *head_scope,
     }
 }
 
-static void run_train(nn_graph *g, nn_model *m, const char *network, const char *weights, unsigned flags)
+static void run_train(nn_graph *g, nn_model *m, const char *network, const char *weights, unsigned flags,
+                      nn_dtype precision)
 {
+    nn_plan_opts opts = { .seed = 7, .flags = flags, .precision = precision };
+    double rate[MOST];
     nn_network net;
     nn_tensor *loss = record(g, &net, network, nn_input(g, "image", NN_REAL, given("image.0")->shape));
     nn_tensor *target = nn_input(g, "target", NN_I32, given("target")->shape);
     nn_plan *plan;
     char name[32];
 
-    loss = nn_cross_entropy(g, loss, target, (nn_ce_opts){ 0 });
-    check(nn_compile(&plan, g, (nn_plan_opts){ .loss = loss, .seed = 7, .flags = flags }), network,
-          nn_graph_error(g));
+    opts.loss = nn_cross_entropy(g, loss, target, (nn_ce_opts){ 0 });
+    if (given("rate")) {
+        opts.optim = nn_adamw((nn_adam_opts){ .decay = 0.01 });
+        fetch("rate", NN_F64, rate, given("rate")->count);
+    }
+    check(nn_compile(&plan, g, opts), network, nn_graph_error(g));
     load(m, weights);
     fetch("target", NN_I32, nn_host(plan, "target", NULL), given("target")->count);
     for (int k = 0; (void)snprintf(name, sizeof name, "image.%d", k), given(name); k++) {
         fetch(name, NN_REAL, nn_host(plan, "image", NULL), given(name)->count);
-        check(nn_run(plan, NN_GRADIENTS), network, nn_plan_error(plan));
+        if (opts.optim.name)
+            check(nn_set(plan, NN_LEARNING_RATE, rate[k]), "rate", nn_plan_error(plan));
+        check(nn_run(plan, NN_GRADIENTS | (opts.optim.name ? NN_UPDATE : 0)), network, nn_plan_error(plan));
         (void)snprintf(name, sizeof name, "loss.%d", k);
         *(double *)emit("", name, NN_F64, NN_SHAPE0()) = nn_loss(plan);
         if (flags & NN_PLAN_DEBUG)
@@ -258,7 +266,7 @@ int main(int argc, char **argv)
     int pretrained = argc > 1 && !strcmp(argv[1], "classify");
     int train = argc > 1 && !strcmp(argv[1], "train"), eval = argc > 1 && !strcmp(argv[1], "eval");
     int debug = argc == 7 && train && !strcmp(argv[6], "debug");
-    int bf16 = argc == 7 && eval && !strcmp(argv[6], "bf16");
+    int bf16 = argc == 7 && (eval || train) && !strcmp(argv[6], "bf16");
     nn_device *device;
     nn_model *m;
     nn_graph *g;
@@ -277,7 +285,7 @@ int main(int argc, char **argv)
     else if (eval)
         run_eval(g, m, argv[2], argv[3], bf16 ? NN_BF16 : NN_F32);
     else if (train)
-        run_train(g, m, argv[2], argv[3], debug ? NN_PLAN_DEBUG : 0);
+        run_train(g, m, argv[2], argv[3], debug ? NN_PLAN_DEBUG : 0, bf16 ? NN_BF16 : NN_F32);
     else
         run_optim(g, m, argv[2], argv[3]);
     check(nn_safetensors_write(argv[5], output, outputs, NULL, 0, &why), argv[5], why.text);
