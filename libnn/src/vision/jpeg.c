@@ -92,7 +92,16 @@ struct walk {
 
 /* ------------------------------------------------------------------------------------------------ bits */
 
-static void fill(struct bits *b)
+/* Whether one of the eight bytes is FF. */
+static inline bool has_ff(uint64_t word)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+
+    return (~word - ones) & word & (ones << 7);
+}
+
+/* Byte by byte, as the marker that ends the data and stuffed zeros want it. */
+static void fill_slowly(struct bits *b)
 {
     while (b->count <= 56) {
         unsigned byte = 0;
@@ -110,8 +119,34 @@ static void fill(struct bits *b)
     }
 }
 
+/* At least 57 bits in the window. */
+static inline void fill(struct bits *b)
+{
+    uint64_t word;
+    int bytes = (64 - b->count) >> 3;
+
+    if (b->end - b->at < 8) {
+        fill_slowly(b);
+        return;
+    }
+    word = (uint64_t)nni_be32(b->at) << 32 | nni_be32(b->at + 4);
+    if (has_ff(word)) {
+        fill_slowly(b);
+    } else if (bytes) {
+        b->window |= word >> (64 - 8 * bytes) << (64 - 8 * bytes) >> b->count;
+        b->at += bytes;
+        b->count += 8 * bytes;
+    }
+}
+
+static inline void skip(struct bits *b, int n)
+{
+    b->window <<= n;
+    b->count -= n;
+}
+
 /* 0 to 16 bits as an unsigned number. */
-static unsigned take(struct bits *b, int n)
+static inline unsigned take(struct bits *b, int n)
 {
     unsigned value;
 
@@ -120,42 +155,44 @@ static unsigned take(struct bits *b, int n)
     if (b->count < n)
         fill(b);
     value = (unsigned)(b->window >> (64 - n));
-    b->window <<= n;
-    b->count -= n;
+    skip(b, n);
     return value;
 }
 
 /* T.81 F.2.2.1: the additional bits of a magnitude category. */
-static int receive(struct bits *b, int n)
+static inline int receive(struct bits *b, int n)
 {
     int value = (int)take(b, n);
 
     return n && value < 1 << (n - 1) ? value - (1 << n) + 1 : value;
 }
 
-/* -1: no such code */
-static int symbol(struct bits *b, const struct huffman *h)
+/* A code longer than FAST bits; -1: no such code */
+static int long_symbol(struct bits *b, const struct huffman *h)
 {
-    unsigned entry;
-
-    if (b->count < 16)
-        fill(b);
-    entry = h->fast[b->window >> (64 - FAST)];
-    if (entry) {
-        b->window <<= entry >> 8;
-        b->count -= (int)(entry >> 8);
-        return (int)(entry & 255);
-    }
     for (int n = FAST + 1; n <= 16; n++) {
         int32_t code = (int32_t)(b->window >> (64 - n));
 
         if (code <= h->last[n]) {
-            b->window <<= n;
-            b->count -= n;
+            skip(b, n);
             return h->symbol[code + h->offset[n]];
         }
     }
     return -1;
+}
+
+/* -1: no such code. Leaves at least 16 bits in the window, enough for what follows a code. */
+static inline int symbol(struct bits *b, const struct huffman *h)
+{
+    unsigned entry;
+
+    if (b->count < 32)
+        fill(b);
+    entry = h->fast[b->window >> (64 - FAST)];
+    if (!entry)
+        return long_symbol(b, h);
+    skip(b, (int)(entry >> 8));
+    return (int)(entry & 255);
 }
 
 /* Ran past the marker that ends the data. */
@@ -198,7 +235,11 @@ static bool sequential_block(struct walk *w, struct component *c, struct bits *b
         if (n == 0 && run != 15)
             return false;
         k += run;
-        if (k > 63 || (n && excessive(receive(b, n), quant[k], DETAIL)))
+        if (k > 63)
+            return false;
+        if (quant[k] << n <= DETAIL) /* no value of n bits is excessive */
+            skip(b, n);
+        else if (excessive(receive(b, n), quant[k], DETAIL))
             return false;
     }
     return true;

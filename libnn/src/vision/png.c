@@ -2,13 +2,13 @@
  *
  * Is this PNG whole, and does it inflate to what it declares? PNG carries a CRC per chunk and an Adler-32
  * over the pixels, stb_image checks neither, and it lets 600 KB inflate to 600 MB before it looks at the
- * size. So the chunks are walked here, and zlib inflates the pixel data once through a small window,
- * counting.
+ * size. So the chunks are walked here, and zlib inflates the pixel data into as much memory as they may need.
  *
- * The copy for the decoder holds the four chunks that make pixels. Its palette is filled up to 256
- * entries with black, which settles what an index beyond the palette means.
+ * The copy for the decoder holds the four chunks that make pixels, without checksums, since all has been
+ * checked. What was inflated stays so: in the copy the pixel data are stored blocks, which inflate by being
+ * copied. The palette is filled up with black, which settles what an index beyond it means.
  *
- * Source: W3C Portable Network Graphics (Third Edition).
+ * Source: W3C Portable Network Graphics (Third Edition); RFC 1950 and 1951.
  */
 #include "vision.h"
 
@@ -17,7 +17,9 @@
 #include <zlib.h>
 
 enum { GREY = 0, RGB = 2, PALETTE = 3, GREY_ALPHA = 4, RGB_ALPHA = 6 };
-enum { SIGNATURE = 8, AROUND = 12, WINDOW = 1 << 15, PALETTE_BYTES = 768 };
+enum { SIGNATURE = 8, AROUND = 12, PALETTE_BYTES = 768 };
+enum { STORED = 65535, STORED_HEAD = 5 }; /* bytes of a stored block, and those before them */
+enum { MOST_STREAM = 1 << 30 };           /* what the decoders take in one chunk */
 
 struct png {
     const uint8_t *data;
@@ -39,6 +41,12 @@ struct chunk {
 static int damaged(struct png *p, size_t at, const char *what)
 {
     return nni_fail(p->why, NN_EFORMAT, "PNG: damaged: %s at byte %zu; get the file again", what, at);
+}
+
+static int no_memory(struct png *p)
+{
+    return nni_fail(p->why, NN_ENOMEM, "PNG: no memory to verify %lld x %lld pixels",
+                    (long long)p->info->width, (long long)p->info->height);
 }
 
 static bool is(const struct chunk *c, const char *type) { return memcmp(c->type, type, 4) == 0; }
@@ -176,11 +184,42 @@ void nni_zlib_free(void *unused, void *memory)
     nni_free(memory);
 }
 
-/* Inflates the IDAT chunks, whose CRCs are verified, into nothing. */
-static int count_pixels(struct png *p, z_stream *z, uint8_t *window)
+static uint8_t *put32(uint8_t *to, uint32_t value)
 {
-    uint64_t want = inflated_size(p->info), got = 0;
+    for (int i = 0; i < 4; i++)
+        to[i] = (uint8_t)(value >> (24 - 8 * i));
+    return to + 4;
+}
+
+/* With `padded` bytes of payload, zeros behind those of `data`; its CRC is left to be zero. */
+static uint8_t *put_chunk(uint8_t *to, const char *type, const void *data, size_t size, size_t padded)
+{
+    to = put32(to, (uint32_t)padded);
+    memcpy(to, type, 4);
+    memset(to + 4, 0, padded + 4);
+    if (size)
+        memcpy(to + 4, data, size);
+    return to + 4 + padded + 4;
+}
+
+/* The head of a stored block, RFC 1951 3.2.4. */
+static uint8_t *put_stored(uint8_t *to, unsigned size, bool last)
+{
+    to[0] = last;
+    to[1] = (uint8_t)size;
+    to[2] = (uint8_t)(size >> 8);
+    to[3] = (uint8_t)~to[1];
+    to[4] = (uint8_t)~to[2];
+    return to + STORED_HEAD;
+}
+
+/* Inflates the IDAT chunks, whose CRCs are verified, into stored blocks of `size` bytes in all. */
+static int inflate_pixels(struct png *p, z_stream *z, uint8_t *to, uint64_t size)
+{
     size_t at = p->first_pixels;
+    uint64_t left = size;
+    bool all = false;
+    uint8_t beyond;
     int state = Z_OK;
 
     while (state == Z_OK) {
@@ -190,23 +229,32 @@ static int count_pixels(struct png *p, z_stream *z, uint8_t *window)
             at += AROUND + (size_t)z->avail_in;
             continue;
         }
-        z->next_out = window;
-        z->avail_out = WINDOW;
+        if (!z->avail_out && left) {
+            unsigned some = left < STORED ? (unsigned)left : STORED;
+
+            z->next_out = put_stored(to, some, some == left);
+            z->avail_out = some;
+            to = z->next_out + some;
+            left -= some;
+        } else if (!z->avail_out) {
+            z->next_out = &beyond;
+            z->avail_out = 1;
+            all = true;
+        }
         state = inflate(z, Z_NO_FLUSH);
-        got += WINDOW - z->avail_out;
-        if (got > want)
+        if (all && !z->avail_out)
             return nni_fail(p->why, NN_EFORMAT,
                             "PNG: the pixel data at byte %zu inflate to more than the declared "
                             "%lld x %lld pixels; refused",
                             p->first_pixels, (long long)p->info->width, (long long)p->info->height);
     }
     if (state == Z_MEM_ERROR)
-        return nni_fail(p->why, NN_ENOMEM, "PNG: no memory to verify it");
-    if (state == Z_BUF_ERROR || (state == Z_STREAM_END && got < want))
+        return no_memory(p);
+    if (state == Z_BUF_ERROR || (state == Z_STREAM_END && z->total_out < size))
         return nni_fail(p->why, NN_EFORMAT,
                         "PNG: truncated: the pixel data at byte %zu inflate to %llu of %llu bytes; "
                         "get the file again",
-                        p->first_pixels, (unsigned long long)got, (unsigned long long)want);
+                        p->first_pixels, (unsigned long long)z->total_out, (unsigned long long)size);
     if (state != Z_STREAM_END)
         return nni_fail(p->why, NN_EFORMAT,
                         "PNG: damaged: the pixel data at byte %zu do not inflate (%s); get the file again",
@@ -214,74 +262,59 @@ static int count_pixels(struct png *p, z_stream *z, uint8_t *window)
     return NN_OK;
 }
 
-static int verify_pixels(struct png *p)
+/* Fills *clean, whose memory is there, with `size` bytes of pixel data in a stream of `stream` bytes. */
+static int copy(struct png *p, z_stream *z, uint64_t size, uint64_t stream, struct nni_clean *clean)
+{
+    static const uint8_t zlib_head[] = { 0x78, 0x01 };
+    uint8_t *to = clean->bytes;
+    int rc;
+
+    memcpy(to, p->data, SIGNATURE);
+    to = put_chunk(to + SIGNATURE, "IHDR", p->data + SIGNATURE + 8, 13, 13);
+    if (p->colour == PALETTE)
+        to = put_chunk(to, "PLTE", p->palette, p->palette_size, (size_t)3 << p->info->bit_depth);
+    to = put32(to, (uint32_t)stream);
+    memcpy(to, "IDAT", 4);
+    memcpy(to + 4, zlib_head, sizeof zlib_head);
+    rc = inflate_pixels(p, z, to + 4 + sizeof zlib_head, size);
+    if (rc)
+        return rc;
+    to = put32(to + stream, (uint32_t)z->adler); /* the stream's last four bytes */
+    to = put_chunk(put32(to, 0), "IEND", NULL, 0, 0);
+    clean->size = (size_t)(to - clean->bytes);
+    return NN_OK;
+}
+
+static int verify_pixels(struct png *p, struct nni_clean *clean)
 {
     z_stream z = { .zalloc = nni_zlib_alloc, .zfree = nni_zlib_free };
-    uint8_t *window;
+    uint64_t size = inflated_size(p->info);
+    uint64_t stream = 2 + size + (size + STORED - 1) / STORED * STORED_HEAD + 4;
     int rc;
 
     /* Deflate cannot do better than 1032:1, so a lying header needs no inflating to be found out. */
-    if (inflated_size(p->info) / 1032 > p->pixel_bytes)
+    if (size / 1032 > p->pixel_bytes)
         return nni_fail(p->why, NN_EFORMAT,
                         "PNG: truncated: %zu bytes of pixel data cannot hold %lld x %lld pixels; "
                         "get the file again",
                         p->pixel_bytes, (long long)p->info->width, (long long)p->info->height);
-    window = nni_alloc(WINDOW);
-    rc = window ? inflateInit(&z) : Z_MEM_ERROR;
+    if (stream > MOST_STREAM)
+        return nni_fail(p->why, NN_EUNSUPPORTED,
+                        "PNG: %lld x %lld pixels of this kind are more than 1 GiB, which is not supported",
+                        (long long)p->info->width, (long long)p->info->height);
+    *clean = (struct nni_clean){ .bytes = nni_alloc(SIGNATURE + 4 * AROUND + 13 + PALETTE_BYTES + stream) };
+    rc = clean->bytes ? inflateInit(&z) : Z_MEM_ERROR;
+    if (!rc) {
+        rc = copy(p, &z, size, stream, clean);
+        (void)inflateEnd(&z);
+    } else {
+        rc = no_memory(p);
+    }
     if (rc) {
-        nni_free(window);
-        return nni_fail(p->why, NN_ENOMEM, "PNG: no memory to verify it");
+        nni_free(clean->bytes);
+        *clean = (struct nni_clean){ .bytes = NULL };
     }
-    rc = count_pixels(p, &z, window);
-    (void)inflateEnd(&z);
-    nni_free(window);
     return rc;
-}
-
-static uint8_t *put32(uint8_t *to, uint32_t value)
-{
-    for (int i = 0; i < 4; i++)
-        to[i] = (uint8_t)(value >> (24 - 8 * i));
-    return to + 4;
-}
-
-static uint8_t *put_chunk(uint8_t *to, const char *type, const void *data, size_t size, size_t padded)
-{
-    uint8_t *begin;
-
-    to = put32(to, (uint32_t)padded);
-    begin = to;
-    memcpy(to, type, 4);
-    memset(to + 4, 0, padded);
-    if (size)
-        memcpy(to + 4, data, size);
-    return put32(begin + 4 + padded, (uint32_t)crc32(crc32(0, NULL, 0), begin, (uInt)(4 + padded)));
-}
-
-static int copy(struct png *p, struct nni_clean *clean)
-{
-    uint8_t *to = nni_alloc(SIGNATURE + p->size + 4 * AROUND + PALETTE_BYTES), *begin = to;
-    size_t at = p->first_pixels;
-
-    if (!to)
-        return nni_fail(p->why, NN_ENOMEM, "PNG: no memory to verify %zu bytes", p->size);
-    memcpy(to, p->data, SIGNATURE);
-    to = put_chunk(to + SIGNATURE, "IHDR", p->data + SIGNATURE + 8, 13, 13);
-    if (p->colour == PALETTE)
-        to = put_chunk(to, "PLTE", p->palette, p->palette_size, PALETTE_BYTES);
-    for (size_t left = p->pixel_bytes; left;) {
-        size_t length = nni_be32(p->data + at), whole = AROUND + length;
-
-        if (length) {
-            memcpy(to, p->data + at, whole);
-            to += whole;
-        }
-        left -= length;
-        at += whole;
-    }
-    to = put_chunk(to, "IEND", NULL, 0, 0);
-    *clean = (struct nni_clean){ .bytes = begin, .size = (size_t)(to - begin) };
-    return NN_OK;
 }
 
 int nni_png_check(const uint8_t *data, size_t size, nn_image_info *info, const nn_decode_opts *limit,
@@ -300,6 +333,5 @@ int nni_png_check(const uint8_t *data, size_t size, nn_image_info *info, const n
         return rc;
     if (p.colour == PALETTE && !p.palette)
         return damaged(&p, p.first_pixels, "pixel data without their palette");
-    rc = verify_pixels(&p);
-    return rc ? rc : copy(&p, clean);
+    return verify_pixels(&p, clean);
 }

@@ -108,11 +108,20 @@ static void release(struct nni_stb *s)
     nni_free(s);
 }
 
+/* [n,4] to [n,3]; all but the last pixel by writing a fourth byte that the next one replaces. */
+static void drop_fourth(uint8_t *rgb, const uint8_t *four, int64_t n)
+{
+    for (int64_t i = 0; i < n - 1; i++)
+        memcpy(rgb + 3 * i, four + 4 * i, 4);
+    memcpy(rgb + 3 * (n - 1), four + 4 * (n - 1), 3);
+}
+
 int nni_stb_decode(const struct nni_clean *clean, const nn_image_info *info, uint8_t *rgb, nn_message *why)
 {
     struct nni_stb *s = nni_alloc_zero(sizeof *s);
     const char *format = info->format == NN_IMAGE_PNG ? "PNG" : "JPEG";
-    int width = 0, height = 0, channels = 0, rc = NN_OK;
+    /* The vector code that makes colours of a JPEG knows four channels only. */
+    int width = 0, height = 0, channels = 0, made = info->format == NN_IMAGE_PNG ? 3 : 4, rc = NN_OK;
     const uint8_t *pixels = NULL;
 
     if (!s)
@@ -124,7 +133,7 @@ int nni_stb_decode(const struct nni_clean *clean, const nn_image_info *info, uin
     if (setjmp(s->unwind))
         rc = nni_fail(why, NN_EFORMAT, "%s: damaged: the decoder refused it (%s)", format, s->assertion);
     else
-        pixels = stbi_load_from_memory(clean->bytes, (int)clean->size, &width, &height, &channels, 3);
+        pixels = stbi_load_from_memory(clean->bytes, (int)clean->size, &width, &height, &channels, made);
     current = NULL;
     if (!rc && !pixels && s->no_memory)
         rc = nni_fail(why, NN_ENOMEM, "%s: no memory to decode %lld x %lld pixels", format,
@@ -135,7 +144,9 @@ int nni_stb_decode(const struct nni_clean *clean, const nn_image_info *info, uin
     else if (!rc && (width != info->width || height != info->height))
         rc = nni_fail(why, NN_EFORMAT, "%s: damaged: decoded to %d x %d instead of %lld x %lld pixels",
                       format, width, height, (long long)info->width, (long long)info->height);
-    if (!rc)
+    if (!rc && made == 4)
+        drop_fourth(rgb, pixels, info->width * info->height);
+    else if (!rc)
         memcpy(rgb, pixels, (size_t)(info->width * info->height * 3));
     release(s);
     return rc;
