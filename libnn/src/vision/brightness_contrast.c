@@ -4,6 +4,7 @@
  * and with contrast=0 to its RandomBrightness. Unlike color_jitter this adds light instead of multiplying it,
  * and floats are clipped to [0,1] whatever they mean.
  */
+#include "vision/pixels.h"
 #include "vision/transform.h"
 
 enum { BRIGHTNESS, CONTRAST };
@@ -18,24 +19,22 @@ static void draw(const struct nni_step *s, struct nni_dice *d, int64_t width, in
     out->v[ADDED] = nni_dice_uniform(d, s->low[BRIGHTNESS], s->high[BRIGHTNESS]);
 }
 
-static float limited(float v, float most) { return v < 0 ? 0 : v > most ? most : v; }
-
 static int apply(const struct nni_step *s, const struct nni_drawn *drawn, struct nni_canvas *c)
 {
-    int64_t n = nni_canvas_values(c);
-    float factor = (float)drawn->v[FACTOR], *value = c->at;
-    uint8_t table[256], *byte = c->at;
+    float factor = (float)drawn->v[FACTOR];
+    uint8_t table[256];
 
     (void)s;
     if (c->real) {
-        for (int64_t i = 0; i < n; i++)
-            value[i] = limited(value[i] * factor + (float)drawn->v[ADDED], 1);
+        nni_pixels()->scale_real(c->at, nni_canvas_values(c), factor, (float)drawn->v[ADDED]);
         return NN_OK;
     }
-    for (int i = 0; i < 256; i++) /* fractions are cut off */
-        table[i] = (uint8_t)limited((float)i * factor + (float)(drawn->v[ADDED] * 255), 255);
-    for (int64_t i = 0; i < n; i++)
-        byte[i] = table[byte[i]];
+    for (int i = 0; i < 256; i++) { /* fractions are cut off */
+        float v = (float)i * factor + (float)(drawn->v[ADDED] * 255);
+
+        table[i] = (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v);
+    }
+    nni_canvas_look_up(c, table);
     return NN_OK;
 }
 

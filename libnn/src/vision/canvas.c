@@ -35,6 +35,15 @@ void nni_canvas_fill(struct nni_canvas *c, int64_t left, int64_t top, int64_t ri
         }
 }
 
+void nni_canvas_look_up(struct nni_canvas *c, const uint8_t table[256])
+{
+    int64_t n = nni_canvas_values(c);
+    uint8_t *byte = c->at;
+
+    for (int64_t i = 0; i < n; i++)
+        byte[i] = table[byte[i]];
+}
+
 static uint32_t next_word(struct nni_dice *d)
 {
     if (!d->left) {

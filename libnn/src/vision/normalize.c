@@ -4,6 +4,7 @@
  * Normalize computes it. The network normalises by itself; this step exists for pipelines that go on with
  * floats, and then the network takes them as they come.
  */
+#include "vision/pixels.h"
 #include "vision/transform.h"
 
 enum { MAXIMUM };
@@ -11,22 +12,17 @@ enum { MAXIMUM };
 static int apply(const struct nni_step *s, const struct nni_drawn *drawn, struct nni_canvas *c)
 {
     const nn_preprocess *r = c->record;
-    const uint8_t *from = c->at;
     float *to = nni_canvas_next(c, c->width, c->height, true), maximum = (float)s->low[MAXIMUM];
-    float table[3][256];
+    float offset[3], factor[3];
 
     (void)drawn;
     if (!to)
         return NN_ENOMEM;
     for (int k = 0; k < 3; k++) {
-        float mean = (float)r->mean[k] * maximum, factor = 1 / ((float)r->std[k] * maximum);
-
-        for (int v = 0; v < 256; v++)
-            table[k][v] = ((float)v - mean) * factor;
+        offset[k] = (float)r->mean[k] * maximum;
+        factor[k] = 1 / ((float)r->std[k] * maximum);
     }
-    for (int64_t i = 0; i < nni_canvas_values(c); i += 3)
-        for (int k = 0; k < 3; k++)
-            to[i + k] = table[k][from[i + k]];
+    nni_pixels()->normalize(to, c->at, c->width * c->height, offset, factor);
     nni_canvas_turn(c, c->width, c->height, true);
     return NN_OK;
 }

@@ -11,8 +11,12 @@
     {                                                                                                        \
         .isa = #set, .normals = nni_normals_##set, .add_noise = nni_add_noise_##set,                         \
         .weighted_sum = nni_weighted_sum_##set, .to_bytes = nni_to_bytes_##set,                              \
-        .round_places = nni_round_places_##set, .sample = nni_sample_##set, .grey_sum = nni_grey_sum_##set,  \
-        .saturate = nni_saturate_##set, .turn_hue = nni_turn_hue_##set                                       \
+        .round_places = nni_round_places_##set, .sample = nni_sample_##set,                                  \
+        .sample_real = nni_sample_real_##set, .grey_sum = nni_grey_sum_##set,                                \
+        .grey_sum_real = nni_grey_sum_real_##set, .saturate = nni_saturate_##set,                            \
+        .saturate_real = nni_saturate_real_##set, .turn_hue = nni_turn_hue_##set,                            \
+        .turn_hue_real = nni_turn_hue_real_##set, .scale_real = nni_scale_real_##set,                        \
+        .normalize = nni_normalize_##set                                                                     \
     }
 
 static const struct nni_pixel_kernels table[] = {

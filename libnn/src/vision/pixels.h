@@ -9,13 +9,14 @@
 
 #include "base/base.h"
 
-/* A picture of bytes to take samples from: [height,width,3], and NNI_BEYOND readable bytes beyond it. */
+/* A picture to take samples from: bytes or floats [height,width,3], and NNI_BEYOND readable bytes beyond it.
+ */
 struct nni_source {
-    const uint8_t *rgb;
+    const void *pixels;
     int64_t width, height;
 };
 
-enum { NNI_BEYOND = 2, NNI_NOISE = 512 }; /* numbers of noise made at once */
+enum { NNI_BEYOND = 4, NNI_NOISE = 512 }; /* numbers of noise made at once */
 
 struct nni_pixel_kernels {
     const char *isa;
@@ -33,12 +34,23 @@ struct nni_pixel_kernels {
      * inside the picture. Returns its number, or n. */
     int64_t (*sample)(const struct nni_source *from, const int32_t *sx, const int32_t *sy, uint8_t *to,
                       int64_t n);
+    /* The same of a picture of floats; may write NNI_BEYOND bytes beyond the last sample. */
+    int64_t (*sample_real)(const struct nni_source *from, const int32_t *sx, const int32_t *sy, float *to,
+                           int64_t n);
     /* Sum of the grey values of n pixels. */
     int64_t (*grey_sum)(const uint8_t *rgb, int64_t n);
-    /* rgb*f + grey*g, rounded */
+    double (*grey_sum_real)(const float *rgb, int64_t n);
+    /* rgb*f + grey*g, rounded; floats are clipped to [0,1] */
     void (*saturate)(uint8_t *rgb, int64_t n, float f, float g);
+    void (*saturate_real)(float *rgb, int64_t n, float f, float g);
     /* Hue h of OpenCV's 8-bit HSV becomes turned[h]; `cut` says what happens to fractions. */
     void (*turn_hue)(uint8_t *rgb, int64_t n, const uint8_t turned[256], bool cut);
+    /* Turns the hue of n pixels by -180 to 180 degrees. */
+    void (*turn_hue_real)(float *rgb, int64_t n, float degrees);
+    /* value*factor + offset, clipped to [0,1] */
+    void (*scale_real)(float *value, int64_t n, float factor, float offset);
+    /* (byte - offset)*factor of n pixels, with one offset and factor for each channel */
+    void (*normalize)(float *to, const uint8_t *rgb, int64_t n, const float offset[3], const float factor[3]);
 };
 
 /* The kernels of the best instruction set here. */
@@ -54,9 +66,16 @@ const struct nni_pixel_kernels *nni_pixels_of(const char *isa);
     void nni_round_places_##isa(int32_t *, const float *, int64_t);                                          \
     int64_t nni_sample_##isa(const struct nni_source *, const int32_t *, const int32_t *, uint8_t *,         \
                              int64_t);                                                                       \
+    int64_t nni_sample_real_##isa(const struct nni_source *, const int32_t *, const int32_t *, float *,      \
+                                  int64_t);                                                                  \
     int64_t nni_grey_sum_##isa(const uint8_t *, int64_t);                                                    \
+    double nni_grey_sum_real_##isa(const float *, int64_t);                                                  \
     void nni_saturate_##isa(uint8_t *, int64_t, float, float);                                               \
-    void nni_turn_hue_##isa(uint8_t *, int64_t, const uint8_t[256], bool);
+    void nni_saturate_real_##isa(float *, int64_t, float, float);                                            \
+    void nni_turn_hue_##isa(uint8_t *, int64_t, const uint8_t[256], bool);                                   \
+    void nni_turn_hue_real_##isa(float *, int64_t, float);                                                   \
+    void nni_scale_real_##isa(float *, int64_t, float, float);                                               \
+    void nni_normalize_##isa(float *, const uint8_t *, int64_t, const float[3], const float[3]);
 NNI_PIXELS(portable)
 NNI_PIXELS(avx2)
 NNI_PIXELS(avx512)

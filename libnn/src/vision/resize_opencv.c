@@ -10,6 +10,9 @@
 
 #include <math.h>
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 enum { ONE = 1 << 11 };
 
@@ -58,10 +61,38 @@ static void taps(struct tap *t, int64_t out, int64_t in, bool clamp_weights, int
     }
 }
 
-static void across(int16_t *restrict to, const uint8_t *restrict from, const struct tap *restrict t,
-                   int64_t width)
+/* How many of the taps read two neighbours and may read the two bytes behind them, too: not the last. */
+static int64_t whole_taps(const struct tap *t, int64_t out, int64_t in)
 {
-    for (int64_t x = 0; x < width; x++, to += 3) {
+    int64_t n = 0;
+
+    while (n < out - 1 && t[n].at[1] == t[n].at[0] + 3 && t[n].at[0] + 8 <= 3 * in)
+        n++;
+    return n;
+}
+
+/* The first `whole` taps are read and written as one vector each. */
+static void across(int16_t *restrict to, const uint8_t *restrict from, const struct tap *restrict t,
+                   int64_t whole, int64_t width)
+{
+    int64_t x = 0;
+
+#ifdef __SSE2__
+    for (; x < whole; x++, to += 3) {
+        __m128i zero = _mm_setzero_si128(), pair;
+        __m128i p = _mm_loadl_epi64((const __m128i *)(const void *)(from + t[x].at[0]));
+        int32_t weights;
+
+        memcpy(&weights, t[x].weight, sizeof weights);
+        /* r r' g g' b b' with ' for the right neighbour */
+        pair = _mm_unpacklo_epi8(_mm_unpacklo_epi8(p, _mm_srli_epi64(p, 24)), zero);
+        pair = _mm_srai_epi32(_mm_madd_epi16(pair, _mm_set1_epi32(weights)), 4);
+        _mm_storel_epi64((__m128i *)(void *)to, _mm_packs_epi32(pair, pair));
+    }
+#else
+    (void)whole;
+#endif
+    for (; x < width; x++, to += 3) {
         const uint8_t *a = from + t[x].at[0], *b = from + t[x].at[1];
         int wa = t[x].weight[0], wb = t[x].weight[1];
 
@@ -83,7 +114,7 @@ static void down(uint8_t *restrict to, const int16_t *restrict a, const int16_t 
 
 int nni_resize_opencv(const nn_image *out, const nn_image *in, nn_vision_scratch *scratch)
 {
-    int64_t w = out->width, h = out->height, held[2] = { -1, -1 };
+    int64_t w = out->width, h = out->height, held[2] = { -1, -1 }, whole;
     size_t to = nni_image_stride(out), from = nni_image_stride(in);
     struct tap *horizontal, *vertical;
     int16_t *row[2];
@@ -100,6 +131,7 @@ int nni_resize_opencv(const nn_image *out, const nn_image *in, nn_vision_scratch
     row[1] = row[0] + w * 3;
     taps(horizontal, w, in->width, true, 3);
     taps(vertical, h, in->height, false, 1);
+    whole = whole_taps(horizontal, w, in->width);
     for (int64_t y = 0; y < h; y++) {
         const struct tap *t = &vertical[y];
 
@@ -118,7 +150,7 @@ int nni_resize_opencv(const nn_image *out, const nn_image *in, nn_vision_scratch
             if (k == 1 && t->at[1] == t->at[0])
                 memcpy(row[1], row[0], (size_t)w * 3 * sizeof *row[0]);
             else
-                across(row[k], in->rgb + (size_t)t->at[k] * from, horizontal, w);
+                across(row[k], in->rgb + (size_t)t->at[k] * from, horizontal, whole, w);
             held[k] = t->at[k];
         }
         down(out->rgb + (size_t)y * to, row[0], row[1], t->weight[0], t->weight[1], w * 3);

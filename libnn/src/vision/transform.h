@@ -31,6 +31,8 @@ void nni_canvas_turn(struct nni_canvas *c, int64_t width, int64_t height, bool r
 /* One value for all pixels of a rectangle, whose right and lower edges may lie beyond the picture. */
 void nni_canvas_fill(struct nni_canvas *c, int64_t left, int64_t top, int64_t right, int64_t bottom,
                      double fill);
+/* Replaces the values of a picture of bytes. */
+void nni_canvas_look_up(struct nni_canvas *c, const uint8_t table[256]);
 static inline size_t nni_pixel_bytes(bool real) { return real ? 3 * sizeof(float) : 3; }
 static inline int64_t nni_canvas_values(const struct nni_canvas *c) { return c->width * c->height * 3; }
 

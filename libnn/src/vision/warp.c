@@ -53,8 +53,7 @@ static void neighbours(const struct nni_canvas *c, int64_t x, int64_t y, enum nn
 }
 
 /* A place of which some neighbours are outside. */
-static void sample_edge(const struct nni_canvas *c, int32_t sx, int32_t sy, uint8_t *to,
-                        enum nni_border border)
+static void byte_edge(const struct nni_canvas *c, int32_t sx, int32_t sy, uint8_t *to, enum nni_border border)
 {
     const uint8_t *from = c->at;
     int fx = sx & MASK, fy = sy & MASK;
@@ -70,54 +69,56 @@ static void sample_edge(const struct nni_canvas *c, int32_t sx, int32_t sy, uint
         to[k] = (uint8_t)(sum[k] / ALL);
 }
 
-static void sample_bytes(const struct nni_canvas *c, const int32_t *sx, const int32_t *sy, uint8_t *to,
-                         enum nni_border border)
-{
-    const struct nni_source from = { .rgb = c->at, .width = c->width, .height = c->height };
-    const struct nni_pixel_kernels *pixels = nni_pixels();
-
-    for (int64_t i = 0; i < c->width; i++) {
-        i += pixels->sample(&from, sx + i, sy + i, to + 3 * i, c->width - i);
-        if (i < c->width)
-            sample_edge(c, sx[i], sy[i], to + 3 * i, border);
-    }
-}
-
-static void sample_floats(const struct nni_canvas *c, const int32_t *sx, const int32_t *sy, float *to,
-                          enum nni_border border)
+static void real_edge(const struct nni_canvas *c, int32_t sx, int32_t sy, float *to, enum nni_border border)
 {
     const float *from = c->at;
+    float fx = (float)(sx & MASK) / NNI_PLACE, fy = (float)(sy & MASK) / NNI_PLACE;
+    float w[4] = { (1 - fx) * (1 - fy), fx * (1 - fy), (1 - fx) * fy, fx * fy };
+    int64_t at[4];
 
-    for (int64_t i = 0; i < c->width; i++, to += 3) {
-        float fx = (float)(sx[i] & MASK) / NNI_PLACE, fy = (float)(sy[i] & MASK) / NNI_PLACE;
-        float w[4] = { (1 - fx) * (1 - fy), fx * (1 - fy), (1 - fx) * fy, fx * fy };
-        int64_t at[4];
+    neighbours(c, whole(sx), whole(sy), border, at);
+    for (int k = 0; k < 3; k++)
+        to[k] = 0;
+    for (int j = 0; j < 4; j++)
+        for (int k = 0; at[j] >= 0 && k < 3; k++)
+            to[k] += from[3 * at[j] + k] * w[j];
+}
 
-        neighbours(c, whole(sx[i]), whole(sy[i]), border, at);
-        for (int k = 0; k < 3; k++) {
-            float sum = 0;
+/* One row of the target. */
+static void sample_row(const struct nni_canvas *c, const int32_t *sx, const int32_t *sy, void *to,
+                       enum nni_border border)
+{
+    const struct nni_source from = { .pixels = c->at, .width = c->width, .height = c->height };
+    const struct nni_pixel_kernels *pixels = nni_pixels();
+    uint8_t *byte = to;
+    float *value = to;
 
-            for (int j = 0; j < 4; j++)
-                sum += at[j] >= 0 ? from[3 * at[j] + k] * w[j] : 0;
-            to[k] = sum;
-        }
+    for (int64_t i = 0; i < c->width; i++) {
+        int64_t left = c->width - i;
+
+        i += c->real ? pixels->sample_real(&from, sx + i, sy + i, value + 3 * i, left)
+                     : pixels->sample(&from, sx + i, sy + i, byte + 3 * i, left);
+        if (i == c->width)
+            break;
+        if (c->real)
+            real_edge(c, sx[i], sy[i], value + 3 * i, border);
+        else
+            byte_edge(c, sx[i], sy[i], byte + 3 * i, border);
     }
 }
 
 int nni_warp(struct nni_canvas *c, nni_warp_row *row, const void *context, enum nni_border border)
 {
     int64_t width = c->width, height = c->height;
-    void *to = nni_canvas_next(c, width, height, c->real);
+    size_t bytes = (size_t)width * nni_pixel_bytes(c->real); /* of a row */
+    char *to = nni_canvas_next(c, width, height, c->real);
     int32_t *sx = nni_scratch(c->scratch, NNI_SCRATCH_ROWS, (size_t)width * 2 * sizeof *sx);
 
     if (!to || !sx)
         return NN_ENOMEM;
     for (int64_t y = 0; y < height; y++) {
         row(context, y, width, sx, sx + width);
-        if (c->real)
-            sample_floats(c, sx, sx + width, (float *)to + 3 * width * y, border);
-        else
-            sample_bytes(c, sx, sx + width, (uint8_t *)to + 3 * width * y, border);
+        sample_row(c, sx, sx + width, to + (size_t)y * bytes, border);
     }
     nni_canvas_turn(c, width, height, c->real);
     return NN_OK;

@@ -61,21 +61,48 @@ static inline void blend(const uint8_t *p, const uint8_t *q, uint32_t fx, uint32
 #endif
 }
 
+/* Where neighbours at the right and below end. Whole parts saturate to 16 bits, so what lies beyond is not
+ * where it says. */
+static inline uint32_t last_of(int64_t side) { return (uint32_t)(side > INT16_MAX ? INT16_MAX : side) - 1; }
+
 int64_t NNI_NAME(nni_sample)(const struct nni_source *from, const int32_t *sx, const int32_t *sy, uint8_t *to,
                              int64_t n)
 {
-    /* Whole parts saturate to 16 bits, so what lies beyond is not where it says. */
-    uint32_t right = (uint32_t)(from->width > INT16_MAX ? INT16_MAX : from->width) - 1;
-    uint32_t below = (uint32_t)(from->height > INT16_MAX ? INT16_MAX : from->height) - 1;
+    uint32_t right = last_of(from->width), below = last_of(from->height);
+    const uint8_t *rgb = from->pixels;
     int64_t row = 3 * from->width;
 
     for (int64_t i = 0; i < n; i++) {
         uint32_t x = (uint32_t)(sx[i] >> NNI_PLACE_BITS), y = (uint32_t)(sy[i] >> NNI_PLACE_BITS);
-        const uint8_t *p = from->rgb + (int64_t)y * row + 3 * (int64_t)x;
+        const uint8_t *p = rgb + (int64_t)y * row + 3 * (int64_t)x;
 
         if (x >= right || y >= below)
             return i;
         blend(p, p + row, (uint32_t)sx[i] & (NNI_PLACE - 1), (uint32_t)sy[i] & (NNI_PLACE - 1), to + 3 * i);
+    }
+    return n;
+}
+
+typedef float pixel __attribute__((vector_size(16), aligned(4), may_alias)); /* and the value behind it */
+
+int64_t NNI_NAME(nni_sample_real)(const struct nni_source *from, const int32_t *sx, const int32_t *sy,
+                                  float *to, int64_t n)
+{
+    uint32_t right = last_of(from->width), below = last_of(from->height);
+    const float *rgb = from->pixels;
+    int64_t row = 3 * from->width;
+
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t x = (uint32_t)(sx[i] >> NNI_PLACE_BITS), y = (uint32_t)(sy[i] >> NNI_PLACE_BITS);
+        float fx = (float)(sx[i] & (NNI_PLACE - 1)) / NNI_PLACE;
+        float fy = (float)(sy[i] & (NNI_PLACE - 1)) / NNI_PLACE;
+        const float *p = rgb + (int64_t)y * row + 3 * (int64_t)x, *q = p + row;
+
+        if (x >= right || y >= below)
+            return i;
+        *(pixel *)(to + 3 * i) = *(const pixel *)p * ((1 - fx) * (1 - fy)) +
+                                 *(const pixel *)(p + 3) * (fx * (1 - fy)) +
+                                 *(const pixel *)q * ((1 - fx) * fy) + *(const pixel *)(q + 3) * (fx * fy);
     }
     return n;
 }
