@@ -52,6 +52,71 @@ void app_progress_end(void)
     line_open = false;
 }
 
+/* Bytes of the character of UTF-8 at `at`; 0 where there is none, or one that commands the terminal instead
+ * of showing on it: control characters, and those that end lines or turn the direction of writing. */
+static int visible(const unsigned char *at)
+{
+    static const struct {
+        unsigned first, last;
+    } hidden[] = { { 0, 0x1f },        { 0x7f, 0x9f },     { 0x200e, 0x200f },
+                   { 0x2028, 0x202e }, { 0x2066, 0x2069 }, { 0xd800, 0xdfff } };
+    static const unsigned least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+    int n = *at < 0x80 ? 1 : *at < 0xc0 ? 0 : *at < 0xe0 ? 2 : *at < 0xf0 ? 3 : *at < 0xf8 ? 4 : 0;
+    unsigned c = n > 1 ? *at & (0x7fu >> n) : *at;
+
+    for (int i = 1; i < n; i++) {
+        if ((at[i] & 0xc0) != 0x80)
+            return 0;
+        c = c << 6 | (at[i] & 0x3fu);
+    }
+    for (size_t i = 0; i < sizeof hidden / sizeof *hidden; i++)
+        if (c >= hidden[i].first && c <= hidden[i].last)
+            return 0;
+    return c < least[n] || c > 0x10ffff ? 0 : n;
+}
+
+void app_print(FILE *to, const char *text)
+{
+    const unsigned char *at = (const unsigned char *)text;
+
+    while (*at) {
+        int n = visible(at);
+
+        if (n)
+            (void)fwrite(at, 1, (size_t)n, to);
+        else if (*at == '\n')
+            (void)fputs("\\n", to);
+        else
+            (void)fprintf(to, "\\x%02x", *at);
+        at += n ? n : 1;
+    }
+}
+
+char *app_visible(const char *text)
+{
+    char *out = NULL;
+    size_t size;
+    FILE *f = open_memstream(&out, &size);
+
+    if (f) {
+        app_print(f, text);
+        (void)fclose(f);
+    }
+    return out;
+}
+
+enum { MOST_SAID = 16384 };
+
+/* What is said may hold names that come from files. */
+static void say(const char *format, va_list args)
+{
+    char text[MOST_SAID];
+
+    (void)vsnprintf(text, sizeof text, format, args);
+    app_print(stderr, text);
+    (void)fputc('\n', stderr);
+}
+
 int app_fail(int code, const char *format, ...)
 {
     va_list args;
@@ -59,9 +124,8 @@ int app_fail(int code, const char *format, ...)
     app_progress_end();
     (void)fprintf(stderr, "%s: ", program_invocation_short_name);
     va_start(args, format);
-    (void)vfprintf(stderr, format, args);
+    say(format, args);
     va_end(args);
-    (void)fputc('\n', stderr);
     return code;
 }
 
@@ -71,9 +135,8 @@ void app_say(const char *format, ...)
 
     app_progress_end();
     va_start(args, format);
-    (void)vfprintf(stderr, format, args);
+    say(format, args);
     va_end(args);
-    (void)fputc('\n', stderr);
 }
 
 double app_seconds(void)
@@ -140,16 +203,17 @@ static struct {
 
 void app_bad_option(const struct argp_state *state, const char *format, ...)
 {
-    char text[1024];
+    char text[1024], *seen;
     va_list args;
 
     va_start(args, format);
     (void)vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    seen = app_visible(text); /* never freed: argp_error ends the program */
     if (recipe.now)
-        argp_error(state, "%s:%d: %s", recipe.path, recipe.now, text);
+        argp_error(state, "%s:%d: %s", recipe.path, recipe.now, seen ? seen : "");
     else
-        argp_error(state, "%s", text);
+        argp_error(state, "%s", seen ? seen : "");
 }
 
 int64_t app_int(const struct argp_state *state, const char *option, const char *text, int64_t low,
@@ -174,7 +238,7 @@ double app_real(const struct argp_state *state, const char *option, const char *
     errno = 0;
     v = strtod(text, &end);
     if (end == text || *end || !isfinite(v) || v < low || v > high)
-        app_bad_option(state, "--%s: \"%s\" is not a number from %g to %g", option, text, low, high);
+        app_bad_option(state, "--%s: \"%s\" is not a number from %.9g to %.9g", option, text, low, high);
     return v;
 }
 

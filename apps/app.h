@@ -11,6 +11,7 @@
 #include <argp.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdio.h>
 
 enum {
     APP_OK = 0,
@@ -26,9 +27,14 @@ enum {
 
 /* The exit code of a library status. */
 int app_exit_code(int status);
-/* Prints "program: text" to stderr and returns `code`. */
+/* Prints "program: text" to stderr and returns `code`. Like app_say one line, as app_print writes it. */
 int app_fail(int code, const char *format, ...) NN_PRINTF(2, 3);
 void app_say(const char *format, ...) NN_PRINTF(1, 2);
+/* `text` with everything that is no visible character of UTF-8 as \n or \xHH: names of files, and strings in
+ * files, may hold line ends, bytes of anything and commands to the terminal. */
+void app_print(FILE *to, const char *text);
+/* The same as a string to be freed; NULL without memory. */
+char *app_visible(const char *text);
 
 /* Parses `argv` with `argp` into `payload`; on a mistake it prints what and exits with APP_USAGE. When an
  * argument --recipe FILE is there, the lines "option = value" of that file are read first, so that the

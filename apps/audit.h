@@ -10,6 +10,7 @@
 #include <nn/data.h>
 #include <nn/vision.h>
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 enum { AUDIT_NOTE, AUDIT_WARNING, AUDIT_ERROR };
@@ -17,8 +18,9 @@ enum { AUDIT_EXAMPLES = 5, AUDIT_FINDINGS = 64, AUDIT_FIELDS = 18 };
 
 struct audit_file {
     nn_image_facts facts;
-    int status; /* NN_OK, or why the file could not be used */
-    char *why;  /* owned; NULL if it could */
+    bool walked; /* the file is whole as far as headers tell, and these are its facts */
+    int status;  /* NN_OK, or why the file could not be used */
+    char *why;   /* owned; NULL if it could */
     /* Of the decoded image: */
     double mean[3], std[3]; /* of pixels in 0..1 after the resize to 224 */
     uint64_t look[4];       /* perceptual hash */
@@ -48,6 +50,8 @@ struct audit {
     nn_dataset *data;        /* the caller's */
     struct audit_file *file; /* [data->samples] */
     int64_t walked;          /* problems of data met before any file was opened */
+    double until;            /* app_seconds() at which audit_scan gives up; 0: never */
+    atomic_bool late;        /* it did */
     bool decoded;            /* files have been decoded, not only walked */
     struct audit_finding finding[AUDIT_FINDINGS];
     int findings;
@@ -60,7 +64,7 @@ struct audit {
 bool audit_each(int64_t n, int threads, const char *what, void (*each)(void *payload, int64_t i),
                 void *payload);
 
-/* Fills a->file. 0 or the exit code with the reason printed; also of the next. */
+/* Fills a->file, unless it becomes late. 0 or the exit code with the reason printed; also of the next. */
 int audit_scan(struct audit *a, int threads);
 /* Decodes what audit_scan could use. */
 int audit_decode(struct audit *a, int threads);

@@ -116,11 +116,19 @@ static bool misnamed(const nn_sample *s, const nn_image_info *info)
     return png != (info->format == NN_IMAGE_PNG);
 }
 
+static bool too_large(const nn_image_info *i)
+{
+    return i->width > LARGE_SIDE || i->height > LARGE_SIDE || i->width * i->height > LARGE_AREA;
+}
+
+/* What is too large to be decoded is not damaged. */
 static void judge_bad(struct judge *j, const nn_sample *s, const struct audit_file *f)
 {
     const char *why = f->why ? f->why : "";
 
-    if (f->status == NN_EUNSUPPORTED)
+    if (f->walked && too_large(&f->facts.info))
+        hit(j, HUGE, s->file, "");
+    else if (f->status == NN_EUNSUPPORTED)
         hit(j, FOREIGN, s->file, why);
     else if (f->status == NN_EFORMAT)
         hit(j, DAMAGED, s->file, why);
@@ -139,7 +147,7 @@ static void judge_file(struct judge *j, const nn_sample *s, const struct audit_f
         enum kind kind;
         const char *why;
     } tests[] = {
-        { w > LARGE_SIDE || h > LARGE_SIDE || w > LARGE_AREA / h, HUGE, "" },
+        { too_large(&f->info), HUGE, "" },
         { w < SMALL_SIDE || h < SMALL_SIDE, TINY, "" },
         { w > LONG * h || h > LONG * w, NARROW, "" },
         { misnamed(s, &f->info), EXTENSION, jpeg ? "is a JPEG" : "is a PNG" },
@@ -345,6 +353,9 @@ int audit_judge(struct audit *a, int threads)
         rc = audit_near(a, threads, judge_near, &j);
     if (!rc && !separate(a))
         rc = app_fail(APP_DEVICE, "out of memory");
+    app_progress_end();
+    if (!rc && app_interrupted)
+        rc = 128 + app_interrupted;
     if (rc)
         return rc;
     add_tallies(&j);

@@ -10,6 +10,7 @@
  * are one row with a count, which makes large sets as quick as small ones. File sizes are left out: a
  * compressed size measures pixels.
  */
+#include "app.h"
 #include "audit.h"
 
 #include <ctype.h>
@@ -236,7 +237,7 @@ static void fit(struct weights *w, const struct row *row, int64_t n, int fold, s
     double ridge = 1 / (count[0] + count[1]), step = 1 / ((v.end - v.first + 1) / 4.0 + ridge), t = 1;
     struct weights y = { .bias = 0 }, last = { .bias = 0 };
 
-    for (int k = 0; k < STEPS; k++) {
+    for (int k = 0; k < STEPS && !app_interrupted; k++) {
         double next = (1 + sqrt(1 + 4 * t * t)) / 2, push = (t - 1) / next;
 
         descend(w, &y, row, n, fold, v, weight, ridge, step);
@@ -258,6 +259,7 @@ static double validate(const struct row *row, int64_t n, struct view v)
         double count[2] = { 0 };
         struct weights w = { .bias = 0 };
 
+        app_progress("fitting a model to the files' facts: part %d of %d", fold + 1, FOLDS);
         for (int64_t i = 0; i < n; i++)
             if (row[i].fold != fold)
                 count[row[i].group] += (double)row[i].count;

@@ -2,6 +2,7 @@
  *
  * The findings as text for people and as JSON for programs.
  */
+#include "app.h"
 #include "audit.h"
 #include "problems.h"
 
@@ -57,10 +58,10 @@ static void print_finding(const struct audit_finding *f)
     printf("%s: %s: %s\n", audit_severity(f->severity), f->name, f->text);
     for (int i = 0; i < f->examples; i++) {
         printf("    ");
-        problem_print(stdout, f->example[i].file);
+        app_print(stdout, f->example[i].file);
         if (f->example[i].why[0]) {
             printf(": ");
-            problem_print(stdout, problem_reason(f->example[i].file, f->example[i].why));
+            app_print(stdout, problem_reason(f->example[i].file, f->example[i].why));
         }
         printf("\n");
     }
@@ -102,13 +103,6 @@ void audit_print(const struct audit *a, const struct audit_group *group, int gro
 
 /* ---------------------------------------------------------------------------------------------- JSON */
 
-static json_t *text(const char *s)
-{
-    json_t *j = json_string(s);
-
-    return j ? j : json_string("(no valid UTF-8)");
-}
-
 static json_t *triple(const int64_t v[3])
 {
     return json_pack("{s:I, s:I, s:I}", "min", (json_int_t)v[0], "median", (json_int_t)v[1], "max",
@@ -146,11 +140,12 @@ static json_t *finding_json(const struct audit_finding *f)
     json_t *examples = json_array();
 
     for (int i = 0; i < f->examples; i++)
-        (void)json_array_append_new(examples, json_pack("{s:o, s:o}", "file", text(f->example[i].file), "why",
-                                                        text(f->example[i].why)));
+        (void)json_array_append_new(examples,
+                                    json_pack("{s:o, s:o}", "file", problem_json(f->example[i].file), "why",
+                                              problem_json(f->example[i].why)));
     return json_pack("{s:s, s:s, s:I, s:o, s:s, s:o}", "severity", audit_severity(f->severity), "name",
-                     f->name, "count", (json_int_t)f->count, "text", text(f->text), "remedy", f->remedy,
-                     "examples", examples);
+                     f->name, "count", (json_int_t)f->count, "text", problem_json(f->text), "remedy",
+                     f->remedy, "examples", examples);
 }
 
 char *audit_json(const struct audit *a, const struct audit_group *group, int groups)

@@ -57,7 +57,12 @@ static void look_at(void *payload, int64_t i)
     struct audit_file *f = &a->file[i];
     nn_message why = { .text = "" };
 
+    if (a->until > 0 && app_seconds() >= a->until) {
+        atomic_store(&a->late, true);
+        return;
+    }
     f->status = nn_image_facts_file(&f->facts, a->data->sample[i].file, &why);
+    f->walked = !f->status;
     if (f->status)
         f->why = strdup(why.text);
 }
@@ -77,4 +82,5 @@ void audit_free(struct audit *a)
     for (int64_t i = 0; a->file && i < a->data->samples; i++)
         free(a->file[i].why);
     free(a->file);
+    a->file = NULL;
 }

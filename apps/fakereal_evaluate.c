@@ -94,7 +94,7 @@ struct evaluation {
     double *logits;
     int32_t *label;
     int64_t n;
-    int64_t not_finite;
+    int64_t not_finite; /* of these, images for which the network gave no number */
     nn_metrics metrics;
     double interval[2]; /* of the macro F1 */
     double seconds;
@@ -254,25 +254,23 @@ static int measure(struct evaluation *e, double threshold)
         if (o->why) {
             problem_say(d->sample[i].file, o->why);
             e->bad++;
+            e->not_finite += o->done;
         }
-        if (!o->done || d->sample[i].label == NN_LABEL_NONE)
+        if (o->why || !o->done || d->sample[i].label == NN_LABEL_NONE)
             continue;
         e->logits[2 * e->n] = o->logits[0];
         e->logits[2 * e->n + 1] = o->logits[1];
         e->label[e->n++] = d->sample[i].label;
-        e->not_finite += !isfinite(o->logits[0]) || !isfinite(o->logits[1]);
     }
+    if (e->not_finite)
+        (void)app_fail(0, "%s: gives no finite output for %lld images: a run that diverged?",
+                       e->o->checkpoint, (long long)e->not_finite);
     if (!e->n)
         return app_fail(APP_DATA, "none of the images can be used");
     rc = nn_metrics_binary(&e->metrics, e->logits, e->label, e->n, threshold);
     if (!rc)
         rc = nn_macro_f1_interval(e->interval, &e->metrics, 0);
-    if (rc)
-        return app_fail(app_exit_code(rc), "metrics: %s", nn_strerror(rc));
-    if (e->not_finite)
-        (void)app_fail(0, "%s: gives no finite output for %lld images: a run that diverged?",
-                       e->o->checkpoint, (long long)e->not_finite);
-    return APP_OK;
+    return rc ? app_fail(app_exit_code(rc), "metrics: %s", nn_strerror(rc)) : APP_OK;
 }
 
 static void print_value(const char *name, double value)
@@ -290,13 +288,19 @@ static void print_result(const struct evaluation *e)
 
     if (e->leaks > 0)
         printf("LEAK: %lld\n", (long long)e->leaks);
-    printf("%-18s %s\n", "checkpoint", e->o->checkpoint);
-    printf("%-18s %s, %s\n", "data", e->data->source[0].root, nn_split_name(e->split));
+    printf("%-18s ", "checkpoint");
+    app_print(stdout, e->o->checkpoint);
+    printf("\n%-18s ", "data");
+    app_print(stdout, e->data->source[0].root);
+    printf(", %s\n", nn_split_name(e->split));
     printf("%-18s %lld (%lld real, %lld fake)", "samples", (long long)m->samples,
            (long long)m->per_class[0].support, (long long)m->per_class[1].support);
     if (e->bad)
         printf(", %lld left out", (long long)e->bad);
     printf("\n");
+    if (e->not_finite)
+        printf("%-18s %lld of those left out: for them the network gives no finite number\n", "no answer",
+               (long long)e->not_finite);
     print_value("accuracy", m->accuracy);
     print_value("balanced accuracy", m->balanced_accuracy);
     printf("%-18s %.6f (95 %% interval %.4f to %.4f)\n", "macro F1", m->macro_f1, e->interval[0],
@@ -318,24 +322,6 @@ static void print_result(const struct evaluation *e)
 
 static json_t *number(double v) { return isfinite(v) ? json_real(v) : json_null(); }
 
-/* File names are bytes; those that are no UTF-8 are written with \xHH for every byte above ASCII. */
-static json_t *text(const char *s)
-{
-    json_t *j = json_string(s);
-    char *copy, *to;
-
-    if (j)
-        return j;
-    copy = to = malloc(4 * strlen(s) + 1);
-    for (; copy && *s; s++)
-        to += (unsigned char)*s < 0x80 ? sprintf(to, "%c", *s) : sprintf(to, "\\x%02x", (unsigned char)*s);
-    if (copy)
-        *to = 0;
-    j = copy ? json_string(copy) : NULL;
-    free(copy);
-    return j;
-}
-
 static json_t *class_object(const nn_class_metrics *c)
 {
     return json_pack("{s:o, s:o, s:o, s:I}", "precision", number(c->precision), "recall", number(c->recall),
@@ -352,8 +338,8 @@ static json_t *excluded(const struct evaluation *e)
         const nn_problem *p = &d->problem[i];
 
         if (p->kind == NN_PROBLEM_UNREADABLE)
-            (void)json_array_append_new(list, json_pack("{s:o, s:o}", "file", text(p->file), "reason",
-                                                        text(problem_reason(p->file, p->text))));
+            (void)json_array_append_new(list, json_pack("{s:o, s:o}", "file", problem_json(p->file), "reason",
+                                                        problem_json(problem_reason(p->file, p->text))));
     }
     for (int64_t i = 0; i < d->samples; i++) {
         const char *file = d->sample[i].file, *why = e->outcome[i].why;
@@ -361,8 +347,8 @@ static json_t *excluded(const struct evaluation *e)
         if (!why && d->sample[i].split == e->split)
             why = d->sample[i].excluded;
         if (why)
-            (void)json_array_append_new(
-                list, json_pack("{s:o, s:o}", "file", text(file), "reason", text(problem_reason(file, why))));
+            (void)json_array_append_new(list, json_pack("{s:o, s:o}", "file", problem_json(file), "reason",
+                                                        problem_json(problem_reason(file, why))));
     }
     return list;
 }
@@ -373,14 +359,14 @@ static int write_json(const struct evaluation *e, const nn_classifier *c)
     json_t *j = json_pack(
         "{s:o, s:s, s:o, s:s, s:I, s:o, s:o, s:o, s:[o,o], s:o, s:o, s:o, s:[[I,I],[I,I]], s:{s:o, "
         "s:o}, s:o, s:o, s:I, s:f}",
-        "checkpoint", text(e->o->checkpoint), "model", nn_classifier_about(c)->network, "data",
-        text(e->data->source[0].root), "split", nn_split_name(e->split), "samples", (json_int_t)m->samples,
-        "accuracy", number(m->accuracy), "balanced_accuracy", number(m->balanced_accuracy), "macro_f1",
-        number(m->macro_f1), "macro_f1_interval", number(e->interval[0]), number(e->interval[1]), "auc",
-        number(m->auc), "loss", number(m->loss), "threshold", number(m->threshold), "confusion",
-        (json_int_t)m->confusion[0][0], (json_int_t)m->confusion[0][1], (json_int_t)m->confusion[1][0],
-        (json_int_t)m->confusion[1][1], "per_class", "real", class_object(&m->per_class[0]), "fake",
-        class_object(&m->per_class[1]), "leaks",
+        "checkpoint", problem_json(e->o->checkpoint), "model", nn_classifier_about(c)->network, "data",
+        problem_json(e->data->source[0].root), "split", nn_split_name(e->split), "samples",
+        (json_int_t)m->samples, "accuracy", number(m->accuracy), "balanced_accuracy",
+        number(m->balanced_accuracy), "macro_f1", number(m->macro_f1), "macro_f1_interval",
+        number(e->interval[0]), number(e->interval[1]), "auc", number(m->auc), "loss", number(m->loss),
+        "threshold", number(m->threshold), "confusion", (json_int_t)m->confusion[0][0],
+        (json_int_t)m->confusion[0][1], (json_int_t)m->confusion[1][0], (json_int_t)m->confusion[1][1],
+        "per_class", "real", class_object(&m->per_class[0]), "fake", class_object(&m->per_class[1]), "leaks",
         e->leaks < 0 ? json_null() : json_integer((json_int_t)e->leaks), "excluded", excluded(e),
         "not_finite", (json_int_t)e->not_finite, "seconds", e->seconds);
     char *dump = j ? json_dumps(j, JSON_INDENT(2)) : NULL;
@@ -429,7 +415,7 @@ static int evaluate(struct evaluation *e, nn_classifier *c)
 
         rc = rc ? rc : written;
     }
-    return rc ? rc : e->leaks > 0 || e->bad || e->not_finite ? APP_DATA : APP_OK;
+    return rc ? rc : e->leaks > 0 || e->bad ? APP_DATA : APP_OK;
 }
 
 int main(int argc, char **argv)

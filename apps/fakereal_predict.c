@@ -142,10 +142,9 @@ struct prediction {
     struct row *row;
     int64_t rows, room;
     char *standard_input;
-    int64_t bad;        /* images that could not be used */
-    int64_t not_finite; /* images for which the network gave no number */
-    double *sum;        /* of P(fake), by sample */
-    int *seen;          /* by how many checkpoints, by sample */
+    int64_t bad; /* images without an answer */
+    double *sum; /* of P(fake), by sample */
+    int *seen;   /* by how many checkpoints, by sample */
     struct outcome *outcome;
     double threshold;
 };
@@ -383,10 +382,6 @@ static nn_prediction *answers(struct prediction *p, int64_t *complete)
             p->bad++;
         } else if (r->sample >= 0 && p->seen[r->sample] == p->o->checkpoints.n) {
             v = p->sum[r->sample] / (double)p->o->checkpoints.n;
-            if (isnan(v)) {
-                problem_say(file, "the network gives no number for it");
-                p->not_finite++;
-            }
             ++*complete;
         }
         answer[i] = (nn_prediction){ .path = r->path, .label = v >= p->threshold, .probability_fake = v };
@@ -446,7 +441,7 @@ static int write_answers(struct prediction *p, nn_template *template)
     app_say("%s: %lld of %lld images predicted", p->o->output, (long long)complete, (long long)p->rows);
     if (app_interrupted)
         return app_fail(128 + (int)app_interrupted, "interrupted: the images not yet done have no answer");
-    return p->bad || p->not_finite || (report.missing && !p->o->fill) ? APP_DATA : APP_OK;
+    return p->bad || (report.missing && !p->o->fill) ? APP_DATA : APP_OK;
 }
 
 static void prediction_free(struct prediction *p)

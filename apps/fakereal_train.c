@@ -247,7 +247,9 @@ static int finish_epoch(struct training *t, bool whole, bool *done)
     row.images_per_second = s->seconds > 0 && here > 0 ? (double)here / s->seconds : (double)NAN;
     row.wait_for_data = s->waited;
     /* Where logits are not finite there is no accuracy either, whatever the labels happen to be. */
-    value = isfinite(row.valid.loss) ? monitored(t, &row.valid) : (double)NAN;
+    if (!isfinite(row.valid.loss))
+        row.valid.loss = row.valid.accuracy = row.valid.macro_f1 = (double)NAN;
+    value = monitored(t, &row.valid);
     t->last_train_loss = row.train_loss;
     if (early_stop_update(&s->stop, value)) {
         if (!whole)
@@ -623,6 +625,30 @@ static int prepare_plans(struct training *t)
     return APP_OK;
 }
 
+/* What learning rates follow from: of a run that is resumed, what that meant when it began. The rates so far
+ * are made, and another plan would not go on from them. */
+static void plan_rates(struct training *t, const json_t *stored)
+{
+    const json_t *steps = json_object_get(stored, "planned_steps");
+    int64_t automatic = t->planned / 10 < 1500 ? t->planned / 10 : 1500, planned = t->planned;
+
+    t->warmup = t->o->warmup != WARMUP_AUTO ? t->o->warmup : automatic;
+    if (stored && t->o->warmup == WARMUP_AUTO)
+        t->warmup = json_integer_value(json_object_get(stored, "warmup_steps"));
+    if (t->o->warmup == WARMUP_AUTO && t->warmup != automatic)
+        app_say(
+            "warm-up stays %lld steps, as when the run began; a run that began with --epochs %lld would have "
+            "%lld",
+            (long long)t->warmup, (long long)t->o->epochs, (long long)automatic);
+    if (steps)
+        t->planned = json_integer_value(steps);
+    if (t->planned != planned)
+        app_say(
+            "the schedule stays that of %lld steps, as when the run began, and not of the %lld of --epochs "
+            "%lld; beyond it the learning rate stays what it is at its end",
+            (long long)t->planned, (long long)planned, (long long)t->o->epochs);
+}
+
 static int prepare(struct training *t, const struct options *o, json_t *stored)
 {
     nn_preprocess p = nn_preprocess_default();
@@ -670,17 +696,17 @@ static int prepare(struct training *t, const struct options *o, json_t *stored)
         rc = nn_loader_new(&t->train, &l, &why);
     if (rc)
         return app_fail(app_exit_code(rc), "%s", why.text);
-    rc = transfer_prepare(&t->net, o);
+    rc = network_seal(&t->net);
+    if (rc == APP_DATA) /* not even one image goes through */
+        return app_fail(APP_USAGE, "choose a larger --image-size than %lld", (long long)o->image_size);
+    if (!rc)
+        rc = transfer_prepare(&t->net, o);
     t->frozen = o->freezes > 0;
     if (!rc)
         rc = prepare_plans(t);
     if (rc)
         return rc;
-    t->warmup = o->warmup != WARMUP_AUTO ? o->warmup : t->planned / 10 < 1500 ? t->planned / 10 : 1500;
-    if (stored && o->warmup == WARMUP_AUTO) /* what auto meant when the run began */
-        t->warmup = json_integer_value(json_object_get(stored, "warmup_steps"));
-    if (stored && json_object_get(stored, "planned_steps"))
-        t->planned = json_integer_value(json_object_get(stored, "planned_steps"));
+    plan_rates(t, stored);
     t->run.config = configuration(t);
     t->run.state.stop =
         (struct early_stop){ .patience = o->patience, .maximize = strcmp(o->monitor, "valid_loss") != 0 };
@@ -700,6 +726,10 @@ static int open_weights(struct training *t, const char *file)
         return APP_OK;
     rc = file ? weights_open(&t->weights, file, NULL, false)
               : weights_open(&t->weights, o->weights, o->dialect, false);
+    if (!rc && file && (o->weights || o->dialect || strcmp(o->head, "auto") != 0))
+        app_say(
+            "--weights, --dialect and --head belong to the beginning of a run: the weights are those of %s",
+            file);
     if (rc || file)
         return rc;
     p = &t->weights.about.preprocess;
@@ -772,7 +802,7 @@ static int run_all(struct options *o, struct training *t)
     if (!rc)
         rc = train_data_read(o, t->data, &walked);
     if (!rc && !file && !o->no_audit)
-        rc = train_audit(&t->audit, t->data, walked, o->device.threads);
+        rc = train_audit(&t->audit, t->data, walked, o->device.threads, TRAIN_AUDIT_SECONDS);
     if (!rc && app_interrupted)
         rc = app_fail(128 + app_interrupted, "interrupted before the first step");
     if (!rc)

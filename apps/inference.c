@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,17 +90,17 @@ static int run_batch(nn_classifier *c, const nn_batch *b, double *logits, struct
         return app_fail(app_exit_code(rc), "%s", nn_classifier_error(c));
     for (int64_t k = 0; k < b->count; k++) {
         struct outcome *o = &out[b->sample[k]];
+        const char *why = NULL;
 
-        if (b->status[k]) {
-            if (!o->why)
-                o->why = strdup(b->why[k][0] ? b->why[k] : nn_strerror(b->status[k]));
-            if (!o->why)
-                return app_fail(APP_DEVICE, "out of memory");
-            continue;
-        }
-        o->logits[0] = logits[2 * k];
-        o->logits[1] = logits[2 * k + 1];
-        o->done = true;
+        o->done = !b->status[k];
+        if (!o->done)
+            why = b->why[k][0] ? b->why[k] : nn_strerror(b->status[k]);
+        else if (!isfinite(logits[2 * k]) || !isfinite(logits[2 * k + 1]))
+            why = "the network gives no finite number for it";
+        else
+            memcpy(o->logits, logits + 2 * k, sizeof o->logits);
+        if (why && !o->why && !(o->why = strdup(why)))
+            return app_fail(APP_DEVICE, "out of memory");
     }
     return APP_OK;
 }

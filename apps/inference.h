@@ -23,7 +23,7 @@ extern const struct argp inference_argp;
 struct outcome {
     double logits[2]; /* real, fake */
     bool done;        /* the network has seen it */
-    char *why;        /* why it has not, owned; NULL otherwise */
+    char *why;        /* why there is no answer, owned; NULL otherwise */
 };
 
 /* Opens a checkpoint for `images` images in all, refusing what is no classifier of real and fake. */

@@ -234,7 +234,7 @@ int network_start_from(struct network *n, const struct weights *w, enum network_
     nn_load_report report;
     char name[256], skip[256];
     int64_t at;
-    int rc = weights_check_finite(w);
+    int rc = weights_check_values(w);
 
     if (rc)
         return rc;

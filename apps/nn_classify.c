@@ -5,7 +5,6 @@
  * nn_classifier_run.
  */
 #include "app.h"
-#include "problems.h"
 #include "weights.h"
 
 #include <nn/classifier.h>
@@ -77,13 +76,13 @@ static int64_t take_best(double *p, int64_t classes, double *probability)
     return best;
 }
 
-/* A file name may hold tabs and line ends, and so forge rows, or terminal commands: they are made visible. */
+/* Names of files and classes may hold tabs and line ends, and so forge rows. */
 static void print(const struct options *o, const char *image, const nn_preprocess *record, double *p)
 {
     bool tsv = !strcmp(o->format, "tsv");
 
     if (!tsv) {
-        problem_print(stdout, image);
+        app_print(stdout, image);
         (void)putchar('\n');
     }
     for (int64_t rank = 1; rank <= o->top && rank <= record->classes; rank++) {
@@ -91,9 +90,11 @@ static void print(const struct options *o, const char *image, const nn_preproces
         int64_t i = take_best(p, record->classes, &probability);
 
         if (tsv)
-            problem_print(stdout, image);
-        (void)printf(tsv ? "\t%lld\t%lld\t%.9g\t%s\n" : "%3lld. %4lld  %.4f  %s\n", (long long)rank,
-                     (long long)i, probability, record->class_names[i]);
+            app_print(stdout, image);
+        (void)printf(tsv ? "\t%lld\t%lld\t%.9g\t" : "%3lld. %4lld  %.4f  ", (long long)rank, (long long)i,
+                     probability);
+        app_print(stdout, record->class_names[i]);
+        (void)putchar('\n');
     }
 }
 

@@ -63,6 +63,15 @@ static int open_plain(nn_safetensors **file, const char *path, const struct opti
     return rc ? app_fail(weights_exit_code(rc), "%s", why.text) : APP_OK;
 }
 
+/* A line of what a file says of itself. */
+static void print_pair(const char *key, const char *value)
+{
+    app_print(stdout, key);
+    (void)putchar('\t');
+    app_print(stdout, value);
+    (void)putchar('\n');
+}
+
 static const char *shape_text(const nn_shape *s, char text[128])
 {
     size_t n = 0;
@@ -92,15 +101,19 @@ static int info(const struct options *o)
 
         elements += e->count;
         bytes += (int64_t)e->bytes;
-        if (o->all)
-            (void)printf("%s\t%s\t[%s]\n", e->name, e->dtype, shape_text(&e->shape, shape));
+        if (o->all) {
+            app_print(stdout, e->name);
+            (void)printf("\t%s\t[%s]\n", e->dtype, shape_text(&e->shape, shape));
+        }
     }
     (void)printf("tensors\t%lld\nelements\t%lld\nbytes\t%lld\n", (long long)nn_safetensors_count(file),
                  (long long)elements, (long long)bytes);
     for (int64_t i = 0; i < nn_safetensors_metadata_count(file); i++) {
         const nn_pair *pair = nn_safetensors_metadata_at(file, i);
+        char value[201];
 
-        (void)printf("%s\t%.200s\n", pair->key, pair->value);
+        (void)snprintf(value, sizeof value, "%s", pair->value);
+        print_pair(pair->key, value);
     }
     config = weights_config(path);
     rc = nn_pretrained_identify(
@@ -110,14 +123,14 @@ static int info(const struct options *o)
         char text[256];
 
         weights_describe(&w, text);
-        (void)printf("network\t%s\n", text);
+        print_pair("network", text);
         (void)printf("pixels\t%s, shorter side %lld, crop %lld, mean %g %g %g, std %g %g %g\n",
                      nn_resize_name(p.preprocess.kernel), (long long)p.preprocess.resize_shorter,
                      (long long)p.preprocess.size, p.preprocess.mean[0], p.preprocess.mean[1],
                      p.preprocess.mean[2], p.preprocess.std[0], p.preprocess.std[1], p.preprocess.std[2]);
         nn_preprocess_free(&p.preprocess);
     } else {
-        (void)printf("network\t%s\n", why.text);
+        print_pair("network", why.text);
     }
     free(config);
     nn_safetensors_free(file);
@@ -126,8 +139,10 @@ static int info(const struct options *o)
 
 /* ------------------------------------------------------------------ convert */
 
-static bool ends_in(const char *text, const char *end)
+/* Of a name alone: ".onnx" is a hidden file, or a variable of a script that was empty. */
+static bool ends_in(const char *path, const char *end)
 {
+    const char *slash = strrchr(path, '/'), *text = slash ? slash + 1 : path;
     size_t n = strlen(text), m = strlen(end);
 
     return n > m && !strcmp(text + n - m, end);
@@ -265,7 +280,8 @@ static int convert(const struct options *o)
     int rc;
 
     if (!writer_of(to))
-        return app_fail(APP_USAGE, "%s: its name must end in .safetensors, .pth, .pt or .onnx", to);
+        return app_fail(APP_USAGE, "\"%s\": give it a name that ends in .safetensors, .pth, .pt or .onnx",
+                        to);
     if (app_same_file(o->file[0], to))
         return app_fail(APP_USAGE, "%s is the file that is to be read; write to another one", to);
     rc = app_open(&device, &(struct app_device){ .threads = 1 });
@@ -276,8 +292,10 @@ static int convert(const struct options *o)
         weights_describe(&w, text);
         app_say("%s: %s", o->file[0], text);
         warn_of_loss(&w, to);
-        rc = convert_network(&w, to, o->averaged, device);
+        rc = weights_check_values(&w);
     }
+    if (!rc)
+        rc = convert_network(&w, to, o->averaged, device);
     weights_free(&w);
     nn_close(device);
     return rc;
@@ -326,13 +344,13 @@ static int diff(const struct options *o)
         const char *how = difference(x, nn_safetensors_at(b, nn_safetensors_find(b, x->name)));
 
         if (how && ++differ)
-            (void)printf("%s\t%s\n", x->name, how);
+            print_pair(x->name, how);
     }
     for (int64_t i = 0; !rc && i < nn_safetensors_count(b); i++) {
         const nn_safetensors_entry *x = nn_safetensors_at(b, i);
 
         if (nn_safetensors_find(a, x->name) < 0 && ++differ)
-            (void)printf("%s\tonly in the second\n", x->name);
+            print_pair(x->name, "only in the second");
     }
     if (!rc)
         app_say("%lld and %lld tensors, %lld differ", (long long)nn_safetensors_count(a),
@@ -344,7 +362,7 @@ static int diff(const struct options *o)
 
 /* ------------------------------------------------------------------- verify */
 
-/* Whole, of a known network, with all of its tensors, all values finite. */
+/* Whole, of a known network, with all of its tensors, all values such as a network can have. */
 static int verify(const struct options *o)
 {
     nn_load_report report;
@@ -357,7 +375,7 @@ static int verify(const struct options *o)
         return rc;
     rc = weights_open(&w, o->file[0], o->dialect, o->averaged);
     if (!rc)
-        rc = weights_check_finite(&w);
+        rc = weights_check_values(&w);
     if (!rc) {
         struct network n;
 
@@ -366,7 +384,10 @@ static int verify(const struct options *o)
     }
     if (!rc) {
         weights_describe(&w, text);
-        (void)printf("%s\tok\t%lld tensors\t%s\n", w.path, (long long)report.loaded, text);
+        app_print(stdout, w.path);
+        (void)printf("\tok\t%lld tensors\t", (long long)report.loaded);
+        app_print(stdout, text);
+        (void)putchar('\n');
     }
     weights_free(&w);
     nn_close(device);
@@ -394,7 +415,8 @@ int main(int argc, char **argv)
                                "  nn_weights diff a.safetensors b.pth\v"
                                "convert writes names as torchvision has them; a .safetensors file also says "
                                "how the network pads and "
-                               "which pixels it wants, and every program of libnn opens it.\n"
+                               "which pixels it wants, and every program of libnn opens it. Like verify it "
+                               "refuses weights that are not finite and variances below zero.\n"
                                "Exit status: 0 done; 1 diff: not every tensor is equal to the bit; 2 usage, "
                                "or the file does not tell "
                                "its dialect; 3 bad weights; 4 input or output; 5 device or memory.",

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { MOST_NOTES = 20 };
@@ -19,27 +20,20 @@ const char *problem_reason(const char *file, const char *text)
     return !strncmp(text, file, n) && !strncmp(text + n, ": ", 2) ? text + n + 2 : text;
 }
 
-void problem_print(FILE *to, const char *text)
-{
-    for (; *text; text++) {
-        unsigned char c = (unsigned char)*text;
-
-        if (c == '\n')
-            (void)fputs("\\n", to);
-        else if (c < 0x20 || c == 0x7f)
-            (void)fprintf(to, "\\x%02x", c);
-        else
-            (void)fputc(c, to);
-    }
-}
-
 void problem_say(const char *file, const char *reason)
 {
-    app_progress_end();
-    problem_print(stderr, file);
-    (void)fputs(": ", stderr);
-    problem_print(stderr, problem_reason(file, reason));
-    (void)fputc('\n', stderr);
+    app_say("%s: %s", file, problem_reason(file, reason));
+}
+
+json_t *problem_json(const char *text)
+{
+    json_t *j = json_string(text);
+    char *copy = j ? NULL : app_visible(text);
+
+    if (copy)
+        j = json_string(copy);
+    free(copy);
+    return j;
 }
 
 int64_t problems_say(const nn_dataset *d, int64_t from)

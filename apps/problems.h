@@ -5,14 +5,13 @@
 #ifndef APPS_PROBLEMS_H
 #define APPS_PROBLEMS_H
 
+#include <jansson.h>
 #include <nn/data.h>
-#include <stdio.h>
 
-/* `text` with control bytes made visible: a file name may hold line ends and terminal commands. */
-void problem_print(FILE *to, const char *text);
-/* "FILE: REASON" to stderr, control bytes made visible; a reason that begins with the file's name says it
- * once. */
+/* "FILE: REASON" to stderr; a reason that begins with the file's name says it once. */
 void problem_say(const char *file, const char *reason);
+/* `text` for JSON, which is UTF-8: as app_print writes it where it is not. */
+json_t *problem_json(const char *text);
 /* The reason without that name. */
 const char *problem_reason(const char *file, const char *text);
 /* Prints problems[from..] of the dataset: of files that could not be used all, of the rest the first few.

@@ -6,6 +6,7 @@
 
 #include "problems.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +26,7 @@ static void print_data(const nn_dataset *d)
         app_say("excluded: %lld (%lld of them cannot be used)", (long long)d->excluded, (long long)d->bad);
 }
 
-/* The validation table comes first: where an image is in both, it validates. */
+/* The validation table comes first: where a copy of an image is in both, it validates. */
 static int add_sources(const struct options *o, nn_dataset *d, nn_message *why)
 {
     int rc = NN_OK;
@@ -39,12 +40,40 @@ static int add_sources(const struct options *o, nn_dataset *d, nn_message *why)
     return rc ? rc : nn_dataset_add_table(d, o->train_csv, NN_SPLIT_TRAIN, why);
 }
 
+static int by_text(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+/* No file is in both tables: whoever wrote them did not mean to train on what is to judge. */
+static int check_tables(const nn_dataset *d)
+{
+    const char **file = calloc((size_t)d->samples + 1, sizeof *file), *twice = NULL;
+    int64_t shared = 0;
+    int rc = APP_OK;
+
+    if (!file)
+        return app_fail(APP_DEVICE, "out of memory");
+    for (int64_t i = 0; i < d->samples; i++)
+        file[i] = d->sample[i].file;
+    qsort(file, (size_t)d->samples, sizeof *file, by_text);
+    for (int64_t i = 1; i < d->samples; i++)
+        if (!strcmp(file[i - 1], file[i])) {
+            twice = file[i];
+            shared++;
+        }
+    if (twice)
+        rc = app_fail(APP_DATA, "%lld images are in both --train-csv and --valid-csv, among them %s",
+                      (long long)shared, twice);
+    free(file);
+    return rc;
+}
+
 int train_data_read(const struct options *o, nn_dataset *d, int64_t *walked)
 {
     nn_message why;
     int64_t all = 0;
     int rc = add_sources(o, d, &why);
 
+    if (!rc && o->valid_csv && (rc = check_tables(d)))
+        return rc;
     for (int i = 0; !rc && i < o->extras; i++)
         rc = nn_dataset_add_extra(d, o->extra[i], &why);
     *walked = d->problems;
@@ -82,17 +111,20 @@ int train_data_augment(nn_augment **out, const char *option)
 {
     nn_message why;
     int rc = nn_augment_new(out, option, &why);
-    char *text = rc == NN_EFORMAT ? app_read_text(option, 1 << 16) : NULL;
+    bool is_file = rc == NN_EFORMAT && app_exists(option);
 
-    if (text) {
+    if (is_file) {
+        char *text = app_read_text(option, 1 << 16);
+
+        if (!text)
+            return app_fail(APP_USAGE, "--augment %s: %s", option, strerror(errno));
         rc = nn_augment_new(out, text, &why);
         free(text);
-        return rc ? app_fail(APP_USAGE, "--augment %s: %s", option, why.text) : APP_OK;
     }
-    if (rc)
-        return app_fail(rc == NN_EFORMAT ? APP_USAGE : app_exit_code(rc),
-                        "--augment \"%s\": %s (and there is no such file)", option, why.text);
-    return APP_OK;
+    if (rc == NN_EFORMAT)
+        return app_fail(APP_USAGE, "--augment \"%s\": %s%s", option, why.text,
+                        is_file ? "" : " (and there is no such file)");
+    return rc ? app_fail(app_exit_code(rc), "--augment: %s", why.text) : APP_OK;
 }
 
 static double images(const nn_dataset *d, int split)
@@ -126,7 +158,6 @@ void train_data_cache(const struct options *o, const nn_dataset *d, const nn_aug
 
 json_t *train_data_describe(const nn_dataset *d, int32_t source)
 {
-    json_t *root = json_string(d->source[source].root);
     int64_t n[NN_SPLITS + 1][NN_LABELS] = { { 0 } };
     char hex[65];
 
@@ -135,10 +166,10 @@ json_t *train_data_describe(const nn_dataset *d, int32_t source)
             n[d->sample[i].excluded ? NN_SPLITS : d->sample[i].split][d->sample[i].label]++;
     (void)nn_dataset_digest(d, source, hex);
     return json_pack(
-        "{s:o, s:s, s:{s:I, s:I}, s:{s:I, s:I}, s:{s:I, s:I}}", "root",
-        root ? root : json_string("(name is no valid UTF-8)"), "sha256", hex, "train", "fake",
-        (json_int_t)n[NN_SPLIT_TRAIN][NN_LABEL_FAKE], "real", (json_int_t)n[NN_SPLIT_TRAIN][NN_LABEL_REAL],
-        "valid", "fake", (json_int_t)n[NN_SPLIT_VALID][NN_LABEL_FAKE], "real",
-        (json_int_t)n[NN_SPLIT_VALID][NN_LABEL_REAL], "excluded", "fake",
-        (json_int_t)n[NN_SPLITS][NN_LABEL_FAKE], "real", (json_int_t)n[NN_SPLITS][NN_LABEL_REAL]);
+        "{s:o, s:s, s:{s:I, s:I}, s:{s:I, s:I}, s:{s:I, s:I}}", "root", problem_json(d->source[source].root),
+        "sha256", hex, "train", "fake", (json_int_t)n[NN_SPLIT_TRAIN][NN_LABEL_FAKE], "real",
+        (json_int_t)n[NN_SPLIT_TRAIN][NN_LABEL_REAL], "valid", "fake",
+        (json_int_t)n[NN_SPLIT_VALID][NN_LABEL_FAKE], "real", (json_int_t)n[NN_SPLIT_VALID][NN_LABEL_REAL],
+        "excluded", "fake", (json_int_t)n[NN_SPLITS][NN_LABEL_FAKE], "real",
+        (json_int_t)n[NN_SPLITS][NN_LABEL_REAL]);
 }

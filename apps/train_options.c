@@ -251,6 +251,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
             argp_error(
                 state,
                 "give --data DIR, or both --fake-dir and --real-dir, or --train-csv (and --valid-csv)");
+        if (o->valid_csv && o->train_csv && app_same_file(o->train_csv, o->valid_csv))
+            argp_error(state, "--train-csv and --valid-csv are one file");
         if (o->unfreeze_at && !o->freezes)
             argp_error(state, "--unfreeze-at: nothing is frozen; give --freeze as well");
         return 0;

@@ -12,8 +12,6 @@
 
 enum { EXAMPLES = 5 }; /* names that are shown where none fits */
 
-bool transfer_wanted(const struct options *o) { return o->freezes || o->lr_scales; }
-
 /* Names of the network, evenly from its first parameter to its last. */
 static int nothing_matches(const nn_model *m, const char *option, const char *pattern)
 {
@@ -61,13 +59,8 @@ static int tell(const nn_model *m, const struct options *o)
 
 int transfer_prepare(struct network *n, const struct options *o)
 {
-    int rc;
-
-    if (!transfer_wanted(o))
+    if (!o->freezes && !o->lr_scales)
         return APP_OK;
-    rc = network_seal(n);
-    if (rc)
-        return rc;
     for (int i = 0; i < o->freezes; i++)
         if (!nn_model_set_trainable(n->model, o->freeze[i], 0))
             return nothing_matches(n->model, "freeze", o->freeze[i]);

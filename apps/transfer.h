@@ -10,10 +10,8 @@
 
 #include <jansson.h>
 
-/* Whether the options say anything of the kind; without, the functions below change nothing. */
-bool transfer_wanted(const struct options *o);
-/* Freezes and scales the parameters of a network that has no plan yet. 0 or an exit code, with the reason
- * printed. */
+/* Freezes and scales the parameters of a network that is sealed and has no plan yet, if that is wanted. 0 or
+ * an exit code, with the reason printed. */
 int transfer_prepare(struct network *n, const struct options *o);
 /* From here on all is trained: the network's plans are gone and have to be made again. */
 void transfer_unfreeze(struct network *n);

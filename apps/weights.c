@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_CONFIG = 1 << 20 };
+enum { MOST_CONFIG = 1 << 20, MOST_TOLD = 20 };
 
 char *weights_config(const char *path)
 {
@@ -66,21 +66,52 @@ void weights_free(struct weights *w)
     *w = (struct weights){ .path = NULL };
 }
 
-int weights_check_finite(const struct weights *w)
+/* How many elements of tensor i are below zero, and the first of them. */
+static int64_t count_negative(const nn_safetensors *file, int64_t i, int64_t *first)
 {
-    for (int64_t i = 0; i < nn_safetensors_count(w->file); i++) {
-        int64_t bad = 0;
-        nn_message why;
+    int64_t n = nn_safetensors_at(file, i)->count, bad = 0;
+    double *value = calloc((size_t)n + 1, sizeof *value);
 
-        if (nn_safetensors_nonfinite(w->file, i, &bad, &why))
+    if (!value)
+        exit(app_fail(APP_DEVICE, "out of memory"));
+    if (!nn_safetensors_read(file, i, NN_F64, value, n, NULL))
+        for (int64_t k = 0; k < n; k++)
+            if (value[k] < 0 && !bad++)
+                *first = k;
+    free(value);
+    return bad;
+}
+
+static bool is_variance(const char *name)
+{
+    static const char end[] = "running_var";
+    size_t n = strlen(name), m = strlen(end);
+
+    return n >= m && !strcmp(name + n - m, end);
+}
+
+int weights_check_values(const struct weights *w)
+{
+    int rc = APP_OK, told = 0;
+
+    for (int64_t i = 0; i < nn_safetensors_count(w->file) && told < MOST_TOLD; i++) {
+        const nn_safetensors_entry *e = nn_safetensors_at(w->file, i);
+        int64_t bad = 0, first = 0;
+        const char *what = "not finite: of a training that diverged?";
+
+        if (nn_safetensors_nonfinite(w->file, i, &bad, &first, NULL))
             continue; /* a type that has no such values, or that loading will refuse by name */
-        if (bad)
-            return app_fail(
-                APP_DATA,
-                "%s: %s holds %lld values that are not finite: weights of a training that diverged?", w->path,
-                nn_safetensors_at(w->file, i)->name, (long long)bad);
+        if (!bad && is_variance(e->name)) {
+            bad = count_negative(w->file, i, &first);
+            what = "negative, which a variance cannot be";
+        }
+        if (bad && ++told == MOST_TOLD)
+            app_say("...");
+        else if (bad)
+            rc = app_fail(APP_DATA, "%s: %s: %lld of %lld values, the first of them number %lld, are %s",
+                          w->path, e->name, (long long)bad, (long long)e->count, (long long)first, what);
     }
-    return APP_OK;
+    return rc;
 }
 
 void weights_describe(const struct weights *w, char text[256])

@@ -21,9 +21,9 @@ char *weights_config(const char *path);
  * is to be freed. */
 int weights_open(struct weights *w, const char *path, const char *dialect, bool averaged);
 void weights_free(struct weights *w);
-/* Refuses values that are not finite: weights of a run that diverged are found here rather than in what they
- * say. */
-int weights_check_finite(const struct weights *w);
+/* Refuses values that no network can have, naming each tensor with them: NaN, infinity and negative
+ * variances. Weights of a run that diverged are found here rather than in what they say. */
+int weights_check_values(const struct weights *w);
 /* "efficientnet_b0, 1000 classes, dialect timm-tf (by its file name): padding same, eps 0.001". */
 void weights_describe(const struct weights *w, char text[256]);
 /* The exit code of a status that comes from opening or identifying a file. */

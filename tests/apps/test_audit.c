@@ -5,6 +5,8 @@
  */
 #include "programs.h"
 
+#include <apps/train_audit.h>
+
 #include <jansson.h>
 
 enum { MOST = 64, CLEAN = 200 };
@@ -56,6 +58,43 @@ static void clean_set(const char *folder, const char *side)
     run("fakereal_synth", "--output", in_tree(folder), "--count", count, "--image-size", side, NULL);
     expect_code(0);
 }
+
+/* Before a training it has little time. */
+START_TEST(given_up)
+{
+    struct audit a;
+    nn_dataset *d;
+
+    clean_set("set", "32");
+    d = load("set");
+    ck_assert_int_eq(train_audit(&a, d, 0, 1, 0), 0);
+    ck_assert_ptr_null(a.file);
+    ck_assert_int_eq(train_audit(&a, d, 0, 1, 100), 0);
+    ck_assert_ptr_nonnull(a.file);
+    audit_free(&a);
+    nn_dataset_free(d);
+}
+END_TEST
+
+/* Decoding does not make damage of what is only too large. */
+START_TEST(too_large_decoded)
+{
+    struct bytes b = { .size = 0 };
+    json_t *root;
+
+    clean_set("set", "32");
+    begin_png(&b, 20000, 19000, 8, 2);
+    add_chunk(&b, "IDAT", "x", 1);
+    add_chunk(&b, "IEND", NULL, 0);
+    put_bytes("set/train/fake_images/large.png", b.at, b.size);
+    audit("set", "--decode");
+    expect_code(1);
+    root = report();
+    ck_assert_ptr_nonnull(found(root, "too-large"));
+    ck_assert_ptr_null(found(root, "damaged"));
+    json_decref(root);
+}
+END_TEST
 
 START_TEST(nothing_to_find)
 {
@@ -528,6 +567,8 @@ int main(void)
     tcase_add_checked_fixture(c, programs_setup, programs_teardown);
     tcase_set_timeout(c, 240);
     tcase_add_test(c, nothing_to_find);
+    tcase_add_test(c, given_up);
+    tcase_add_test(c, too_large_decoded);
     tcase_add_test(c, planted_defects);
     tcase_add_test(c, decoded);
     tcase_add_test(c, format_shortcut);

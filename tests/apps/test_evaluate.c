@@ -283,22 +283,62 @@ START_TEST(split_of_the_run)
 }
 END_TEST
 
+/* A network whose answer is finite for some images only: its features are none below zero, so the greater
+ * their sum, the sooner a large weight makes them overflow. */
+static int64_t overflowing(const char *path, int images)
+{
+    static float weight[2 * 1280];
+    const float bias[2] = { 0, 0 };
+    const size_t features = sizeof weight / sizeof *weight / 2;
+    struct network n = small_network(1);
+    double logits[2], sum[16], middle = 0;
+    char image[64];
+    int64_t over = 0;
+
+    for (size_t i = 0; i < features; i++)
+        weight[i] = 1;
+    ck_assert_int_eq(nn_model_write(n.model, "classifier.1.weight", NN_BASE_PARAM, NN_F32, weight), NN_OK);
+    ck_assert_int_eq(nn_model_write(n.model, "classifier.1.bias", NN_BASE_PARAM, NN_F32, bias), NN_OK);
+    for (int i = 0; i < images; i++) {
+        (void)snprintf(image, sizeof image, "faces/valid/%s_images/%d.png", i % 2 ? "fake" : "real", i);
+        say(&n, image, logits);
+        sum[i] = logits[0];
+        middle += sum[i] / images;
+    }
+    for (int i = 0; i < images; i++)
+        over += sum[i] > middle;
+    for (size_t i = 0; i < features; i++)
+        weight[i] = (float)(0x1p128 / middle);
+    ck_assert_int_eq(nn_model_write(n.model, "classifier.1.weight", NN_BASE_PARAM, NN_F32, weight), NN_OK);
+    save(&n, path, 0.5);
+    network_free(&n);
+    return over;
+}
+
+/* An image for which the network gives no number has no answer: it is no real one. */
 START_TEST(diverged)
 {
-    struct network n = small_network(1);
-    float bias[2] = { NAN, 0 };
-    json_t *j;
+    enum { N = 8 };
+    int64_t without;
+    char text[64];
+    json_t *j, *c;
 
-    put_images("faces/valid", 2, 1);
-    ck_assert_int_eq(nn_model_write(n.model, "classifier.1.bias", NN_BASE_PARAM, NN_F32, bias), NN_OK);
-    save(&n, "run/best.safetensors", 0.5);
-    network_free(&n);
+    put_images("faces/valid", N / 2, 1);
+    without = overflowing("run/best.safetensors", N);
+    ck_assert(without > 0 && without < N);
     evaluate("--data", in_tree("faces"));
     expect_code(3);
-    expect_in(ran.err, "no finite output for 4 images");
+    (void)snprintf(text, sizeof text, "no finite output for %d images", (int)without);
+    expect_in(ran.err, text);
+    (void)snprintf(text, sizeof text, "no answer          %d of those left out", (int)without);
+    expect_in(ran.out, text);
     j = result();
-    ck_assert(json_is_null(json_object_get(j, "loss")));
-    ck_assert(json_is_null(json_object_get(j, "auc")));
+    ck_assert_int_eq(json_integer_value(json_object_get(j, "samples")), N - without);
+    ck_assert_int_eq(json_integer_value(json_object_get(j, "not_finite")), without);
+    ck_assert_uint_eq(json_array_size(json_object_get(j, "excluded")), (size_t)without);
+    c = json_array_get(json_object_get(j, "confusion"), 0);
+    ck_assert_int_le(json_integer_value(json_array_get(c, 0)), N - without);
+    ck_assert(json_is_number(json_object_get(j, "loss")));
     json_decref(j);
 }
 END_TEST

@@ -403,7 +403,7 @@ START_TEST(wrong_checkpoints)
     run("fakereal_predict", "-c", in_tree("nan.safetensors"), "-i", in_tree("images"), "-o",
         in_tree("out.csv"), NULL);
     expect_code(3);
-    expect_in(ran.err, "p.png: the network gives no number");
+    expect_in(ran.err, "p.png: the network gives no finite number");
     expect_file("out.csv", "path,label,probability_fake\np.png,,\n");
     network_free(&n);
 }

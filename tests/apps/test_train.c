@@ -374,6 +374,25 @@ START_TEST(run_folders)
 }
 END_TEST
 
+/* What belongs to the beginning of a run is not silently passed over when it goes on, and its rates are those
+ * that it began with. */
+START_TEST(resumed_with_other_options)
+{
+    make_checkpoint("w.safetensors", 1, 0.5);
+    train_in("r", "--max-steps", "4", "--epochs", "2", "--schedule", "cosine", "--lr", "0.01");
+    expect_code(0);
+    expect_in(ran.err, "warm-up 1 steps");
+    train_in("r", "--max-steps", "16", "--epochs", "9", "--schedule", "cosine", "--lr", "0.01", "--resume",
+             "auto", "--weights", in_tree("w.safetensors"), "--head", "new");
+    expect_code(0);
+    expect_in(ran.err, "--weights, --dialect and --head belong to the beginning of a run");
+    expect_in(ran.err, "warm-up stays 1 steps");
+    expect_in(ran.err, "with --epochs 9 would have 6");
+    expect_in(ran.err, "the schedule stays that of 14 steps");
+    ck_assert_double_eq(metric("r", 2, 6), 0);
+}
+END_TEST
+
 START_TEST(one_process_for_a_folder)
 {
     int folder;
@@ -425,6 +444,17 @@ START_TEST(tables_instead_of_folders)
         "--dry-run", NULL);
     expect_code(0);
     expect_in(ran.err, "train: 20 fake, 20 real");
+
+    /* What is to judge is not trained on. */
+    run("fakereal_train", "--train-csv", in_tree("d/train.csv"), "--valid-csv", in_tree("d/train.csv"), SMALL,
+        "--run-dir", in_tree("q"), NULL);
+    expect_code(2);
+    expect_in(ran.err, "--train-csv and --valid-csv are one file");
+    put("d/some.csv", "path,label\ntrain/fake_images/001.png,1\nvalid/real_images/001.png,0\n");
+    run("fakereal_train", "--train-csv", in_tree("d/train.csv"), "--valid-csv", in_tree("d/some.csv"), SMALL,
+        "--run-dir", in_tree("q"), NULL);
+    expect_code(3);
+    expect_in(ran.err, "1 images are in both --train-csv and --valid-csv");
 
     put("d/train.csv", "path,label\ntrain/fake_images/000.png,perhaps\n");
     run("fakereal_train", "--train-csv", in_tree("d/train.csv"), SMALL, "--run-dir", in_tree("q"), NULL);
@@ -817,6 +847,10 @@ START_TEST(usage)
           "line 1, column 1: there is no transform \"mirror\" (and there is no such file)" },
         { "--augment", "flip p=2", 2, "column 8" },
         { "--augment", "flip p=0.5 p=0.7", 2, "column 12: a second \"p\"" },
+        { "--augment", "/dev/zero", 2, "--augment /dev/zero: File too large" },
+        { "--augment", "/", 2, "--augment /: Is a directory" },
+        { "--model", "vgg11_bn", 2, "choose a larger --image-size than 31" },
+        { "--ema-decay", "1", 2, "is not a number from 0 to 0.9999999" },
         { "--mixup", "0", 2, "--mixup" },
         { "--mean", "0.5,0.5", 2, "not of the form R,G,B" },
         { "--mean", "0.5,0.5,0.5,", 2, "not of the form R,G,B" },
@@ -837,7 +871,7 @@ START_TEST(usage)
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        train_in("r", cases[i].a, cases[i].b);
+        train_in("r", "--image-size", "31", cases[i].a, cases[i].b);
         ck_assert_msg(ran.code == cases[i].code, "%s %s: exit code %d: %s", cases[i].a, cases[i].b, ran.code,
                       ran.err);
         expect_in(ran.err, cases[i].text);
@@ -1014,6 +1048,7 @@ int main(void)
     tcase_add_test(t, run_folders);
     tcase_add_test(t, damaged_checkpoints);
     tcase_add_test(t, tables_instead_of_folders);
+    tcase_add_test(t, resumed_with_other_options);
     tcase_add_test(t, one_process_for_a_folder);
     tcase_add_test(t, records);
     tcase_add_test(t, update_0_changes_no_weight);

@@ -113,6 +113,8 @@ START_TEST(usage)
     expect_code(2);
     run("nn_weights", "convert", in_tree("plain.safetensors"), in_tree("x.tflite"), NULL);
     expect_code(2);
+    run("nn_weights", "convert", in_tree("plain.safetensors"), in_tree(".onnx"), NULL);
+    expect_code(2);
     run("nn_weights", "verify", in_tree("odd.safetensors"), NULL);
     expect_code(3);
     expect_in(ran.err, "no network that is known");
@@ -215,6 +217,85 @@ START_TEST(checkpoints)
 }
 END_TEST
 
+/* Values that no network can have are named, tensor by tensor, and not passed on to other programs. */
+START_TEST(impossible_values)
+{
+    static const char stem[] = "features.0.1.running_var", head[] = "classifier.1.bias";
+    struct network n = small_network(1);
+    float variance[32], bias[2] = { 1, NAN };
+
+    for (int i = 0; i < 32; i++)
+        variance[i] = i < 30 ? 1 : -1e-3f;
+    ck_assert_int_eq(nn_model_write(n.model, stem, NN_BASE_PARAM, NN_F32, variance), NN_OK);
+    ck_assert_int_eq(nn_model_write(n.model, head, NN_BASE_PARAM, NN_F32, bias), NN_OK);
+    save(&n, "odd.safetensors", 0.5);
+    network_free(&n);
+    for (int i = 0; i < 2; i++) {
+        if (i)
+            run("nn_weights", "convert", in_tree("odd.safetensors"), in_tree("odd.pth"), NULL);
+        else
+            run("nn_weights", "verify", in_tree("odd.safetensors"), NULL);
+        expect_code(3);
+        expect_in(ran.err,
+                  "features.0.1.running_var: 2 of 32 values, the first of them number 30, are negative");
+        expect_in(ran.err, "classifier.1.bias: 1 of 2 values, the first of them number 1, are not finite");
+        ck_assert_str_eq(ran.out, "");
+    }
+    ck_assert_int_ne(access(in_tree("odd.pth"), F_OK), 0);
+    put_png("x.png", 3);
+    run("nn_classify", "-w", in_tree("odd.safetensors"), in_tree("x.png"), NULL);
+    expect_code(3);
+    expect_in(ran.err, "x.png: the network gives no number");
+    ck_assert_str_eq(ran.out, "");
+}
+END_TEST
+
+/* What a file calls things reaches the terminal as text, whatever it was meant to do there. */
+START_TEST(names_that_command)
+{
+    /* Colour, the same with one byte (C1), a carriage return, a change of direction, and a harmless letter.
+     */
+    static const char name[] = "a\x1b[31m\xc2\x9b\r\xe2\x80\xae\xc3\xa9";
+    static const char shown[] = "a\\x1b[31m\\xc2\\x9b\\x0d\\xe2\\x80\\xae\xc3\xa9";
+    const char *classes[] = { name, "b\tc\n" };
+    const nn_pair pair = { "note", "\x7f \xe2\x80\xae" };
+    const float one = 1;
+    nn_safetensors_item item = { "weight", NN_F32, NN_SHAPE1(1), &one };
+    struct network n = small_network(1);
+    char *file;
+    size_t size;
+
+    put_png("x.png", 3);
+    ck_assert_int_eq(nn_preprocess_set_classes(&n.preprocess, classes, 2, &why), NN_OK);
+    save(&n, "n.safetensors", 0.5);
+    network_free(&n);
+    run("nn_classify", "-w", in_tree("n.safetensors"), "--format", "tsv", in_tree("x.png"), NULL);
+    expect_code(0);
+    expect_in(ran.out, shown);
+    expect_in(ran.out, "\tb\\x09c\\n\n");
+    expect_not_in(ran.out, "\x1b");
+    run("fakereal_predict", "-c", in_tree("n.safetensors"), "-i", in_tree("x.png"), "-o", in_tree("o.csv"),
+        NULL);
+    expect_code(3);
+    expect_in(ran.err, shown);
+    expect_not_in(ran.err, "\x1b");
+
+    ck_assert_int_eq(nn_safetensors_write(in_tree("w.safetensors"), &item, 1, &pair, 1, &why), NN_OK);
+    file = all_of("w.safetensors", &size);
+    memcpy(strstr(file + 8, "weight"), "\xe2\x80\xaexyz", 6);
+    put_bytes("w.safetensors", file, size);
+    free(file);
+    run("nn_weights", "info", "--all", in_tree("w.safetensors"), NULL);
+    expect_code(0);
+    expect_in(ran.out, "\\xe2\\x80\\xaexyz\tF32\t[1]\n");
+    expect_in(ran.out, "note\t\\x7f \\xe2\\x80\\xae\n");
+    make_checkpoint("b.safetensors", 1, 0.5);
+    run("nn_weights", "diff", in_tree("w.safetensors"), in_tree("b.safetensors"), NULL);
+    expect_code(1);
+    expect_in(ran.out, "\\xe2\\x80\\xaexyz\tonly in the first\n");
+}
+END_TEST
+
 /* A file that says nonsense of itself is not verified, whatever its numbers are. */
 START_TEST(nonsense)
 {
@@ -228,6 +309,11 @@ START_TEST(nonsense)
         { NN_PADDING_KEY, "left", "neither symmetric nor same" },
         { NN_PREPROCESS_KEY, "{}", "kernel" },
         { NN_PREPROCESS_KEY, "{", "preprocess" },
+        { NN_PREPROCESS_KEY,
+          "{\"kernel\":\"cv2-linear\",\"resize_height\":32,\"resize_width\":32,\"resize_shorter\":0,\"crop\":"
+          "false,"
+          "\"size\":32,\"mean\":[0,1e300,0],\"std\":[1,1,1],\"maximum\":255,\"class_names\":[\"a\",\"b\"]}",
+          "mean: number 1 is 1e+300" },
         { NN_NETWORK_KEY, "efficientnet_b99", "no network of libnn" },
     };
     struct network n = small_network(1);
@@ -268,6 +354,8 @@ int main(void)
     tcase_add_test(t, classify);
     tcase_add_test(t, onnx);
     tcase_add_test(t, checkpoints);
+    tcase_add_test(t, impossible_values);
+    tcase_add_test(t, names_that_command);
     tcase_add_test(t, nonsense);
     tcase_add_test(t, usage);
     suite_add_tcase(s, t);

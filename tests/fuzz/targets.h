@@ -27,9 +27,9 @@ static inline void touch(nn_safetensors *file)
     for (int64_t i = 0; i < nn_safetensors_count(file); i++) {
         const nn_safetensors_entry *e = nn_safetensors_at(file, i);
         float number[64];
-        int64_t odd;
+        int64_t odd, first;
 
-        (void)nn_safetensors_nonfinite(file, i, &odd, &why);
+        (void)nn_safetensors_nonfinite(file, i, &odd, &first, &why);
         if (e->count <= 64)
             (void)nn_safetensors_read(file, nn_safetensors_find(file, e->name), NN_F32, number, e->count,
                                       &why);

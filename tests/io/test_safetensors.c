@@ -550,7 +550,7 @@ START_TEST(every_type_is_listed)
         nn_safetensors *f;
         const nn_safetensors_entry *e;
         double value[8];
-        int64_t bad;
+        int64_t bad, first;
         int rc;
 
         (void)snprintf(header, sizeof header, "{" T("t", "%s", "[1]", "[0,%zu]") "}", types[i].name,
@@ -566,7 +566,7 @@ START_TEST(every_type_is_listed)
             f, 0, types[i].name[0] == 'F' || types[i].name[0] == 'C' || e->type == NN_BF16 ? NN_F64 : NN_I64,
             value, 1, &why);
         ck_assert_int_eq(rc, types[i].loadable ? NN_OK : NN_EUNSUPPORTED);
-        rc = nn_safetensors_nonfinite(f, 0, &bad, &why);
+        rc = nn_safetensors_nonfinite(f, 0, &bad, &first, &why);
         ck_assert_int_eq(rc, types[i].loadable ? NN_OK : NN_EUNSUPPORTED);
         ck_assert_int_eq(bad, 0);
         nn_safetensors_free(f);
@@ -959,7 +959,7 @@ START_TEST(reads_floats)
     float f[10];
     double d[10];
     uint16_t raw[10];
-    int64_t bad;
+    int64_t bad, first;
     unsigned char *file;
     nn_safetensors *s = one("F16", f16, sizeof f16, 10, &file);
 
@@ -972,8 +972,9 @@ START_TEST(reads_floats)
                                       : f[i] == (float)f16_value[i] && d[i] == f16_value[i]);
         ck_assert(isnan(f16_value[i]) || signbit(d[i]) == signbit(f16_value[i]));
     }
-    ck_assert_int_eq(nn_safetensors_nonfinite(s, 0, &bad, &why), NN_OK);
+    ck_assert_int_eq(nn_safetensors_nonfinite(s, 0, &bad, &first, &why), NN_OK);
     ck_assert_int_eq(bad, 3);
+    ck_assert_int_eq(first, 7);
     nn_safetensors_free(s);
     free(file);
 
@@ -981,8 +982,9 @@ START_TEST(reads_floats)
     ck_assert_int_eq(nn_safetensors_read(s, 0, NN_F64, d, 5, &why), NN_OK);
     for (int i = 0; i < 5; i++)
         ck_assert(isnan(bf16_value[i]) ? isnan(d[i]) : d[i] == bf16_value[i]);
-    ck_assert_int_eq(nn_safetensors_nonfinite(s, 0, &bad, &why), NN_OK);
+    ck_assert_int_eq(nn_safetensors_nonfinite(s, 0, &bad, &first, &why), NN_OK);
     ck_assert_int_eq(bad, 2);
+    ck_assert_int_eq(first, 2);
     nn_safetensors_free(s);
     free(file);
 
@@ -992,8 +994,9 @@ START_TEST(reads_floats)
     ck_assert_mem_eq(d, f64, sizeof f64);
     for (int i = 0; i < 6; i++)
         ck_assert(isnan(f64_value[i]) ? isnan(f[i]) : f[i] == f64_value[i]);
-    ck_assert_int_eq(nn_safetensors_nonfinite(s, 0, &bad, &why), NN_OK);
+    ck_assert_int_eq(nn_safetensors_nonfinite(s, 0, &bad, &first, &why), NN_OK);
     ck_assert_int_eq(bad, 2);
+    ck_assert_int_eq(first, 3);
     nn_safetensors_free(s);
     free(file);
 
@@ -1001,8 +1004,9 @@ START_TEST(reads_floats)
     ck_assert_int_eq(nn_safetensors_read(s, 0, NN_F64, d, 6, &why), NN_OK);
     for (int i = 0; i < 6; i++)
         ck_assert(d[i] == (double)b_weight[i]);
-    ck_assert_int_eq(nn_safetensors_nonfinite(s, 0, &bad, &why), NN_OK);
+    ck_assert_int_eq(nn_safetensors_nonfinite(s, 0, &bad, &first, &why), NN_OK);
     ck_assert_int_eq(bad, 1);
+    ck_assert_int_eq(first, 4);
     nn_safetensors_free(s);
     free(file);
 }
@@ -1051,7 +1055,7 @@ START_TEST(reads_integers)
     };
 
     for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
-        int64_t wide_value[3], bad;
+        int64_t wide_value[3], bad, first;
         int32_t narrow[3];
         uint8_t byte[3];
         float f[3];
@@ -1068,7 +1072,7 @@ START_TEST(reads_integers)
             ck_assert(!cases[c].u8 || byte[i] == cases[c].value[i]);
         }
         ck_assert_int_eq(nn_safetensors_read(s, 0, NN_F32, f, 3, &why), NN_EUNSUPPORTED);
-        ck_assert_int_eq(nn_safetensors_nonfinite(s, 0, &bad, &why), NN_OK);
+        ck_assert_int_eq(nn_safetensors_nonfinite(s, 0, &bad, &first, &why), NN_OK);
         ck_assert_int_eq(bad, 0);
         nn_safetensors_free(s);
         free(file);
@@ -1088,7 +1092,7 @@ START_TEST(read_errors)
     ck_assert_int_eq(nn_safetensors_read(s, 0, NN_DTYPES, x, 1, &why), NN_EUNSUPPORTED);
     ck_assert_int_eq(nn_safetensors_read(s, 1, NN_I64, x, 1, &why), NN_EINVAL);
     ck_assert_int_eq(nn_safetensors_read(s, -1, NN_I64, x, 1, &why), NN_EINVAL);
-    ck_assert_int_eq(nn_safetensors_nonfinite(s, 1, x, &why), NN_EINVAL);
+    ck_assert_int_eq(nn_safetensors_nonfinite(s, 1, x, x, &why), NN_EINVAL);
     ck_assert_int_eq(nn_safetensors_read(s, 0, NN_I64, x, 2, &why), NN_ESHAPE);
     ck_assert_ptr_nonnull(strstr(why.text, "[1]"));
     ck_assert_int_eq(nn_safetensors_read(s, 0, NN_I64, x, 0, NULL), NN_ESHAPE);

@@ -497,9 +497,9 @@ START_TEST(every_byte_changed)
         copy[n] ^= change[n % 3];
         if (!parse(copy, size, &f)) {
             for (int64_t i = 0; i < nn_safetensors_count(f); i++) {
-                int64_t odd;
+                int64_t odd, first;
 
-                ck_assert_int_eq(nn_safetensors_nonfinite(f, i, &odd, &why), NN_OK);
+                ck_assert_int_eq(nn_safetensors_nonfinite(f, i, &odd, &first, &why), NN_OK);
             }
             nn_safetensors_free(f);
         }

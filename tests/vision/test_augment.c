@@ -182,6 +182,10 @@ static const struct {
     { "gaussian_blur sigma=0", "column 21: \"0\" is beyond" },
     { "rescale scale=0.01..1", "column 15: \"0.01..1\" is beyond" },
     { "random_resized_crop area=0..1", "column 26: \"0..1\" is beyond" },
+    { "flip; advanced_blur kernel=2..2", "line 1, column 7: kernel: there is no odd number" },
+    { "advanced_blur kernel=4..4.5", "no odd number" },
+    { "advanced_blur beta=2..3", "beta: 1 is not in its range" },
+    { "advanced_blur noise=0", "noise: " },
     { "erasing ratio=0.1..200", "column 15: \"0.1..200\" is beyond" },
 };
 

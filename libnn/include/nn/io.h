@@ -88,8 +88,9 @@ NN_API const char *nn_safetensors_metadata(const nn_safetensors *file, const cha
  * cannot hold is NN_EFORMAT, dst is undefined then. NaN and infinity pass through. */
 NN_API int nn_safetensors_read(const nn_safetensors *file, int64_t index, nn_dtype to, void *dst,
                                int64_t count, nn_message *why);
-/* Number of NaN and infinite elements of tensor `index`: weights of a run that diverged. */
-NN_API int nn_safetensors_nonfinite(const nn_safetensors *file, int64_t index, int64_t *count,
+/* Number of NaN and infinite elements of tensor `index`, and which is the first (-1: none): weights of a run
+ * that diverged. */
+NN_API int nn_safetensors_nonfinite(const nn_safetensors *file, int64_t index, int64_t *count, int64_t *first,
                                     nn_message *why);
 
 /* A tensor to be written; `data` is contiguous and row-major, and may be NULL where it has no elements. */

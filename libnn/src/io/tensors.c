@@ -352,15 +352,27 @@ int nn_safetensors_read(const nn_safetensors *file, int64_t index, nn_dtype to, 
     return NN_OK;
 }
 
-int nn_safetensors_nonfinite(const nn_safetensors *file, int64_t index, int64_t *count, nn_message *why)
+/* By bit pattern (all exponent bits set), so that compiler flags cannot change the answer. */
+static bool is_nonfinite(const unsigned char *from, int64_t i, nn_dtype type)
+{
+    switch (type) {
+    case NN_F64: return (LOAD(uint64_t, from, i) >> 52 & 0x7ffu) == 0x7ffu;
+    case NN_F32: return (LOAD(uint32_t, from, i) >> 23 & 0xffu) == 0xffu;
+    case NN_BF16: return (LOAD(uint16_t, from, i) >> 7 & 0xff) == 0xff;
+    default: return (LOAD(uint16_t, from, i) >> 10 & 0x1f) == 0x1f;
+    }
+}
+
+int nn_safetensors_nonfinite(const nn_safetensors *file, int64_t index, int64_t *count, int64_t *first,
+                             nn_message *why)
 {
     const nn_safetensors_entry *entry = nn_safetensors_at(file, index);
     const unsigned char *from;
     const struct nni_raw_type *raw;
     nni_text name;
-    int64_t n = 0;
 
     *count = 0;
+    *first = -1;
     if (!entry)
         return nni_fail(why, NN_EINVAL, "%s: there is no tensor %" PRId64 " of %" PRId64, file->label, index,
                         file->count);
@@ -371,14 +383,10 @@ int nn_safetensors_nonfinite(const nn_safetensors *file, int64_t index, int64_t 
                         file->label, nni_brief(entry->name, &name), raw->name);
     if (raw->kind != NNI_FLOATING)
         return NN_OK;
-    /* By bit pattern (all exponent bits set), so that compiler flags cannot change the answer. */
     for (int64_t i = 0; i < entry->count; i++)
-        switch (raw->type) {
-        case NN_F64: n += (LOAD(uint64_t, from, i) >> 52 & 0x7ffu) == 0x7ffu; break;
-        case NN_F32: n += (LOAD(uint32_t, from, i) >> 23 & 0xffu) == 0xffu; break;
-        case NN_BF16: n += (LOAD(uint16_t, from, i) >> 7 & 0xff) == 0xff; break;
-        default: n += (LOAD(uint16_t, from, i) >> 10 & 0x1f) == 0x1f; break;
+        if (is_nonfinite(from, i, raw->type)) {
+            *first = *count ? *first : i;
+            ++*count;
         }
-    *count = n;
     return NN_OK;
 }

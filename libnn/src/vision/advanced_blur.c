@@ -12,12 +12,22 @@
 enum { KERNEL, SIGMA_X, SIGMA_Y, ROTATE, BETA, NOISE };
 enum { SIZE, WEIGHTS, MOST = 7 }; /* drawn: odd side, then the weights by rows */
 
+/* The odd sizes of the range, as 2*r+1. */
+static int64_t least_radius(const struct nni_step *s) { return ((int64_t)ceil(s->low[KERNEL]) | 1) / 2; }
+static int64_t most_radius(const struct nni_step *s) { return ((int64_t)floor(s->high[KERNEL]) - 1) / 2; }
+
+static const char *wrong(const struct nni_step *s)
+{
+    return least_radius(s) > most_radius(s)        ? "kernel: there is no odd number in its range"
+           : s->low[BETA] > 1 || s->high[BETA] < 1 ? "beta: 1 is not in its range"
+           : s->high[NOISE] <= 0                   ? "noise: its range ends at 0, which leaves no weight"
+                                                   : NULL;
+}
+
 static void draw(const struct nni_step *s, struct nni_dice *d, int64_t width, int64_t height,
                  struct nni_drawn *out)
 {
-    /* The odd sizes of the range. */
-    int64_t least = ((int64_t)ceil(s->low[KERNEL]) | 1) / 2, most = ((int64_t)floor(s->high[KERNEL]) - 1) / 2;
-    int64_t r = nni_dice_int(d, least, most < least ? least : most), n = 2 * r + 1;
+    int64_t r = nni_dice_int(d, least_radius(s), most_radius(s)), n = 2 * r + 1;
     double sx = nni_dice_uniform(d, s->low[SIGMA_X], s->high[SIGMA_X]);
     double sy = nni_dice_uniform(d, s->low[SIGMA_Y], s->high[SIGMA_Y]);
     double angle = nni_dice_uniform(d, s->low[ROTATE], s->high[ROTATE]) * (3.14159265358979323846 / 180);
@@ -104,6 +114,7 @@ const struct nni_transform nni_transform_advanced_blur = {
                  [ROTATE] = { "rotate", -90, 90, -360, 360 },
                  [BETA] = { "beta", 0.5, 8, 0.01, 100 },
                  [NOISE] = { "noise", 0.9, 1.1, 0, 100 } },
+    .wrong = wrong,
     .draw = draw,
     .apply = apply,
 };

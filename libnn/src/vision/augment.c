@@ -253,8 +253,9 @@ static int check_place(const struct reader *r, const nn_augment *a, const struct
 
 static int read_step(struct reader *r, nn_augment *a)
 {
-    size_t n = word_length(r->at);
-    const struct nni_transform *t = nni_transform_named(r->at, n);
+    const char *begin = r->at, *wrong;
+    size_t n = word_length(begin);
+    const struct nni_transform *t = nni_transform_named(begin, n);
     struct nni_step *s = &a->step[a->steps];
     unsigned seen = 0;
     int rc = t ? check_place(r, a, t, n)
@@ -270,6 +271,8 @@ static int read_step(struct reader *r, nn_augment *a)
         rc = read_setting(r, s, &seen);
         skip_spaces(r);
     }
+    if (!rc && t->wrong && (wrong = t->wrong(s)))
+        rc = bad(r, begin, "line %d, column %d: %.*s", wrong, strlen(wrong));
     a->steps += !rc;
     return rc;
 }

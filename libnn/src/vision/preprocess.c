@@ -9,7 +9,6 @@
 #include "vision.h"
 
 #include <jansson.h>
-#include <math.h>
 #include <string.h>
 
 nn_preprocess nn_preprocess_default(void)
@@ -72,6 +71,17 @@ int nn_preprocess_set_classes(nn_preprocess *record, const char *const *names, i
 
 static bool side(int64_t n) { return n >= 1 && n <= NNI_RESIZE_SIDE; }
 
+/* Wide enough for all conventions there are, pixels of 0..255 against 0..1 among them; what lies outside
+ * comes from a damaged or forged file, and would make every image look the same to the network, or infinite.
+ * NaN is in no range. */
+#define MOST_MEAN 1000.0
+#define LEAST_STD 0.0001
+#define MOST_STD 1000.0
+#define LEAST_MAXIMUM 1.0
+#define MOST_MAXIMUM 65535.0
+
+static bool within(double v, double low, double high) { return v >= low && v <= high; }
+
 int nn_preprocess_check(const nn_preprocess *r, nn_message *why)
 {
     bool squash;
@@ -96,13 +106,16 @@ int nn_preprocess_check(const nn_preprocess *r, nn_message *why)
     if (!r->crop && (r->resize_height != r->size || r->resize_width != r->size))
         return nni_fail(why, NN_EINVAL, "crop: without it resize_height and resize_width must equal size");
     for (int i = 0; i < 3; i++) {
-        if (!isfinite(r->mean[i]))
-            return nni_fail(why, NN_EINVAL, "mean: number %d is not finite", i);
-        if (!isfinite(r->std[i]) || r->std[i] <= 0)
-            return nni_fail(why, NN_EINVAL, "std: number %d is not a positive finite number", i);
+        if (!within(r->mean[i], -MOST_MEAN, MOST_MEAN))
+            return nni_fail(why, NN_EINVAL, "mean: number %d is %g, outside %g..%g", i, r->mean[i],
+                            -MOST_MEAN, MOST_MEAN);
+        if (!within(r->std[i], LEAST_STD, MOST_STD))
+            return nni_fail(why, NN_EINVAL, "std: number %d is %g, outside %g..%g", i, r->std[i], LEAST_STD,
+                            MOST_STD);
     }
-    if (!isfinite(r->maximum) || r->maximum <= 0)
-        return nni_fail(why, NN_EINVAL, "maximum: not a positive finite number");
+    if (!within(r->maximum, LEAST_MAXIMUM, MOST_MAXIMUM))
+        return nni_fail(why, NN_EINVAL, "maximum: %g is outside %g..%g", r->maximum, LEAST_MAXIMUM,
+                        MOST_MAXIMUM);
     if (r->classes < 0 || (r->classes > 0) != (r->class_names != NULL))
         return nni_fail(why, NN_EINVAL, "classes: %lld does not fit class_names", (long long)r->classes);
     return NN_OK;

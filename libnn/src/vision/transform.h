@@ -78,6 +78,8 @@ struct nni_transform {
     bool fits;  /* what it makes has the size of the network's input */
     bool bytes; /* it takes bytes only, so it cannot come after normalize */
     struct nni_setting setting[NNI_SETTINGS];
+    /* What is wrong with settings that are allowed one by one, else NULL. May itself be NULL. */
+    const char *(*wrong)(const struct nni_step *step);
     /* NULL: nothing to draw. The size is that of the picture it will be applied to. */
     void (*draw)(const struct nni_step *step, struct nni_dice *dice, int64_t width, int64_t height,
                  struct nni_drawn *out);
