@@ -57,6 +57,7 @@ CASES = {  # op and name of the case in its test: function and tensors, made whe
     ("log_softmax", "bench 1000 classes"): (lambda x: F.log_softmax(x, -1), lambda: [rand(256, 1000)]),
     ("matmul", "bench queries, keys"): (lambda a, b: a @ b.transpose(-1, -2), lambda: [rand(8, 12, 197, 64), rand(8, 12, 197, 64)]),
     ("matmul", "bench weights, values"): (torch.matmul, lambda: [rand(8, 12, 197, 197), rand(8, 12, 197, 64)]),
+    ("matmul", "bench windows"): (torch.matmul, lambda: [rand(8, 12, 96, 64), rand(8, 12, 64, 96)]),
     ("matmul", "bench 1024"): (torch.matmul, lambda: [rand(1024, 1024), rand(1024, 1024)]),
     ("max_pool2d", "bench ResNet"): (lambda x: F.max_pool2d(x, 3, 2, 1), lambda: [image(8, 112, 112, 64)]),
     ("max_pool2d", "bench VGG"): (lambda x: F.max_pool2d(x, 2), lambda: [image(8, 112, 112, 128)]),

@@ -20,6 +20,7 @@ enum {
     PAIR_BYTES = 768 << 10,
     PAIR_ROWS = 192,  /* of a chunk of G */
     LEAST_ROWS = 104, /* of a chunk, where there are as many: below, reading and writing C shows */
+    SLAB = 16,        /* rows of a piece of B packed together with those of the other pieces */
     GROUP = 16,       /* rows loaded together that are then turned into words of pairs of them */
     Y_COLS = 48       /* of a panel of Y: an odd number of cache lines, or rows would collide */
 };
@@ -87,16 +88,20 @@ void nni_gemm_pack(const nni_gemm *g, const struct nni_gemm_b *b, nn_real *packe
     int64_t u0 = panel_unit(g->kernels, g->n, g->panels, panel);
     int64_t u1 = panel_unit(g->kernels, g->n, g->panels, panel + 1);
     int64_t n0 = u0 * NNI_GEMM_UNIT, width = (u1 - u0) * NNI_GEMM_UNIT, cols = least(width, g->n - n0);
-    int64_t across = most(1, b->across);
+    int64_t across = most(1, b->across), slab = b->inner < g->k ? SLAB : b->inner;
     nn_real *to = packed + n0 * g->words;
 
-    for (int64_t p = 0; p < g->k; p += b->inner) {
-        int64_t piece = p / b->inner,
-                at = piece / across * b->outer_stride + piece % across * b->across_stride;
+    /* The pieces of a convolution's weights, one for each tap, lie between each other: some of all pieces at
+     * a time, so that each cache line is fetched once. */
+    for (int64_t from = 0; from < b->inner; from += slab)
+        for (int64_t p = from; p < g->k; p += b->inner) {
+            int64_t piece = p / b->inner,
+                    at = piece / across * b->outer_stride + piece % across * b->across_stride;
 
-        g->kernels->pack(to + p * width, width, b->at + at + n0 * b->n_stride, b->inner_stride, b->n_stride,
-                         least(b->inner, g->k - p), cols);
-    }
+            g->kernels->pack(to + p * width, width, b->at + at + from * b->inner_stride + n0 * b->n_stride,
+                             b->inner_stride, b->n_stride, least(slab, least(b->inner - from, g->k - p)),
+                             cols);
+        }
 }
 
 void nni_gemm_stage(const nni_gemm *g, const nni_gemm_io *io, nn_real *stage, int64_t row_tile)

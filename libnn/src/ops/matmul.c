@@ -14,6 +14,7 @@
 #include <nn/ops.h>
 
 enum { A, B };
+enum { MANY = 32 }; /* products of which each is one tile */
 
 /* Element (i,j) of matrix number t is at t*each + i*row + j*col. */
 struct matrix {
@@ -26,7 +27,8 @@ struct product {
     int64_t count;       /* of products */
     const nn_operand *c; /* [count, m, n], dense */
     nni_gemm g;
-    size_t packed;
+    size_t packed; /* bytes of one B */
+    bool whole;    /* many: a tile packs a B for itself and makes all of its product, so B stays in cache */
     bool add;
 };
 
@@ -76,6 +78,9 @@ static struct product product_of(const nn_step *s, struct matrix a, struct matri
 
     p.g = nni_gemm_of(nni_gemm_kernels_of(s), z.m, z.n, z.k, a.col == 1 ? NNI_LOAD_NONE : NNI_LOAD_COPY);
     p.packed = nni_padded(p.g.packed_bytes);
+    p.whole = z.count >= MANY;
+    if (p.whole)
+        p.g.col_tiles = 1;
     return p;
 }
 
@@ -110,15 +115,19 @@ static struct product backward_product(const nn_step *s, int which)
     return p;
 }
 
-static void pack(const struct product *p, void *packed, int64_t tile)
+static void pack(const struct product *p, void *packed, int64_t t, int64_t panel)
 {
-    int64_t t = tile / p->g.panels;
     struct nni_gemm_b b = { .at = (const nn_real *)p->b.at->at + t * p->b.each,
                             .inner = p->g.k,
                             .inner_stride = p->b.row,
                             .n_stride = p->b.col };
 
-    nni_gemm_pack(&p->g, &b, (nn_real *)(void *)((char *)packed + (size_t)t * p->packed), tile % p->g.panels);
+    nni_gemm_pack(&p->g, &b, packed, panel);
+}
+
+static char *packed_at(const struct product *p, void *packed, int64_t t)
+{
+    return (char *)packed + (size_t)t * p->packed;
 }
 
 /* One matrix of A for the loads, one of C for the stores. */
@@ -128,65 +137,88 @@ struct one {
     nn_real *c;
 };
 
+/* Rows of an A that lies by columns. */
 static void load(const void *context, int64_t row0, int64_t rows, int64_t col0, int64_t cols, nn_real *dst,
                  int64_t ld)
 {
     const struct one *o = context;
+    const struct matrix *a = &o->p->a;
 
-    for (int64_t r = 0; r < rows; r++, dst += ld) {
-        const nn_real *from = o->a + (row0 + r) * o->p->a.row + col0 * o->p->a.col;
-
-        for (int64_t c = 0; c < cols; c++)
-            dst[c] = from[c * o->p->a.col];
-    }
+    o->p->g.kernels->pack(dst, ld, o->a + row0 * a->row + col0 * a->col, a->row, a->col, rows, cols);
 }
 
-static void store(const void *context, int64_t row0, int64_t rows, int64_t col0, int64_t cols,
-                  const nn_real *block, int64_t ld)
+static void add(const void *context, int64_t row0, int64_t rows, int64_t col0, int64_t cols,
+                const nn_real *block, int64_t ld)
 {
     const struct one *o = context;
 
-    o->p->g.kernels->store(o->c + row0 * o->p->g.n + col0, o->p->g.n, block, ld, rows, cols, NULL, o->p->add);
+    o->p->g.kernels->store(o->c + row0 * o->p->g.n + col0, o->p->g.n, block, ld, rows, cols, NULL, 1);
 }
 
-static void multiply(const struct product *p, const void *packed, int64_t tile, void *lane)
+/* Tile `tile` of product t. */
+static void multiply(const struct product *p, const void *packed, int64_t t, int64_t tile, void *lane)
 {
-    int64_t t = tile / nni_gemm_tiles(&p->g);
     struct one o = { p, (const nn_real *)p->a.at->at + t * p->a.each,
                      (nn_real *)p->c->at + t * p->g.m * p->g.n };
-    nni_gemm_io io = { .load_a = load, .load_context = &o, .store_c = store, .store_context = &o };
+    nni_gemm_io io = { .load_a = load, .load_context = &o, .ldc = p->g.n };
 
     if (p->a.col == 1) {
         io.a = o.a;
         io.lda = p->a.row;
     }
-    nni_gemm_tile(&p->g, &io, (const nn_real *)(const void *)((const char *)packed + (size_t)t * p->packed),
-                  tile % nni_gemm_tiles(&p->g), lane);
+    if (p->add) {
+        io.store_c = add;
+        io.store_context = &o;
+    } else {
+        io.c = o.c;
+    }
+    nni_gemm_tile(&p->g, &io, packed, tile, lane);
 }
 
-static int64_t pack_tiles(const struct product *p) { return p->count * p->g.panels; }
-static int64_t tiles_of(const struct product *p) { return p->count * nni_gemm_tiles(&p->g); }
-static size_t bytes_of(const struct product *p) { return (size_t)p->count * p->packed; }
+static int64_t pack_tiles(const struct product *p) { return p->whole ? 0 : p->count * p->g.panels; }
+static int64_t tiles_of(const struct product *p) { return p->count * (p->whole ? 1 : nni_gemm_tiles(&p->g)); }
+static size_t bytes_of(const struct product *p) { return p->whole ? 0 : (size_t)p->count * p->packed; }
+
+static void pack_tile(const struct product *p, void *packed, int64_t tile)
+{
+    int64_t t = tile / p->g.panels;
+
+    pack(p, packed_at(p, packed, t), t, tile % p->g.panels);
+}
+
+static void multiply_tile(const struct product *p, void *packed, int64_t tile, void *lane)
+{
+    int64_t each = nni_gemm_tiles(&p->g);
+
+    if (!p->whole) {
+        multiply(p, packed_at(p, packed, tile / each), tile / each, tile % each, lane);
+        return;
+    }
+    for (int64_t i = 0; i < p->g.panels; i++)
+        pack(p, lane, tile, i);
+    for (int64_t i = 0; i < each; i++)
+        multiply(p, lane, tile, i, (char *)lane + p->packed);
+}
 
 static void pack_forward(const nn_step *s, int64_t tile, void *lane)
 {
     struct product p = forward_product(s);
 
     (void)lane;
-    pack(&p, s->scratch, tile);
+    pack_tile(&p, s->scratch, tile);
 }
 
 static void forward_tile(const nn_step *s, int64_t tile, void *lane)
 {
     struct product p = forward_product(s);
 
-    multiply(&p, s->scratch, tile, lane);
+    multiply_tile(&p, s->scratch, tile, lane);
 }
 
 static void account(nn_step *s, const struct product *p)
 {
     s->scratch_bytes += bytes_of(p);
-    s->lane_bytes = nni_max_size(s->lane_bytes, p->g.lane_bytes);
+    s->lane_bytes = nni_max_size(s->lane_bytes, p->g.lane_bytes + (p->whole ? p->packed : 0));
     s->flops += 2.0 * (double)p->count * (double)p->g.m * (double)p->g.n * (double)p->g.k;
 }
 
@@ -195,7 +227,8 @@ static int forward(nn_step *s)
     struct product p = forward_product(s);
 
     account(s, &p);
-    nn_phase(s, pack_tiles(&p), pack_forward);
+    if (!p.whole)
+        nn_phase(s, pack_tiles(&p), pack_forward);
     nn_phase(s, tiles_of(&p), forward_tile);
     return NN_OK;
 }
@@ -215,9 +248,9 @@ static void backward_do(const nn_step *s, int64_t tile, void *lane, bool packing
         tiles = packing ? pack_tiles(&p) : tiles_of(&p);
         if (tile < tiles) {
             if (packing)
-                pack(&p, packed, tile);
+                pack_tile(&p, packed, tile);
             else
-                multiply(&p, packed, tile, lane);
+                multiply_tile(&p, packed, tile, lane);
             return;
         }
         tile -= tiles;
@@ -240,7 +273,8 @@ static int backward(nn_step *s)
             packs += pack_tiles(&p);
             tiles += tiles_of(&p);
         }
-    nn_phase(s, packs, pack_backward);
+    if (packs)
+        nn_phase(s, packs, pack_backward);
     nn_phase(s, tiles, backward_tile);
     return NN_OK;
 }

@@ -70,15 +70,16 @@ static void k_moments(double *mean, double *m2, const nn_real *x, int64_t n)
     *mean = *m2 = 0;
     for (int64_t at = 0, end; at < n; at = end) {
         struct chains sum = { 0 }, off = { 0 }, squares = { 0 };
-        double count, rest, piece, d;
+        double count, inverse, rest, piece, d;
         vec middle;
 
         end = end_of(at, n);
         count = (double)(end - at);
+        inverse = 1 / count;
 #define SUM(i, w, k) sum.sum[k] += get(x + (i), w)
         FOR_VECTORS(at, end, SUM);
 #undef SUM
-        middle = vset((nn_real)(total(&sum) / count));
+        middle = vset((nn_real)(total(&sum) * inverse));
 #define SQUARES(i, w, k)                                                                                     \
     do {                                                                                                     \
         vec d_ = only(get(x + (i), w) - middle, w);                                                          \
@@ -88,9 +89,9 @@ static void k_moments(double *mean, double *m2, const nn_real *x, int64_t n)
         FOR_VECTORS(at, end, SQUARES);
 #undef SQUARES
         rest = total(&off);
-        piece = (double)middle[0] + rest / count;
+        piece = (double)middle[0] + rest * inverse;
         d = piece - *mean;
-        *m2 += total(&squares) - rest * rest / count + d * d * (double)at * count / (double)end;
+        *m2 += total(&squares) - rest * rest * inverse + d * d * (double)at * count / (double)end;
         *mean += d * count / (double)end;
     }
 }
@@ -98,9 +99,10 @@ static void k_moments(double *mean, double *m2, const nn_real *x, int64_t n)
 static void k_norm(nn_real *y, const nn_real *x, const struct nni_row_norm *v, int64_t n)
 {
     vec mean = vset(v->mean), scale = vset(v->scale);
+    const nn_real *gamma = v->gamma, *beta = v->beta;
 
 #define NORM(i, w, k)                                                                                        \
-    put(y + (i), (get(x + (i), w) - mean) * scale * get_or(v->gamma, i, w, 1) + get_or(v->beta, i, w, 0), w)
+    put(y + (i), (get(x + (i), w) - mean) * scale * get_or(gamma, i, w, 1) + get_or(beta, i, w, 0), w)
     FOR_VECTORS(0, n, NORM);
 #undef NORM
 }
@@ -109,6 +111,7 @@ static void k_norm_grad(nn_real *dx, nn_real *dgamma, nn_real *dbeta, const nn_r
                         const struct nni_row_norm *v, int64_t n, bool add)
 {
     vec mean = vset(v->mean), scale = vset(v->scale), of_g, of_gh;
+    const nn_real *gamma = v->gamma;
     double g = 0, gh = 0;
 
     for (int64_t at = 0, end; at < n; at = end) {
@@ -118,7 +121,7 @@ static void k_norm_grad(nn_real *dx, nn_real *dgamma, nn_real *dbeta, const nn_r
 #define SUMS(i, w, k)                                                                                        \
     do {                                                                                                     \
         vec d_ = get(dy + (i), w), h_ = (get(x + (i), w) - mean) * scale;                                    \
-        vec g_ = d_ * get_or(v->gamma, i, w, 1);                                                             \
+        vec g_ = d_ * get_or(gamma, i, w, 1);                                                                \
         sum_g.sum[k] += g_;                                                                                  \
         sum_gh.sum[k] += g_ * h_;                                                                            \
         add_to(dgamma + (i), d_ * h_, w);                                                                    \
@@ -135,7 +138,7 @@ static void k_norm_grad(nn_real *dx, nn_real *dgamma, nn_real *dbeta, const nn_r
     of_gh = vset((nn_real)(gh / (double)n));
 #define GRAD(i, w, k)                                                                                        \
     do {                                                                                                     \
-        vec h_ = (get(x + (i), w) - mean) * scale, g_ = get(dy + (i), w) * get_or(v->gamma, i, w, 1);        \
+        vec h_ = (get(x + (i), w) - mean) * scale, g_ = get(dy + (i), w) * get_or(gamma, i, w, 1);           \
         vec d_ = scale * (g_ - of_g - h_ * of_gh);                                                           \
         put(dx + (i), add ? get(dx + (i), w) + d_ : d_, w);                                                  \
     } while (0)
@@ -147,7 +150,7 @@ static void k_norm_grad(nn_real *dx, nn_real *dgamma, nn_real *dbeta, const nn_r
 static nn_real largest_of(const nn_real *x, int64_t n)
 {
     vec most[CHAINS];
-    nn_real lane[VEC];
+    nn_real largest;
     int64_t i = 0;
 
     for (int k = 0; k < CHAINS; k++)
@@ -157,13 +160,10 @@ static nn_real largest_of(const nn_real *x, int64_t n)
             most[k] = vmax(vload(x + i + k * VEC), most[k]);
     for (; i + VEC <= n; i += VEC)
         most[0] = vmax(vload(x + i), most[0]);
-    vstore(lane, vmax(vmax(most[1], most[0]), vmax(most[3], most[2])));
-    for (int half = VEC / 2; half; half /= 2)
-        for (int j = 0; j < half; j++)
-            lane[j] = lane[j + half] > lane[j] ? lane[j + half] : lane[j];
+    largest = vlargest(vmax(vmax(most[1], most[0]), vmax(most[3], most[2])));
     for (; i < n; i++)
-        lane[0] = x[i] > lane[0] ? x[i] : lane[0];
-    return lane[0];
+        largest = x[i] > largest ? x[i] : largest;
+    return largest;
 }
 
 /* The sum of exp(x - most), whose terms go to y unless that is NULL. */

@@ -170,17 +170,41 @@ static inline vec vmin(vec a, vec b)
 /* x where the mask of a comparison is set, else 0. */
 static inline vec vand(ivec mask, vec x) { return (vec)(mask & (ivec)x); }
 
-/* Sum of the lanes, in a fixed order: halves are added, so that few sums wait for each other. */
+/* Sum and largest of the lanes, in a fixed order: halves are joined, so that few operations wait for each
+ * other. Compilers make a loop through memory of a loop over halves. */
+#if defined(__AVX2__) && !defined(NN_REAL_DOUBLE)
+#ifdef __AVX512F__
+#define JOIN_HALVES(x, op)                                                                                   \
+    _mm256_##op##_ps(_mm512_castps512_ps256((__m512)(x)), _mm512_extractf32x8_ps((__m512)(x), 1))
+#else
+#define JOIN_HALVES(x, op) ((__m256)(x))
+#endif
+#define DEFINE_JOIN(name, op)                                                                                \
+    static inline nn_real name(vec x)                                                                        \
+    {                                                                                                        \
+        __m256 h = JOIN_HALVES(x, op);                                                                       \
+        __m128 q = _mm_##op##_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));                    \
+                                                                                                             \
+        q = _mm_##op##_ps(q, _mm_movehl_ps(q, q));                                                           \
+        return _mm_cvtss_f32(_mm_##op##_ps(q, _mm_movehdup_ps(q)));                                          \
+    }
+DEFINE_JOIN(vsum, add)
+DEFINE_JOIN(vlargest, max)
+#else
 static inline nn_real vsum(vec x)
 {
-    nn_real s[VEC];
-
-    vstore(s, x);
     for (int half = VEC / 2; half; half /= 2)
         for (int i = 0; i < half; i++)
-            s[i] += s[i + half];
-    return s[0];
+            x[i] += x[i + half];
+    return x[0];
 }
+static inline nn_real vlargest(vec x)
+{
+    for (int i = 1; i < VEC; i++)
+        x[0] = x[i] > x[0] ? x[i] : x[0];
+    return x[0];
+}
+#endif
 
 #if defined(__AVX512F__) && !defined(NN_REAL_DOUBLE)
 /* exp(x) for finite x: 2^n p(f) with n + f = x*log2(e), the product kept to twice the precision, and a
