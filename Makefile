@@ -19,6 +19,7 @@
 # make CUDA=host errors   how far each op's kernels are from the CPU's
 # make REAL=double     the variant whose arithmetic is double (gradient checks)
 # make JPEG=turbo      JPEG files by libjpeg-turbo instead of stb_image: faster, and pixels like OpenCV's
+# make PNG=spng        PNG files by libspng instead of stb_image: the same pixels
 # make SAN=address,undefined | SAN=thread      sanitizer variants
 # make CC=clang        another compiler (its own variant folder)
 #
@@ -31,6 +32,7 @@ endif
 REAL    ?= float
 SAN     ?=
 JPEG    ?= stb
+PNG     ?= stb
 CUDA    ?=
 PYTHON  ?= python3
 PREFIX  ?= /usr/local
@@ -39,18 +41,18 @@ ONLY    ?=
 
 comma   := ,
 ccname  := $(notdir $(firstword $(CC)))
-variant := $(if $(filter gcc cc,$(ccname)),,$(ccname)-)$(if $(filter turbo,$(JPEG)),turbo-)$(if $(filter double,$(REAL)),double-)$(if $(SAN),$(subst $(comma),-,$(SAN))-)
+variant := $(if $(filter gcc cc,$(ccname)),,$(ccname)-)$(if $(filter turbo,$(JPEG)),turbo-)$(if $(filter spng,$(PNG)),spng-)$(if $(filter double,$(REAL)),double-)$(if $(SAN),$(subst $(comma),-,$(SAN))-)
 variant := $(patsubst %-,%,$(variant))
 plain   := build$(if $(variant),/$(variant))
 B       := $(if $(CUDA),build/$(if $(variant),$(variant)-)cuda$(if $(filter host,$(CUDA)),-host),$(plain))
 
-PACKAGES := openblas jansson nettle zlib libzip $(if $(filter turbo,$(JPEG)),libjpeg)
+PACKAGES := openblas jansson nettle zlib libzip $(if $(filter turbo,$(JPEG)),libjpeg) $(if $(filter spng,$(PNG)),spng)
 warnings := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla
 sanflags := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 CFLAGS   ?= -O2 -g
 cflags   := -std=c11 -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE $(warnings) $(if $(WERROR),-Werror) -fPIC -pthread \
             -fvisibility=hidden -fno-math-errno $(sanflags) $(if $(filter double,$(REAL)),-DNN_REAL_DOUBLE) \
-            $(if $(filter turbo,$(JPEG)),-DNN_JPEG_TURBO)
+            $(if $(filter turbo,$(JPEG)),-DNN_JPEG_TURBO) $(if $(filter spng,$(PNG)),-DNN_PNG_SPNG)
 public   := -Ilibnn/include -I.
 internal := $(public) -Ilibnn/src $(shell pkg-config --cflags $(PACKAGES))
 ldlibs   := $(shell pkg-config --libs $(PACKAGES)) -lm -pthread
@@ -65,7 +67,7 @@ flags_avx512   := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vect
 bf16_isas         := $(if $(filter double,$(REAL)),,$(isas) $(if $(filter avx512,$(isas)),avx512_bf16))
 flags_avx512_bf16 := $(flags_avx512) -mavx512bf16
 
-unused   := $(if $(filter turbo,$(JPEG)),,libnn/src/vision/turbo.c)
+unused   := $(if $(filter turbo,$(JPEG)),,libnn/src/vision/turbo.c) $(if $(filter spng,$(PNG)),,libnn/src/vision/spng.c)
 lib_c    := $(filter-out libnn/src/cuda/% $(unused),$(wildcard libnn/src/*/*.c))
 simd_c   := $(wildcard libnn/src/*/simd/*.c)
 models_c := $(wildcard models/*.c)

@@ -48,6 +48,7 @@ missing() {
     if [ "${1-}" = ci ]; then
         have clang || echo clang
         ! have pkg-config || pkg-config --exists libjpeg || echo libjpeg62-turbo-dev
+        ! have pkg-config || pkg-config --exists spng || echo libspng-dev
         have cmake || echo cmake
         have musl-gcc || echo musl-tools
         have git || echo git

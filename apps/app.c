@@ -22,8 +22,8 @@
 static void print_version(FILE *to, struct argp_state *state)
 {
     (void)state;
-    (void)fprintf(to, "%s (libnn) %s\nJPEG files are decoded by %s\n", program_invocation_short_name,
-                  NN_VERSION, nn_jpeg_decoder());
+    (void)fprintf(to, "%s (libnn) %s\nJPEG files are decoded by %s, PNG files by %s\n",
+                  program_invocation_short_name, NN_VERSION, nn_jpeg_decoder(), nn_png_decoder());
 }
 /* Visible, or the C library keeps its own empty one. */
 NN_API void (*argp_program_version_hook)(FILE *to, struct argp_state *state) = print_version;

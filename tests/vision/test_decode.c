@@ -216,13 +216,30 @@ static void put_palette(struct bytes *png, int entries)
     put_chunk(png, "PLTE", rgb, 3 * (size_t)entries);
 }
 
-static struct bytes png(const struct spec *s)
+/* The colour of the first pixel is to be invisible; or each entry of the palette half so. */
+static void put_transparency(struct bytes *png, const struct spec *s)
+{
+    struct bytes data = { 0 };
+
+    for (int i = 0; s->colour == 3 && i < s->palette; i++)
+        put_byte(&data, 128);
+    for (int c = 0; s->colour != 3 && c < channels_of(s->colour); c++) {
+        put_byte(&data, sample(s, 0, 0, c) >> 8);
+        put_byte(&data, sample(s, 0, 0, c) & 255);
+    }
+    put_chunk(png, "tRNS", data.at, data.size);
+    free(data.at);
+}
+
+static struct bytes png_with(const struct spec *s, bool transparency)
 {
     struct bytes out = { 0 }, data = png_pixels(s);
 
     put_head(&out, s);
     if (s->colour == 3)
         put_palette(&out, s->palette);
+    if (transparency)
+        put_transparency(&out, s);
     put_chunk(&out, "tEXt", "Comment\0made by a test", 22);
     put_chunk(&out, "IDAT", data.at, data.size / 2);
     put_chunk(&out, "IDAT", NULL, 0);
@@ -231,6 +248,8 @@ static struct bytes png(const struct spec *s)
     free(data.at);
     return out;
 }
+
+static struct bytes png(const struct spec *s) { return png_with(s, false); }
 
 static void expected(const struct spec *s, uint32_t x, uint32_t y, uint8_t rgb[3])
 {
@@ -334,7 +353,8 @@ START_TEST(png_every_kind)
 
     for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++)
         for (size_t n = 0; n < sizeof sizes / sizeof sizes[0]; n++)
-            for (int interlaced = 0; interlaced < 2; interlaced++) {
+            for (int variant = 0; variant < 4; variant++) {
+                int interlaced = variant & 1;
                 struct spec s = { sizes[n][0], sizes[n][1], kinds[k][1], kinds[k][0], interlaced, 200 };
                 struct bytes b;
                 nn_image image;
@@ -342,7 +362,7 @@ START_TEST(png_every_kind)
                 nn_message why = { .text = "" };
 
                 s.palette = s.colour == 3 && s.depth < 8 ? 1 << s.depth : s.palette;
-                b = png(&s);
+                b = png_with(&s, variant > 1 && s.colour < 4);
                 ck_assert_msg(decode(&image, &b, &why) == NN_OK, "%s", why.text);
                 ck_assert(image.width == s.width && image.height == s.height);
                 for (uint32_t y = 0; y < s.height; y++)
@@ -351,8 +371,8 @@ START_TEST(png_every_kind)
 
                         expected(&s, x, y, want);
                         ck_assert_msg(memcmp(got, want, 3) == 0,
-                                      "colour %d depth %d interlaced %d at %u,%u: %d %d %d, want %d %d %d",
-                                      s.colour, s.depth, interlaced, x, y, got[0], got[1], got[2], want[0],
+                                      "colour %d depth %d variant %d at %u,%u: %d %d %d, want %d %d %d",
+                                      s.colour, s.depth, variant, x, y, got[0], got[1], got[2], want[0],
                                       want[1], want[2]);
                     }
                 ck_assert_int_eq(nni_image_probe(&info, b.at, b.size, &why), NN_OK);
@@ -480,6 +500,25 @@ START_TEST(png_structure)
     refused(&b, NN_EUNSUPPORTED, "Apple");
     free(b.at);
     free(data.at);
+}
+END_TEST
+
+/* More colours than the depth has indices. */
+START_TEST(png_palette_too_long)
+{
+    struct spec s = { 40, 40, 2, 3, 0, 200 };
+    struct bytes b = png(&s);
+    nn_image image;
+
+    ck_assert_int_eq(decode(&image, &b, NULL), NN_OK);
+    for (uint32_t i = 0; i < s.width * s.height; i++) {
+        uint8_t want[3];
+
+        palette_entry(sample(&s, i % s.width, i / s.width, 0), want);
+        ck_assert_mem_eq(image.rgb + i / s.width * image.stride + 3 * (i % s.width), want, 3);
+    }
+    nn_image_free(&image);
+    free(b.at);
 }
 END_TEST
 
@@ -1129,6 +1168,7 @@ int main(void)
     tcase_add_test(t, png_pixel_data);
     tcase_add_test(t, png_structure);
     tcase_add_test(t, png_palette_index_beyond);
+    tcase_add_test(t, png_palette_too_long);
     tcase_add_test(t, png_bombs);
     tcase_add_loop_test(t, jpeg_like_pillow, 0, JPEGS);
     tcase_add_test(t, orientation_jpeg);

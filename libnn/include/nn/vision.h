@@ -44,6 +44,8 @@ NN_API int nn_image_load(nn_image *out, const char *path, const nn_decode_opts *
 /* What decodes JPEG in this build: "stb_image", or "libjpeg-turbo 2.1.5". Their pixels differ by a few
  * levels, so a result to be repeated needs the same one. */
 NN_API const char *nn_jpeg_decoder(void);
+/* And PNG: "stb_image" or "libspng 0.7.3", which make the same pixels. */
+NN_API const char *nn_png_decoder(void);
 
 typedef enum nn_image_format { NN_IMAGE_UNKNOWN, NN_IMAGE_JPEG, NN_IMAGE_PNG } nn_image_format;
 

@@ -2,7 +2,7 @@
  *
  * From a file to pixels. Folders of images hold web pages, half downloads and formats with the wrong ending,
  * so the first bytes decide what a file is, and what is not supported is called by its name. The work itself
- * is check (jpeg.c, png.c), decode (stb.c, turbo.c), turn upright.
+ * is check (jpeg.c, png.c), decode (stb.c, turbo.c, spng.c), turn upright.
  */
 #include "vision.h"
 
@@ -126,18 +126,28 @@ int nni_image_limits(const nn_image_info *info, const nn_decode_opts *limit, nn_
 
 /* ----------------------------------------------------------------------------------------------- decode */
 
-#ifdef NN_JPEG_TURBO
-#include <jpeglib.h>
 #define TEXT2(x) #x
 #define TEXT(x) TEXT2(x)
+#ifdef NN_JPEG_TURBO
+#include <jpeglib.h>
 #define DECODE_JPEG nni_turbo_decode
-static const char decoder[] = "libjpeg-turbo " TEXT(LIBJPEG_TURBO_VERSION);
+static const char jpeg_decoder[] = "libjpeg-turbo " TEXT(LIBJPEG_TURBO_VERSION);
 #else
 #define DECODE_JPEG nni_stb_decode
-static const char decoder[] = "stb_image";
+static const char jpeg_decoder[] = "stb_image";
+#endif
+#ifdef NN_PNG_SPNG
+#include <spng.h>
+#define DECODE_PNG nni_spng_decode
+static const char png_decoder[] =
+    "libspng " TEXT(SPNG_VERSION_MAJOR) "." TEXT(SPNG_VERSION_MINOR) "." TEXT(SPNG_VERSION_PATCH);
+#else
+#define DECODE_PNG nni_stb_decode
+static const char png_decoder[] = "stb_image";
 #endif
 
-const char *nn_jpeg_decoder(void) { return decoder; }
+const char *nn_jpeg_decoder(void) { return jpeg_decoder; }
+const char *nn_png_decoder(void) { return png_decoder; }
 
 /* `out` has its size; copies while turning: steps in the stored image for one step right and one step down.
  */
@@ -182,7 +192,7 @@ static int decode_upright(nn_image *out, const struct nni_clean *clean, const nn
                       (long long)info->height);
     if (!rc)
         rc = info->format == NN_IMAGE_JPEG ? DECODE_JPEG(clean, info, stored, why)
-                                           : nni_stb_decode(clean, info, stored, why);
+                                           : DECODE_PNG(clean, info, stored, why);
     if (!rc && stored != image.rgb)
         turn(&image, stored, info, orientation);
     if (stored != image.rgb)

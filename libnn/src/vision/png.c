@@ -6,7 +6,8 @@
  *
  * The copy for the decoder holds the four chunks that make pixels, without checksums, since all has been
  * checked. What was inflated stays so: in the copy the pixel data are stored blocks, which inflate by being
- * copied. The palette is filled up with black, which settles what an index beyond it means.
+ * copied. The palette gets as many colours as the depth has indices, black ones at the end, which settles
+ * what an index beyond it means.
  *
  * Source: W3C Portable Network Graphics (Third Edition); RFC 1950 and 1951.
  */
@@ -266,21 +267,23 @@ static int inflate_pixels(struct png *p, z_stream *z, uint8_t *to, uint64_t size
 static int copy(struct png *p, z_stream *z, uint64_t size, uint64_t stream, struct nni_clean *clean)
 {
     static const uint8_t zlib_head[] = { 0x78, 0x01 };
+    size_t entries = (size_t)3 << p->info->bit_depth;
     uint8_t *to = clean->bytes;
     int rc;
 
     memcpy(to, p->data, SIGNATURE);
     to = put_chunk(to + SIGNATURE, "IHDR", p->data + SIGNATURE + 8, 13, 13);
     if (p->colour == PALETTE)
-        to = put_chunk(to, "PLTE", p->palette, p->palette_size, (size_t)3 << p->info->bit_depth);
+        to =
+            put_chunk(to, "PLTE", p->palette, p->palette_size < entries ? p->palette_size : entries, entries);
     to = put32(to, (uint32_t)stream);
     memcpy(to, "IDAT", 4);
     memcpy(to + 4, zlib_head, sizeof zlib_head);
     rc = inflate_pixels(p, z, to + 4 + sizeof zlib_head, size);
     if (rc)
         return rc;
-    to = put32(to + stream, (uint32_t)z->adler); /* the stream's last four bytes */
-    to = put_chunk(put32(to, 0), "IEND", NULL, 0, 0);
+    memset(to + stream, 0, 8); /* the checksums of stream and chunk */
+    to = put_chunk(to + stream + 8, "IEND", NULL, 0, 0);
     clean->size = (size_t)(to - clean->bytes);
     return NN_OK;
 }

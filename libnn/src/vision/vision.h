@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * What the files of this room share. The decoder is built as check-then-decode: jpeg.c and png.c verify a
- * file completely and copy what they verified into a clean file, and only that copy reaches stb_image, which
- * is fast and small but trusts its input.
+ * file completely and copy what they verified into a clean file, and only that copy reaches a decoder:
+ * stb_image, the usual one, is fast and small but trusts its input.
  */
 #ifndef NNI_VISION_H
 #define NNI_VISION_H
@@ -46,9 +46,11 @@ extern const uint8_t nni_jpeg_zigzag[64];
 void *nni_zlib_alloc(void *opaque, unsigned count, unsigned size);
 void nni_zlib_free(void *opaque, void *memory);
 
-/* A decoder on a clean file: fills rgb[height,width,3]. libjpeg-turbo is there with make JPEG=turbo. */
+/* A decoder on a clean file: fills rgb[height,width,3]. libjpeg-turbo is there with make JPEG=turbo, libspng
+ * with make PNG=spng. */
 int nni_stb_decode(const struct nni_clean *clean, const nn_image_info *info, uint8_t *rgb, nn_message *why);
 int nni_turbo_decode(const struct nni_clean *clean, const nn_image_info *info, uint8_t *rgb, nn_message *why);
+int nni_spng_decode(const struct nni_clean *clean, const nn_image_info *info, uint8_t *rgb, nn_message *why);
 
 /* Scratch memory number `slot` with room for `size` bytes, contents undefined; NULL when there is none. */
 void *nni_scratch(nn_vision_scratch *scratch, int slot, size_t size);
