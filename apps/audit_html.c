@@ -1,71 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * The report as one page that needs nothing else: no script, no font, no network. Plots are boxes that are as
- * wide as the page, their text is text, so that a phone shows them, too. Names of files come from strangers
- * and are escaped.
+ * The audit's report as a page.
  */
 #include "audit.h"
+#include "html.h"
 #include "problems.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { BARS = 32, HIGH = 100 }; /* of histograms; the unit of their height */
-
-static const char head[] =
-    "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
-    "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>Data "
-    "audit</title>\n<style>\n"
-    "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:0 "
-    "auto;padding:1rem;color:#222;background:#fff}\n"
-    "table{border-collapse:collapse}th,td{padding:.2rem .7rem;text-align:right;border-bottom:1px solid "
-    "#ddd}\n"
-    "th:first-child,td:first-child{text-align:left}.wide{overflow-x:auto}\n"
-    ".finding{border-left:.4rem solid #888;padding:.1rem .8rem;margin:1rem 0;overflow-wrap:anywhere}\n"
-    ".warning{border-color:#d08700}.error{border-color:#c02020}code{font-size:.85em}\n"
-    ".field{display:flex;gap:.6rem;line-height:1.6}.field>:first-child{flex:0 0 10.5rem;text-align:right}\n"
-    ".field>:last-child{flex:0 0 3rem}.track{flex:1;position:relative}\n"
-    ".track *{position:absolute;top:.2rem;bottom:.2rem;background:#888}.track .over{background:#c02020}\n"
-    ".track .limit{top:0;bottom:0;width:1px;background:#d08700}\n"
-    ".plot{display:flex;align-items:flex-end;height:8rem}.plot svg{width:100%;height:100%}\n"
-    ".axis{display:flex;justify-content:space-between;margin:0}.real{color:#2060c0}.fake{color:#c02020}\n"
-    "</style></head><body>\n<h1>Data audit</h1>\n";
-
-/* Bytes of the UTF-8 character beyond ASCII at `s`, 0 when there is none: names of files are any bytes. */
-static size_t wide_character(const unsigned char *s)
-{
-    size_t n = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
-
-    if (s[0] < 0xc2 || s[0] > 0xf4 || (s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
-        (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
-        return 0;
-    for (size_t i = 1; i < n; i++)
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-    return n;
-}
-
-static void escape(FILE *f, const char *text)
-{
-    for (; *text; text++) {
-        unsigned char c = (unsigned char)*text;
-        size_t wide = c < 0x80 ? 0 : wide_character((const unsigned char *)text);
-
-        if (wide) {
-            (void)fwrite(text, 1, wide, f);
-            text += wide - 1;
-            continue;
-        }
-
-        if (c == '<' || c == '>' || c == '&' || c == '"')
-            (void)fprintf(f, "&#%d;", c);
-        else if (c < ' ' || c >= 127)
-            (void)fprintf(f, "\\x%02x", c);
-        else
-            (void)fputc(c, f);
-    }
-}
 
 static void write_findings(FILE *f, const struct audit *a)
 {
@@ -82,15 +25,15 @@ static void write_findings(FILE *f, const struct audit *a)
 
         (void)fprintf(f, "<div class=\"finding %s\"><p><b>%s: %s.</b> ", audit_severity(x->severity),
                       audit_severity(x->severity), x->name);
-        escape(f, x->text);
+        html_escape(f, x->text);
         (void)fputs("</p><p>Remedy: ", f);
-        escape(f, x->remedy);
+        html_escape(f, x->remedy);
         (void)fputs("</p>", f);
         for (int e = 0; e < x->examples; e++) {
             (void)fputs("<div><code>", f);
-            escape(f, x->example[e].file);
+            html_escape(f, x->example[e].file);
             (void)fputs("</code> ", f);
-            escape(f, problem_reason(x->example[e].file, x->example[e].why));
+            html_escape(f, problem_reason(x->example[e].file, x->example[e].why));
             (void)fputs("</div>", f);
         }
         (void)fputs("</div>\n", f);
@@ -147,13 +90,12 @@ static int64_t width(const nn_image_facts *x) { return x->info.width; }
 static int64_t height(const nn_image_facts *x) { return x->info.height; }
 static int64_t quality(const nn_image_facts *x) { return x->quality; }
 
-/* Two histograms in one: shares of each class, fake in front and see-through. */
+/* What `of` says of the files of each class. */
 static void plot_values(FILE *f, const struct audit *a, const char *title,
                         int64_t (*of)(const nn_image_facts *))
 {
-    static const char *const colour[2] = { "#2060c0", "#c02020" };
-    int64_t low = INT64_MAX, high = 0, bar[2][BARS] = { { 0 } }, all[2] = { 0 };
-    double most = 0;
+    int64_t low = INT64_MAX, high = 0, bar[2][HTML_BARS] = { { 0 } };
+    char text[2][32];
 
     for (int64_t i = 0; i < a->data->samples; i++)
         if (audit_labelled(a, i) && of(&a->file[i].facts)) {
@@ -162,38 +104,12 @@ static void plot_values(FILE *f, const struct audit *a, const char *title,
             low = v < low ? v : low;
             high = v > high ? v : high;
         }
-    if (!high)
-        return;
     for (int64_t i = 0; i < a->data->samples; i++)
-        if (audit_labelled(a, i) && of(&a->file[i].facts)) {
-            int label = a->data->sample[i].label;
-
-            bar[label][(of(&a->file[i].facts) - low) * BARS / (high - low + 1)]++;
-            all[label]++;
-        }
-    for (int i = 0; i < 2 * BARS; i++) {
-        double share = all[i % 2] ? (double)bar[i % 2][i / 2] / (double)all[i % 2] : 0;
-
-        most = share > most ? share : most;
-    }
-    (void)fprintf(f,
-                  "<h3>%s</h3>\n<div class=\"plot\"><svg viewBox=\"0 0 %d %d\" preserveAspectRatio=\"none\" "
-                  "role=\"img\" aria-label=\"%s of both classes\">",
-                  title, BARS, HIGH, title);
-    for (int label = 0; label < 2; label++)
-        for (int i = 0; i < BARS && all[label]; i++) {
-            double h = (double)bar[label][i] / (double)all[label] / most * HIGH;
-
-            if (bar[label][i])
-                (void)fprintf(f,
-                              "<rect x=\"%d\" y=\"%.1f\" width=\".9\" height=\"%.1f\" fill=\"%s\" "
-                              "fill-opacity=\".5\"/>",
-                              i, HIGH - h, h, colour[label]);
-        }
-    (void)fprintf(f,
-                  "</svg></div>\n<p class=\"axis\"><span>%lld</span><span><b class=\"real\">real</b> "
-                  "<b class=\"fake\">fake</b></span><span>%lld</span></p>\n",
-                  (long long)low, (long long)high);
+        if (audit_labelled(a, i) && of(&a->file[i].facts))
+            bar[a->data->sample[i].label][(of(&a->file[i].facts) - low) * HTML_BARS / (high - low + 1)]++;
+    (void)snprintf(text[0], sizeof text[0], "%lld", (long long)low);
+    (void)snprintf(text[1], sizeof text[1], "%lld", (long long)high);
+    html_histogram(f, title, bar, text[0], text[1]);
 }
 
 char *audit_html(const struct audit *a, const struct audit_group *group, int groups)
@@ -205,7 +121,7 @@ char *audit_html(const struct audit *a, const struct audit_group *group, int gro
 
     if (!f)
         return NULL;
-    (void)fputs(head, f);
+    html_begin(f, "Data audit");
     write_findings(f, a);
     if (a->classes.samples)
         plot_fields(f, &a->classes);
@@ -213,7 +129,7 @@ char *audit_html(const struct audit *a, const struct audit_group *group, int gro
     plot_values(f, a, "Width", width);
     plot_values(f, a, "Height", height);
     plot_values(f, a, "JPEG quality", quality);
-    (void)fputs("</body></html>\n", f);
+    html_end(f);
     bad = ferror(f) != 0;
     if (fclose(f) || bad) {
         free(text);

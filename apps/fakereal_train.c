@@ -263,6 +263,8 @@ static int finish_epoch(struct training *t, bool whole, bool *done)
         (void)nn_plateau_next(&s->plateau, s->stop.maximize ? 1 - value : value); /* lower is better there */
     if (!rc)
         rc = run_add_row(&t->run, &row);
+    if (!rc)
+        run_write_report(&t->run);
     app_progress_end();
     app_say("epoch %lld  step %lld  train loss %.4f  valid loss %.4f  accuracy %.4f  macro F1 %.4f  %.1f "
             "images/s%s",

@@ -2,8 +2,8 @@
  *
  * The run folder of a training: what was asked for, what happened, and where it stands.
  *
- *     config.json  split.tsv  metrics.csv  valid_predictions.csv  events.jsonl  last.safetensors
- * best.safetensors
+ *     config.json  split.tsv  metrics.csv  valid_predictions.csv  events.jsonl  report.html
+ *     last.safetensors  best.safetensors
  *
  * and, after an end by --max-steps within an epoch, best.safetensors~ and valid_predictions.csv~ (see
  * run_put_best_aside).
@@ -65,6 +65,9 @@ struct run_row {
 int run_add_row(const struct run *r, const struct run_row *row);
 int run_write_predictions(const struct run *r, const nn_dataset *d, const int64_t *sample,
                           const double *logits, int64_t n);
+/* Of run_report.c: report.html, made of the folder's metrics.csv and valid_predictions.csv. A page that
+ * cannot be written is said and costs nothing else. */
+void run_write_report(const struct run *r);
 /* Appends one object to events.jsonl; takes the reference. A full disk costs the line, not the run. */
 void run_event(const struct run *r, json_t *event);
 

@@ -91,7 +91,7 @@ static void finish(pid_t child)
 }
 
 /* Both, with the arguments up to NULL. */
-static void run(const char *name, ...)
+static inline void run(const char *name, ...)
 {
     const char *arguments[63];
     va_list args;

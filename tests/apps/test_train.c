@@ -544,6 +544,10 @@ START_TEST(records)
         "%s", text);
     free(text);
     ck_assert_int_eq(lines("r/valid_predictions.csv"), 17);
+    text = read_text("r/report.html");
+    expect_in(text, "2 epochs so far");
+    expect_in(text, "16 images; accuracy");
+    free(text);
 
     j = json_load_file(in_tree("r/config.json"), JSON_REJECT_DUPLICATES, &error);
     ck_assert_msg(j != NULL, "%s", error.text);

@@ -200,21 +200,21 @@ def run(options, case, folder, images):
         net.eval()
         compare(options, case, net, case.file, case.crop, images, "as published")
         return
-    net = give_weights(net, torch.cat([pixels_of(case, p, min(case.crop, 260)) for p in images]).float())
     variants = [("zip", torch.float32, {})]
     if case.name in ("torchvision b0", "tf_efficientnet_b1", "tf_efficientnet_lite0"):
         variants += [("legacy", torch.float32, {"_use_new_zipfile_serialization": False}), ("float16", torch.float16, {}),
                      ("bfloat16", torch.bfloat16, {})]
-    state = {k: v.clone() for k, v in net.state_dict().items()}
-    for what, kind, how in variants:
-        file = os.path.join(folder, "weights.pth")
-        kept = {k: v.to(kind) if v.is_floating_point() else v for k, v in state.items()}
-        torch.save({"state_dict": kept, "epoch": 1} if what == "zip" and case.tell else kept, file, **how)
-        net.float().load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in kept.items()})
-        own = {case.crop} if case.crop <= LARGE or case.name.startswith("torchvision") else set()
-        for size in sorted(own | {224} if options.all else {case.crop}):
+    own = {case.crop} if case.crop <= LARGE or case.name.startswith("torchvision") else set()
+    file = os.path.join(folder, "weights.pth")
+    for size in sorted(own | {224} if options.all else {case.crop}):
+        net = give_weights(net.float(), torch.cat([pixels_of(case, p, size) for p in images]).float())
+        state = {k: v.clone() for k, v in net.state_dict().items()}
+        for what, kind, how in variants:
+            kept = {k: v.to(kind) if v.is_floating_point() else v for k, v in state.items()}
+            torch.save({"state_dict": kept, "epoch": 1} if what == "zip" and case.tell else kept, file, **how)
+            net.float().load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in kept.items()})
             compare(options, case, net, file, size, images, what)
-        round_trip(options, case, net, file, folder)
+            round_trip(options, case, net, file, folder)
 
 
 def main():
