@@ -5,15 +5,15 @@
  *
  * A tile of C = A B is a block of rows whose A panel stays in the second-level cache while the
  * packed B streams past it, panel by panel. Few rows (batch 1, squeeze-excite) are shared out by
- * columns as well. C = Y^T X walks the rows in chunks of which both operands are packed into panels.
- * A pair S = G W, C = G^T A walks them in chunks of G that stay in the second-level cache for both
- * products; each column panel of S is exchanged for one of A in the first-level cache.
+ * columns as well. C = Y^T X walks the rows in chunks of which both operands stay in that cache, X
+ * by rows. A pair S = G W, C = G^T A walks them in chunks of G that stay there for both products; each
+ * column panel of S is exchanged for one of A in the first-level cache.
  */
 #include "cpu/gemm.h"
 
 enum {
     PANEL_BYTES = 384 << 10, /* of A, in a 1 MiB second-level cache that B streams through */
-    CHUNK_BYTES = 256 << 10, /* of Y and X together */
+    CHUNK_BYTES = 512 << 10, /* of Y and X together */
     SCRATCH_BYTES = 32 << 20,
     TARGET = 32,          /* tiles: enough for 16 threads to finish together */
     TILE_FLOPS = 2000000, /* some 20 microseconds: below, a tile costs more than it brings */
@@ -223,7 +223,6 @@ nni_gemm_tn nni_gemm_tn_of(const struct nni_gemm_kernels *kernels, int64_t rows,
 nni_gemm_tn nni_gemm_tn_with(const struct nni_gemm_kernels *kernels, int64_t rows, int64_t o, int64_t i,
                              int64_t splits, int64_t o_tiles, int64_t i_tiles)
 {
-    int64_t width = (int64_t)kernels->units * NNI_GEMM_UNIT;
     nni_gemm_tn g = { .kernels = kernels,
                       .rows = rows,
                       .o = o,
@@ -238,9 +237,9 @@ nni_gemm_tn nni_gemm_tn_with(const struct nni_gemm_kernels *kernels, int64_t row
     g.o_size = round_up(ceil_div(o, g.o_tiles), kernels->rows);
     g.o_tiles = ceil_div(o, g.o_size);
     g.tiles = g.splits * g.o_tiles * g.i_tiles;
-    g.chunk = chunk_rows(g.split_rows, g.o_size, ceil_div(g.panels, g.i_tiles) * width);
-    g.lane_bytes = (size_t)(g.chunk * (round_up(g.o_size, Y_COLS) + ceil_div(g.panels, g.i_tiles) * width)) *
-                   sizeof(nn_real);
+    g.ldx = row_stride(ceil_div(g.panels, g.i_tiles) * kernels->units * NNI_GEMM_UNIT);
+    g.chunk = chunk_rows(g.split_rows, g.o_size, g.ldx);
+    g.lane_bytes = (size_t)(g.chunk * (round_up(g.o_size, Y_COLS) + g.ldx)) * sizeof(nn_real);
     g.scratch_bytes = g.splits > 1 ? (size_t)(g.splits * o * i) * sizeof(nn_real) : 0;
     g.merge_size = merge_size(o * i);
     g.merge_tiles = g.splits > 1 ? ceil_div(o * i, g.merge_size) : 0;
@@ -258,6 +257,7 @@ void nni_gemm_tn_tile(const nni_gemm_tn *g, const nni_gemm_tn_io *io, nn_real *c
     int64_t o0 = ot * g->o_size, o1 = least(o0 + g->o_size, g->o);
     int64_t row0 = split * g->split_rows, row1 = least(row0 + g->split_rows, g->rows);
     int64_t i0 = panel_unit(g->kernels, g->i, g->panels, p0) * NNI_GEMM_UNIT;
+    int64_t i1 = panel_unit(g->kernels, g->i, g->panels, p1) * NNI_GEMM_UNIT, cols = least(i1, g->i) - i0;
     nn_real *y = lane, *x = y + g->chunk * round_up(g->o_size, Y_COLS);
 
     if (g->splits > 1) {
@@ -273,19 +273,11 @@ void nni_gemm_tn_tile(const nni_gemm_tn *g, const nni_gemm_tn_io *io, nn_real *c
             for (int64_t o = o0; o < o1; o += Y_COLS)
                 io->load_y(io->y_context, r0 + r, some, o, least(Y_COLS, o1 - o),
                            y + (o - o0) * g->chunk + r * Y_COLS, Y_COLS);
-            for (int64_t p = p0; p < p1; p++) {
-                int64_t u0 = panel_unit(g->kernels, g->i, g->panels, p);
-                int64_t u1 = panel_unit(g->kernels, g->i, g->panels, p + 1);
-                int64_t col = u0 * NNI_GEMM_UNIT, width = (u1 - u0) * NNI_GEMM_UNIT;
-                int64_t cols = least(width, g->i - col);
-                nn_real *to = x + (col - i0) * g->chunk + r * width;
-
-                io->load_x(io->x_context, r0 + r, some, col, cols, to, width);
-                /* The unused columns of the last unit are multiplied though never stored. */
-                for (int64_t q = 0; cols < width && q < some; q++)
-                    for (int64_t j = cols; j < width; j++)
-                        to[q * width + j] = 0;
-            }
+            io->load_x(io->x_context, r0 + r, some, i0, cols, x + r * g->ldx, g->ldx);
+            /* The unused columns of the last unit are multiplied though never stored. */
+            for (int64_t q = r; q < r + some; q++)
+                for (int64_t j = cols; j < i1 - i0; j++)
+                    x[q * g->ldx + j] = 0;
         }
         for (int64_t p = p0; p < p1; p++) {
             int64_t u0 = panel_unit(g->kernels, g->i, g->panels, p);
@@ -293,8 +285,8 @@ void nni_gemm_tn_tile(const nni_gemm_tn *g, const nni_gemm_tn_io *io, nn_real *c
             int64_t col = u0 * NNI_GEMM_UNIT;
 
             for (int64_t o = o0; o < o1; o += Y_COLS)
-                kernels->tn(least(Y_COLS, o1 - o), rows, y + (o - o0) * g->chunk, Y_COLS,
-                            x + (col - i0) * g->chunk, (int)(u1 - u0), c + o * g->i + col, g->i,
+                kernels->tn(least(Y_COLS, o1 - o), rows, y + (o - o0) * g->chunk, Y_COLS, x + (col - i0),
+                            g->ldx, (int)(u1 - u0), c + o * g->i + col, g->i,
                             least((u1 - u0) * NNI_GEMM_UNIT, g->i - col), add || r0 > row0);
         }
     }
@@ -497,7 +489,7 @@ void nni_gemm_pair_tile(const nni_gemm_pair *g, const nni_gemm_pair_io *io, nn_r
                     kernels->pair(m.a + r / 2 * width, width, a, lda, some, width);
             }
             if (g->want_c)
-                kernels->tn(g->o, ceil_div(rows, depth), by_cols, ldc, m.a, units, c + col, g->i, cols,
+                kernels->tn(g->o, ceil_div(rows, depth), by_cols, ldc, m.a, width, units, c + col, g->i, cols,
                             add || r0 > row0);
         }
     }

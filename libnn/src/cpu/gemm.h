@@ -56,9 +56,10 @@ struct nni_gemm_kernels {
     /* C[m, units*8] = A[m,k] B with B a packed panel [k][units*8]. */
     void (*nn)(int64_t m, int64_t k, const nn_real *a, int64_t lda, const nn_real *b, int units, nn_real *c,
                int64_t ldc);
-    /* The same with A given as [k][m]; only `cols` columns are written, or added to when `add`. */
-    void (*tn)(int64_t m, int64_t k, const nn_real *a, int64_t lda, const nn_real *b, int units, nn_real *c,
-               int64_t ldc, int64_t cols, int add);
+    /* The same with A given as [k][m] and B as [k][ldb]; only `cols` columns are written, or added to when
+     * `add`. */
+    void (*tn)(int64_t m, int64_t k, const nn_real *a, int64_t lda, const nn_real *b, int64_t ldb, int units,
+               nn_real *c, int64_t ldc, int64_t cols, int add);
     /* With a depth of 2: each two rows of an operand to one row of words of both, the last one perhaps with
      * zeros. */
     void (*pair)(nn_real *to, int64_t ldt, const nn_real *from, int64_t ldf, int64_t rows, int64_t cols);
@@ -148,10 +149,10 @@ void nni_gemm_tile(const nni_gemm *g, const nni_gemm_io *io, const nn_real *pack
 typedef struct nni_gemm_tn {
     const struct nni_gemm_kernels *kernels;
     int64_t rows, o, i;
-    int64_t splits, split_rows; /* of the rows; partial sums are merged in order */
-    int64_t o_tiles, o_size;    /* of C's rows */
-    int64_t i_tiles, panels;    /* of C's columns */
-    int64_t chunk, tiles;
+    int64_t splits, split_rows;       /* of the rows; partial sums are merged in order */
+    int64_t o_tiles, o_size;          /* of C's rows */
+    int64_t i_tiles, panels;          /* of C's columns */
+    int64_t chunk, ldx, tiles;        /* rows of a chunk; stride of a loaded row of X */
     int64_t merge_tiles, merge_size;  /* of C's elements */
     size_t lane_bytes, scratch_bytes; /* scratch: splits x [o,i]; none for a single split */
 } nni_gemm_tn;

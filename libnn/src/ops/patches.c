@@ -68,7 +68,7 @@ static void copy(const struct group *v, nn_real *to, const struct pixels *p, int
     if (!p->real && nni_stored(v->s) != NNI_STORED_REAL)
         nni_pointwise_of(v->s)->widen(to, (const void *)from, count, false);
     else if (count >= SMALL)
-        memcpy(to, from, (size_t)count * sizeof *to);
+        nni_gemm_real(v->s)->prologue(to, 0, from, 0, 1, count, &(struct nni_prologue){ 0 });
     else {
         int64_t i = 0;
 

@@ -111,8 +111,8 @@ static ALWAYS vec madd(vec sum, vec x, vec b)
 /* rows, units and transposed are constants at every call. Where a panel ends in half a vector, the half
  * results of two rows share one. */
 static ALWAYS void register_block(const int rows, const int units, const int transposed, int64_t k,
-                                  const nn_real *a, int64_t lda, const nn_real *b, nn_real *c, int64_t ldc,
-                                  int add)
+                                  const nn_real *a, int64_t lda, const nn_real *b, int64_t ldb, nn_real *c,
+                                  int64_t ldc, int add)
 {
     const int full = units * UNIT / VEC, half = units * UNIT % VEC != 0;
     vec sum[ROWS][WIDE], bv[WIDE], hsum[(ROWS + 1) / 2], bh = vzero(), even = vzero();
@@ -153,7 +153,7 @@ static ALWAYS void register_block(const int rows, const int units, const int tra
                 hsum[r / 2] = madd(hsum[r / 2], halves(even, x), bh);
         }
         a += transposed ? lda : 1;
-        b += units * UNIT;
+        b += ldb;
     }
     UNROLL
     for (int r = 0; r < rows; r++) {
@@ -168,26 +168,29 @@ static ALWAYS void register_block(const int rows, const int units, const int tra
     }
 }
 
-typedef void block_fn(int64_t k, const nn_real *a, int64_t lda, const nn_real *b, nn_real *c, int64_t ldc,
+typedef void nn_block(int64_t k, const nn_real *a, int64_t lda, const nn_real *b, nn_real *c, int64_t ldc,
                       int add);
+typedef void tn_block(int64_t k, const nn_real *a, int64_t lda, const nn_real *b, int64_t ldb, nn_real *c,
+                      int64_t ldc, int add);
 
 #define DEFINE(r, u)                                                                                         \
     static void nn_##r##_##u(int64_t k, const nn_real *a, int64_t lda, const nn_real *b, nn_real *c,         \
                              int64_t ldc, int add)                                                           \
     {                                                                                                        \
-        register_block(r, u, 0, k, a, lda, b, c, ldc, add);                                                  \
+        register_block(r, u, 0, k, a, lda, b, u *UNIT, c, ldc, add);                                         \
     }                                                                                                        \
-    static void tn_##r##_##u(int64_t k, const nn_real *a, int64_t lda, const nn_real *b, nn_real *c,         \
-                             int64_t ldc, int add)                                                           \
+    static void tn_##r##_##u(int64_t k, const nn_real *a, int64_t lda, const nn_real *b, int64_t ldb,        \
+                             nn_real *c, int64_t ldc, int add)                                               \
     {                                                                                                        \
-        register_block(r, u, 1, k, a, lda, b, c, ldc, add);                                                  \
+        register_block(r, u, 1, k, a, lda, b, ldb, c, ldc, add);                                             \
     }
 #define DEFINE_ROW(r) FOR_UNITS(DEFINE, r)
 FOR_ROWS(DEFINE_ROW)
 
 static const struct {
     int rows;
-    block_fn *nn[UNITS], *tn[UNITS];
+    nn_block *nn[UNITS];
+    tn_block *tn[UNITS];
 } block_of[] = {
 #define NN_ENTRY(r, u) nn_##r##_##u,
 #define TN_ENTRY(r, u) tn_##r##_##u,
@@ -212,8 +215,8 @@ static void gemm_nn(int64_t m, int64_t k, const nn_real *a, int64_t lda, const n
     } while (p < k);
 }
 
-static void gemm_tn(int64_t m, int64_t k, const nn_real *a, int64_t lda, const nn_real *b, int units,
-                    nn_real *c, int64_t ldc, int64_t cols, int add)
+static void gemm_tn(int64_t m, int64_t k, const nn_real *a, int64_t lda, const nn_real *b, int64_t ldb,
+                    int units, nn_real *c, int64_t ldc, int64_t cols, int add)
 {
     nn_real edge[ROWS * UNITS * UNIT];
     int64_t width = (int64_t)units * UNIT;
@@ -223,9 +226,9 @@ static void gemm_tn(int64_t m, int64_t k, const nn_real *a, int64_t lda, const n
 
         for (; m >= rows; m -= rows) {
             if (cols == width) {
-                block_of[v].tn[units - 1](k, a, lda, b, c, ldc, add);
+                block_of[v].tn[units - 1](k, a, lda, b, ldb, c, ldc, add);
             } else {
-                block_of[v].tn[units - 1](k, a, lda, b, edge, width, 0);
+                block_of[v].tn[units - 1](k, a, lda, b, ldb, edge, width, 0);
                 for (int64_t r = 0; r < rows; r++)
                     for (int64_t j = 0; j < cols; j++)
                         c[r * ldc + j] = (add ? c[r * ldc + j] : 0) + edge[r * width + j];
@@ -256,11 +259,12 @@ static void gemm_nn(int64_t m, int64_t k, const nn_real *a, int64_t lda, const n
               width, 0, c, (blasint)ldc);
 }
 
-static void gemm_tn(int64_t m, int64_t k, const nn_real *a, int64_t lda, const nn_real *b, int units,
-                    nn_real *c, int64_t ldc, int64_t cols, int add)
+static void gemm_tn(int64_t m, int64_t k, const nn_real *a, int64_t lda, const nn_real *b, int64_t ldb,
+                    int units, nn_real *c, int64_t ldc, int64_t cols, int add)
 {
+    (void)units;
     blas_gemm(CblasRowMajor, CblasTrans, CblasNoTrans, (blasint)m, (blasint)cols, (blasint)k, 1, a,
-              (blasint)lda, b, units * UNIT, add ? 1 : 0, c, (blasint)ldc);
+              (blasint)lda, b, (blasint)ldb, add ? 1 : 0, c, (blasint)ldc);
 }
 #endif
 
