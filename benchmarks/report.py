@@ -132,14 +132,14 @@ def learning(name, report):
 
 
 def data(name, report):
+    versions = sorted({r["version"] for r in report["rows"]})
     lines = ["", "## From files to augmented pixels", "",
-             f"Images a second on one thread, from files to augmented bytes of 224 px: {report['folder']}. Medians of",
-             f"{len(report['rows'][0]['ratios'])} rounds in which both alternate (`benchmarks/data.py`); the ratio is libnn over the rival.", "",
-             "| pipeline | libnn | rival | | ratio |", "| --- | --: | --: | --- | --: |"]
-    for r in report["rows"]:
-        lines.append(f"| {r['augment']} | {r['libnn']:.0f} | {r['rival']:.0f} | {r['version']} | {r['ratio']:.2f} "
-                     f"({min(r['ratios']):.2f} .. {max(r['ratios']):.2f}) |")
-    return lines + [""]
+             f"Images a second on one thread, from files to augmented, normalised floats of 224 px: {report['folder']}, as they are",
+             f"(JPEG) and as PNG files, against {', '.join(versions)}. Medians of {len(report['rows'][0]['ratios'])} rounds in which all",
+             "take turns (`benchmarks/data.py`); the ratio is libnn over the rival.", ""]
+    rows = ([r["source"], r["decoder"], r["augment"], f"{r['libnn']:.0f}", f"{r['rival']:.0f}",
+             f"{r['ratio']:.2f} ({min(r['ratios']):.2f} .. {max(r['ratios']):.2f})"] for r in report["rows"])
+    return [*lines, *table(["files", "libnn's decoder", "pipeline", "libnn", "rival", "ratio"], rows, right=range(3, 6)), ""]
 
 
 def main():

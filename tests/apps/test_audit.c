@@ -513,10 +513,12 @@ END_TEST
 /* The report does not depend on threads; a page holds what strangers wrote only in a harmless form. */
 START_TEST(files_written)
 {
+    struct bytes wide = shell(42, 13, 8, 2, "abCd", "wide", 4);
     char *one, *three, *page;
 
     files("set/train/fake", 20, false);
     files("set/train/real", 20, true);
+    put_bytes("set/train/fake/wide.png", wide.at, wide.size);
     put_bytes("set/train/real/<script>\"&.jpg", "<html>", 6);
     put_bytes("set/train/real/\xc3\xa9\xff.jpg", "<html>", 6);
     audit("set", "--threads", "1", "--html", in_tree("audit.html"));
@@ -527,7 +529,8 @@ START_TEST(files_written)
     page = read_text("audit.html");
     expect_not_in(page, "<script");
     expect_in(page, "&#60;script");
-    expect_in(page, "<svg");
+    expect_in(page, "<svg"); /* of widths */
+    expect_in(page, "<h3>Height</h3>\n<p>13 everywhere.</p>");
     expect_in(page, "\xc3\xa9\\xff.jpg"); /* a page is UTF-8 whatever names are */
     expect_in(page, "</html>");
     free(one);

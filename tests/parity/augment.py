@@ -2,22 +2,25 @@
 # SPDX-License-Identifier: MIT
 """Compares every transform with Albumentations 1.3.1, pixel by pixel and draw by draw.
 
-usage: augment.py BUILD [--draws N] [--samples N] [--table] [ONLY...]
+usage: augment.py BUILD [ONLY...] [--draws N] [--samples N] [--table] [--speed]
        augment.py --goldens      prints tests/golden/augment.h
 
 Pixels: Albumentations draws parameters, both sides apply them to the same image (20 images: 1x1, 1xN, odd, flat,
 noise, smooth, grey, up to 1024). Draws: Kolmogorov-Smirnov of 100,000 of ours against as many of theirs for each
-parameter. Prints PASS or FAIL lines and exits 1 when there was a FAIL; --table prints the table of
-docs/augmentation.md.
+parameter. Prints PASS or FAIL lines and exits 1 when there was a FAIL; --table prints the tables of differences in
+docs/augmentation.md, --speed the one of times there and nothing else.
 
 Needs albumentations==1.3.1, opencv-python-headless 4.9 and numpy 1.26, which is an environment of its own: where
 they are missing the script says so and exits 77.
 """
 import argparse
 import ctypes as ct
+import functools
 import os
 import random
+import statistics
 import sys
+import time
 import warnings
 
 warnings.filterwarnings("ignore")
@@ -36,6 +39,7 @@ except ImportError as e:
 from augment_lib import DRAWN, draws_of, load
 
 SIZE = 8  # the network's input, for what depends on it
+SIDE, INPUT = 256, 224  # of the picture and of the network's input where time is measured
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -67,9 +71,11 @@ def images():
 class Subject:
     """One transform: theirs, our text, how their parameters become ours, what of them is compared as a draw."""
 
-    def __init__(self, name, text, theirs, convert, exact, draws=None, real=False):
+    def __init__(self, name, text, theirs, convert, exact, draws=None, real=False, drawn_by=None):
         self.name, self.text, self.theirs, self.convert = name, text, theirs, convert
         self.exact, self.draws, self.real = exact, draws, real
+        # Where theirs cannot be given our parameters, but draws them alike: text and transform.
+        self.drawn_by = drawn_by or (text, theirs)
         self.label = name + (" (floats)" if real else "")
 
 
@@ -186,9 +192,9 @@ class Window(Other):
         return {"box": box}
 
 
-def cut_and_resized(img, box):
+def cut_and_resized(size, img, box):
     x, y, w, h = box
-    return cv2.resize(img[y:y + h, x:x + w], (SIZE, SIZE), interpolation=cv2.INTER_LINEAR)
+    return cv2.resize(img[y:y + h, x:x + w], (size, size), interpolation=cv2.INTER_LINEAR)
 
 
 def erased(img, box):
@@ -197,16 +203,17 @@ def erased(img, box):
     return img
 
 
-def subjects():
+def subjects(size=SIZE):
     box_draws = [(n, i, lambda p, i=i: p["box"][i]) for i, n in enumerate(("left", "top", "width", "height"))]
+    jitter_draws = [(n, i, lambda p, n=n: p[n]) for i, n in enumerate(("brightness", "contrast", "saturation", "hue"))] + \
+                   [(f"order {i}", 4 + i, lambda p, i=i: p["order"][i]) for i in range(4)]
     return [
         Subject("advanced_blur", "advanced_blur p=1", A.AdvancedBlur(p=1), blur, False,
                 draws=[("side", 0, lambda p: p["kernel"].shape[0]),
                        ("weight 0", 1, lambda p: p["kernel"].ravel()[0]),
                        ("weight 4", 5, lambda p: p["kernel"].ravel()[4])]),
         Subject("color_jitter", "color_jitter p=1", A.ColorJitter(p=1), jitter, False,
-                draws=[(n, i, lambda p, n=n: p[n]) for i, n in enumerate(("brightness", "contrast", "saturation", "hue"))] +
-                      [(f"order {i}", 4 + i, lambda p, i=i: p["order"][i]) for i in range(4)]),
+                draws=jitter_draws),
         Subject("gauss_noise", "gauss_noise p=1", A.GaussNoise(p=1), gauss, True,
                 draws=[("sigma", 0, None)]),
         Subject("optical_distortion", "optical_distortion distort=-0.3..0.3 shift=-0.5..0.5 p=1",
@@ -228,19 +235,26 @@ def subjects():
                 draws=[("brightness", 0, lambda p: p["beta"]), ("contrast", 1, lambda p: p["alpha"])]),
         Subject("cutout", "cutout holes=3 p=1", A.Cutout(num_holes=3, p=1), holes, True,
                 draws=[(n, i, lambda p, i=i: p["holes"][i // 2][i % 2]) for i, n in enumerate(("left", "top", "left 2", "top 2"))]),
-        Subject("random_crop", "random_crop", A.RandomCrop(SIZE, SIZE, p=1), crop, True,
+        Subject("random_crop", "random_crop", A.RandomCrop(size, size, p=1), crop, True,
                 draws=[("x", 0, lambda p: p["w_start"]), ("y", 1, lambda p: p["h_start"])]),
+        Subject("resize", "resize", A.Resize(size, size), lambda p, img: ([], None), True),
         Subject("jpeg", "jpeg quality=1..100 subsample=0.5 p=1",
                 Other(lambda: {"quality": random.randint(1, 100), "halved": random.random() < 0.5}, saved_and_read),
-                lambda p, img: ([p["quality"], p["halved"]], None), True,
-                draws=[("quality", 0, lambda p: p["quality"]), ("halved", 1, lambda p: p["halved"])]),
+                lambda p, img: ([p["quality"], p["halved"]], None), True, draws=[("quality", 0, lambda p: p["quality"])],
+                drawn_by=("jpeg quality=1..100 p=1", A.ImageCompression(quality_lower=1, quality_upper=100, p=1))),
         Subject("gaussian_blur", "gaussian_blur sigma=0.05..6 p=1",
                 Other(lambda: {"sigma": random.uniform(0.05, 6)}, lambda img, sigma: cv2.GaussianBlur(img, (0, 0), sigma)),
-                lambda p, img: ([p["sigma"]], None), True, draws=[("sigma", 0, lambda p: p["sigma"])]),
+                lambda p, img: ([p["sigma"]], None), True, draws=[("sigma", 0, lambda p: p["sigma"])],
+                drawn_by=("gaussian_blur sigma=0.05..6 p=1", A.GaussianBlur(blur_limit=(3, 7), sigma_limit=(0.05, 6), p=1))),
         Subject("rescale", "rescale p=1", Other(lambda: {"scale": random.uniform(0.5, 1.5), "there": 0, "back": 0}, rescaled),
-                lambda p, img: ([p["scale"]], None), True, draws=[("scale", 0, lambda p: p["scale"])]),
-        Subject("random_resized_crop", "random_resized_crop", Window((0.08, 1), (3 / 4, 4 / 3), False, cut_and_resized),
-                lambda p, img: (p["box"], None), True, draws=box_draws),
+                lambda p, img: ([p["scale"]], None), True, draws=[("scale", 0, lambda p: p["scale"])],
+                drawn_by=("rescale scale=0.5..0.99 p=1", A.Downscale(scale_min=0.5, scale_max=0.99, interpolation=1, p=1))),
+        Subject("random_resized_crop", "random_resized_crop", Window((0.08, 1), (3 / 4, 4 / 3), False, functools.partial(cut_and_resized, size)),
+                lambda p, img: (p["box"], None), True,
+                draws=[("left", 0, lambda p: round(p["w_start"] * (SIDE - p["crop_width"] + 1e-10))),
+                       ("top", 1, lambda p: round(p["h_start"] * (SIDE - p["crop_height"] + 1e-10))),
+                       ("width", 2, lambda p: p["crop_width"]), ("height", 3, lambda p: p["crop_height"])],
+                drawn_by=("random_resized_crop", A.RandomResizedCrop(size, size, p=1))),
         Subject("erasing", "erasing p=1", Window((0.02, 0.33), (0.3, 3.3), True, erased), lambda p, img: (p["box"], None), True,
                 draws=box_draws),
         # As the notebook has them: on pictures that are normalised already.
@@ -248,10 +262,11 @@ def subjects():
         Subject("rotate", "rotate angle=-45..45 p=1", A.Rotate(limit=45, p=1), lambda p, img: ([p["angle"]], None), True, real=True),
         Subject("flip", "flip p=1", A.HorizontalFlip(p=1), lambda p, img: ([], None), True, real=True),
         Subject("brightness_contrast", "brightness_contrast contrast=0 p=1", A.RandomBrightness(limit=0.2, p=1),
-                lambda p, img: ([p["beta"], p["alpha"]], None), True, real=True),
-        Subject("color_jitter", "color_jitter p=1", A.ColorJitter(brightness=0.2, contrast=0.2, p=1), jitter, False, real=True),
+                lambda p, img: ([p["beta"], p["alpha"]], None), True, real=True,
+                draws=[("brightness", 0, lambda p: p["beta"]), ("contrast", 1, lambda p: p["alpha"])]),
+        Subject("color_jitter", "color_jitter p=1", A.ColorJitter(p=1), jitter, False, real=True, draws=jitter_draws),
         Subject("cutout", "cutout holes=3 p=1", A.Cutout(num_holes=3, p=1), holes, True, real=True),
-        Subject("random_crop", "random_crop", A.RandomCrop(SIZE, SIZE, p=1), crop, True, real=True),
+        Subject("random_crop", "random_crop", A.RandomCrop(size, size, p=1), crop, True, real=True),
     ]
 
 
@@ -301,8 +316,9 @@ def compare_pixels(lib, s, pictures, draws):
 
 
 def compare_draws(lib, s, count, tests):
-    img = np.zeros((224, 224, 3), np.uint8)
-    ours = draws_of(lib, s.text, 224, 224, count)
+    img = np.zeros((SIDE, SIDE, 3), np.uint8)
+    text, theirs_draws = s.drawn_by
+    ours = draws_of(lib, text, SIDE, SIDE, count)
     random.seed(5)
     np.random.seed(5)
     if s.name == "gauss_noise":
@@ -311,7 +327,7 @@ def compare_draws(lib, s, count, tests):
         rows = [{"random_state": i} for i in range(10001)]
         theirs = {n: np.array([f(p) for p in rows]) for n, _, f in s.draws}
     else:
-        rows = [params_of(s.theirs, img) for _ in range(count)]
+        rows = [params_of(theirs_draws, img) for _ in range(count)]
         theirs = {n: np.array([f(p) for p in rows]) for n, _, f in s.draws}
     out = []
     for n, column, _ in s.draws:
@@ -364,6 +380,59 @@ def goldens():
     print("};")
 
 
+def table_of(rows, what, near):
+    print(f"\n| transform | draws | {what} equal | {near} | more than three times that off | largest difference |\n"
+          "| --- | --- | --- | --- | --- | --- |")
+    for s, applied, equal, within, far, largest in rows:
+        shares = " | ".join("100 %" if share == 100 else f"{share:.5f} %" for share in (equal, within))
+        print(f"| {s.name} | {applied} | {shares} | {far} | {largest:.2g} |")
+
+
+def seconds_of(run, least=0.15):
+    """Seconds for one call of run(n), which does the work n times and returns how long it took."""
+    n = 1
+    while (t := run(n)) < least:
+        n = max(n + 1, int(n * min(10, 1.2 * least / max(t, 1e-6))))
+    return t / n
+
+
+def compare_speed(lib, only, rounds=5):
+    """One transform at a time on one picture, drawing included; ours less what copies the picture in and out."""
+    lib.shim_seconds.restype = ct.c_double
+    cv2.setNumThreads(1)
+    picture = {side: np.ascontiguousarray(cv2.resize(images()[8], (side, side))) for side in (SIDE, INPUT)}
+
+    def ours(text, side):
+        img = picture[side]
+        return seconds_of(lambda n: lib.shim_seconds(text.encode(), ct.c_int64(side), ct.c_int64(INPUT),
+                                                     img.ctypes.data_as(ct.c_void_p), ct.c_int64(n)))
+
+    def theirs(t, img):
+        def run(n):
+            start = time.perf_counter()
+            for _ in range(n):
+                t(image=img) if isinstance(t, A.BasicTransform) else t.apply(img.copy(), **params_of(t, img))
+            return time.perf_counter() - start
+        return seconds_of(run)
+
+    print(f"| transform at {INPUT} px | libnn, us | Albumentations, us | ratio |\n| --- | --: | --: | --: |")
+    for s in subjects(INPUT):
+        if only and s.name not in only:
+            continue
+        cuts = s.name in ("resize", "random_crop", "random_resized_crop")
+        side = SIDE if cuts and not s.real else INPUT
+        img = picture[side]
+        before = "resize\nnormalize maximum=225\n" if s.real else "" if cuts else "resize\n"
+        if s.real:
+            img = A.Normalize(MEAN, STD, max_pixel_value=225)(image=img)["image"]
+        a, b = [], []
+        for _ in range(rounds):
+            a.append(ours(before + s.text, side) - (ours(before, side) if before else 0))
+            b.append(theirs(s.theirs, img))
+        a, b = statistics.median(a), statistics.median(b)
+        print(f"| {s.label} | {a * 1e6:.0f} | {b * 1e6:.0f} | {b / a:.1f} |", flush=True)
+
+
 def main():
     if sys.argv[1:] == ["--goldens"]:
         return goldens()
@@ -372,9 +441,12 @@ def main():
     args.add_argument("--draws", type=int, default=500)
     args.add_argument("--samples", type=int, default=100000)
     args.add_argument("--table", action="store_true")
+    args.add_argument("--speed", action="store_true")
     args.add_argument("only", nargs="*")
     o = args.parse_args()
     lib = load(o.build)
+    if o.speed:
+        return compare_speed(lib, o.only)
     wanted = [s for s in subjects() if not o.only or s.name in o.only]
     tests = sum(len(s.draws or []) for s in subjects())
     failed, rows = False, []
@@ -388,19 +460,18 @@ def main():
         # across an edge; one in a million may.
         good = off == 0 if s.exact else far <= 1e-6 * total and beyond <= 0.001 * total
         failed |= not good
-        rows.append((s.label, applied, 100 * (1 - off / total), 100 * (1 - beyond / total), largest))
+        rows.append((s, applied, 100 * (1 - off / total), 100 * (1 - beyond / total), far, largest))
         print(f"{'PASS' if good else 'FAIL'} {s.label}: {applied} draws, equal {100 * (1 - off / total):.5f} %, within 1 "
               f"{100 * (1 - beyond / total):.5f} %, more than 3 off: {far} of {total}, largest difference {largest:g}", flush=True)
         if s.draws and o.samples:
             for n, p in compare_draws(lib, s, o.samples, tests):
                 ok = p * tests > 0.01
                 failed |= not ok
-                print(f"{'PASS' if ok else 'FAIL'} {s.name} draws {n}: p = {p:.3g} (with {tests} tests: {min(1, p * tests):.3g})",
+                print(f"{'PASS' if ok else 'FAIL'} {s.label} draws {n}: p = {p:.3g} (with {tests} tests: {min(1, p * tests):.3g})",
                       flush=True)
     if o.table:
-        print("\n| transform | draws | bytes equal | within one level | largest difference |\n| --- | --- | --- | --- | --- |")
-        for r in rows:
-            print(f"| {r[0]} | {r[1]} | {r[2]:.4f} % | {r[3]:.4f} % | {r[4]:g} |")
+        table_of([r for r in rows if not r[0].real], "bytes", "within one level")
+        table_of([r for r in rows if r[0].real], "floats", "within 1e-5")
     sys.exit(failed)
 
 

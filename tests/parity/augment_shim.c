@@ -4,6 +4,7 @@
  */
 #include "vision/transform.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define SHIM __attribute__((visibility("default")))
@@ -37,6 +38,33 @@ SHIM int shim_draw(const char *text, int64_t width, int64_t height, uint64_t see
     }
     nn_augment_free(a);
     return 0;
+}
+
+/* Seconds for the pipeline on `count` samples of one picture of bytes, drawing included; negative on failure.
+ */
+SHIM double shim_seconds(const char *text, int64_t side, int64_t size, const void *in, int64_t count)
+{
+    static nn_vision_scratch scratch;
+    nn_preprocess record = nn_preprocess_default();
+    nn_image image = { .rgb = (uint8_t *)(uintptr_t)in, .width = side, .height = side };
+    double start, seconds;
+    nn_augment *a;
+    nn_message why;
+    float *pixels;
+    int rc = 0;
+
+    if (nn_augment_new(&a, text, &why))
+        return -1;
+    record.size = record.resize_height = record.resize_width = size;
+    pixels = malloc((size_t)(3 * size * size) * sizeof *pixels);
+    start = nni_seconds();
+    for (int64_t i = 0; pixels && !rc && i < count; i++)
+        rc = nn_augment_apply(a, &record, &image, (nn_augment_key){ .seed = 1, .sample = (uint64_t)i },
+                              pixels, &scratch, &why);
+    seconds = pixels && !rc ? nni_seconds() - start : -1;
+    free(pixels);
+    nn_augment_free(a);
+    return seconds;
 }
 
 /* Applies the step with the given parameters to a picture of bytes or floats; noise may be NULL. The result

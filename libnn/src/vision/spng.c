@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * libspng instead of stb_image (make PNG=spng), for those who trust it more. The pixels are the same, since
- * PNG loses nothing, and so is the time, most of which png.c takes to inflate. Like stb_image it sees only the
- * copy that png.c has made of a verified file, which has no checksums, and its memory comes from the library's
- * allocator.
+ * PNG loses nothing, and so is the time, most of which png.c takes to inflate. Like stb_image it sees only
+ * the copy that png.c has made of a verified file, which has no checksums, and its memory comes from the
+ * library's allocator.
  */
 #include "vision.h"
 
