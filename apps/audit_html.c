@@ -16,7 +16,7 @@ static void write_findings(FILE *f, const struct audit *a)
 
     for (int i = 0; i < a->findings; i++)
         count[a->finding[i].severity]++;
-    (void)fprintf(f, "<p>%lld images; %d errors, %d warnings, %d notes.</p>\n<h2>Findings</h2>\n",
+    (void)fprintf(f, "<p>Images: %lld; errors: %d, warnings: %d, notes: %d.</p>\n<h2>Findings</h2>\n",
                   (long long)a->data->samples, count[AUDIT_ERROR], count[AUDIT_WARNING], count[AUDIT_NOTE]);
     if (!a->findings)
         (void)fputs("<p>None.</p>\n", f);
@@ -73,14 +73,16 @@ static void write_groups(FILE *f, const struct audit_group *group, int groups)
 /* How well each field alone tells the classes apart, from chance to always. */
 static void plot_fields(FILE *f, const struct audit_score *s)
 {
-    (void)fprintf(f,
-                  "<h2>Without a look at a pixel</h2>\n<p>%.1f %% balanced accuracy by all fields together; "
-                  "each alone below. Chance is 50 %%; the line is the warning at %.1f %%.</p>\n",
-                  100 * s->all, 100 * s->warn);
+    (void)fprintf(
+        f,
+        "<h2>Without a look at a pixel</h2>\n<p>%.1f %% balanced accuracy by all fields together; "
+        "each alone below, from 50 %% (chance) to 100 %%. The line is the warning at %.1f %%.</p>\n",
+        100 * s->all, 100 * s->warn);
     for (int i = 0; i < AUDIT_FIELDS; i++)
         (void)fprintf(f,
-                      "<div class=\"field\"><span>%s</span><span class=\"track\"><i style=\"width:%.1f%%\"%s>"
-                      "</i><i class=\"limit\" style=\"left:%.1f%%\"></i></span><span>%.1f</span></div>\n",
+                      "<div class=\"field\"><span>%s</span><span class=\"track\"><i class=\"all\"></i>"
+                      "<i style=\"width:%.1f%%\"%s></i><i class=\"limit\" style=\"left:%.1f%%\"></i></span>"
+                      "<span>%.1f %%</span></div>\n",
                       audit_field_name(i), s->field[i] > 0.5 ? (s->field[i] - 0.5) * 200 : 0,
                       s->field[i] > s->warn ? " class=\"over\"" : "", (s->warn - 0.5) * 200,
                       100 * s->field[i]);
@@ -104,6 +106,10 @@ static void plot_values(FILE *f, const struct audit *a, const char *title,
             low = v < low ? v : low;
             high = v > high ? v : high;
         }
+    if (low == high) {
+        (void)fprintf(f, "<h3>%s</h3>\n<p>%lld everywhere.</p>\n", title, (long long)low);
+        return;
+    }
     for (int64_t i = 0; i < a->data->samples; i++)
         if (audit_labelled(a, i) && of(&a->file[i].facts))
             bar[a->data->sample[i].label][(of(&a->file[i].facts) - low) * HTML_BARS / (high - low + 1)]++;

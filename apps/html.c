@@ -17,16 +17,20 @@ static const char style[] =
     "#ddd}\n"
     "th:first-child,td:first-child{text-align:left}.wide{overflow-x:auto}tr.best{font-weight:bold}\n"
     ".finding{border-left:.4rem solid #888;padding:.1rem .8rem;margin:1rem 0;overflow-wrap:anywhere}\n"
-    ".warning{border-color:#d08700}.error{border-color:#c02020}code{font-size:.85em;overflow-wrap:anywhere}\n"
+    ".finding div{font-size:.9em;color:#555;margin:.2rem 0}.finding code{color:#222}\n"
+    ".warning{border-color:#d08700}.error{border-color:#c02020}code{font-size:.9em;overflow-wrap:anywhere}\n"
     ".field{display:flex;gap:.6rem;line-height:1.6}.field>:first-child{flex:0 0 10.5rem;text-align:right}\n"
-    ".field>:last-child{flex:0 0 3rem}.track{flex:1;position:relative}\n"
-    ".track *{position:absolute;top:.2rem;bottom:.2rem;background:#888}.track .over{background:#c02020}\n"
-    ".track .limit{top:0;bottom:0;width:1px;background:#d08700}\n"
-    ".plot{display:flex;align-items:flex-end;height:8rem}.plot svg{width:100%;height:100%}\n"
-    ".lines{height:12rem;border-bottom:1px solid #bbb}.lines polyline,.lines line{fill:none;stroke-width:2;"
+    ".field>:last-child{flex:0 0 3.5rem}.track{flex:1;position:relative}\n"
+    ".track *{position:absolute;top:.2rem;bottom:.2rem;background:#888}.track "
+    ".all{background:#eee;width:100%}\n"
+    ".track .over{background:#c02020}.track .limit{top:0;bottom:0;width:2px;background:#d08700}\n"
+    ".plot{height:8rem;border-bottom:1px solid #888}.plot svg{display:block;width:100%;height:100%}\n"
+    ".lines{height:12rem}.lines polyline,.lines line{fill:none;stroke-width:2;"
     "vector-effect:non-scaling-stroke}.lines line{stroke:#888;stroke-width:1;stroke-dasharray:4}\n"
     ".axis{display:flex;justify-content:space-between;gap:1rem;margin:0}.axis b{margin:0 .4rem}\n"
-    ".real{color:#2060c0}.fake{color:#c02020}\n";
+    ".real{color:#2060c0}.fake{color:#c02020}\n"
+    "@media(max-width:30rem){th,td{padding:.2rem "
+    ".35rem}.field>:first-child{flex-basis:9rem;font-size:.85em}}\n";
 
 void html_begin(FILE *f, const char *title)
 {
@@ -78,14 +82,14 @@ void html_escape(FILE *f, const char *text)
 
 static void begin_drawing(FILE *f, const char *title, const char *class, int width)
 {
-    (void)fprintf(f,
-                  "<h3>%s</h3>\n<div class=\"plot%s\"><svg viewBox=\"0 0 %d %d\" preserveAspectRatio=\"none\" "
-                  "role=\"img\" aria-label=\"%s\">",
-                  title, class, width, HIGH, title);
+    (void)fprintf(
+        f,
+        "<h3>%s</h3>\n<div class=\"plot%s\"><svg viewBox=\"0 0 %d %d\" preserveAspectRatio=\"none\" "
+        "role=\"img\" aria-label=\"%s\">",
+        title, class, width, HIGH, title);
 }
 
-void html_histogram(FILE *f, const char *title, int64_t bar[2][HTML_BARS], const char *low,
-                    const char *high)
+void html_histogram(FILE *f, const char *title, int64_t bar[2][HTML_BARS], const char *low, const char *high)
 {
     static const char *const colour[2] = { "#2060c0", "#c02020" };
     double share[2][HTML_BARS] = { { 0 } }, most = 0;
