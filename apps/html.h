@@ -17,8 +17,7 @@ void html_escape(FILE *f, const char *text);
 /* Two histograms in one: the share of each bar in its class (real, fake), both see-through. `low` and `high`
  * say what the first and the last bar stand for. Nothing where both are empty. */
 enum { HTML_BARS = 32 };
-void html_histogram(FILE *f, const char *title, int64_t bar[2][HTML_BARS], const char *low,
-                    const char *high);
+void html_histogram(FILE *f, const char *title, int64_t bar[2][HTML_BARS], const char *low, const char *high);
 
 /* Lines of `points` values each, from left to right; not finite: not drawn. Heights are from `low`, or from
  * the lowest value where that is NaN, to the highest. */

@@ -131,7 +131,8 @@ static void write_configuration(FILE *f, const json_t *config)
     (void)fputs("<details><summary>Configuration</summary><table>\n", f);
     json_object_foreach((json_t *)(uintptr_t)config, key, value)
     {
-        char *text = json_is_string(value) ? NULL : json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
+        char *text =
+            json_is_string(value) ? NULL : json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
 
         (void)fprintf(f, "<tr><td>%s</td><td><code>", key);
         html_escape(f, json_is_string(value) ? json_string_value(value) : text ? text : "");
@@ -162,10 +163,14 @@ static void write_epochs(FILE *f, const struct history *h)
     static const struct {
         const char *name, *format;
         int column;
-    } shown[] = { { "epoch", "%.0f", EPOCH },          { "step", "%.0f", STEP },
-                  { "training loss", "%.4f", TRAIN_LOSS }, { "validation loss", "%.4f", VALID_LOSS },
-                  { "accuracy", "%.4f", ACCURACY },    { "macro F1", "%.4f", MACRO_F1 },
-                  { "learning rate", "%.3g", RATE },   { "images/s", "%.1f", SPEED } };
+    } shown[] = { { "epoch", "%.0f", EPOCH },
+                  { "step", "%.0f", STEP },
+                  { "training loss", "%.4f", TRAIN_LOSS },
+                  { "validation loss", "%.4f", VALID_LOSS },
+                  { "accuracy", "%.4f", ACCURACY },
+                  { "macro F1", "%.4f", MACRO_F1 },
+                  { "learning rate", "%.3g", RATE },
+                  { "images/s", "%.1f", SPEED } };
 
     (void)fputs("<h2>Epochs</h2>\n<div class=\"wide\"><table><tr>", f);
     for (size_t c = 0; c < sizeof shown / sizeof *shown; c++)
@@ -231,14 +236,15 @@ static void write_answers(FILE *f, struct answers *a)
         label[i] = x->label;
     }
     if (logits && label && !nn_metrics_binary(&m, logits, label, a->count, 0.5)) {
-        (void)fprintf(f,
-                      "<h2>Validation images, with the best weights</h2>\n<p>%lld images; accuracy %.4f, macro "
-                      "F1 %.4f, area under the ROC curve %.4f.</p>\n"
-                      "<table><tr><th></th><th>called real</th><th>called fake</th></tr>\n"
-                      "<tr><td>real</td><td>%lld</td><td>%lld</td></tr>\n"
-                      "<tr><td>fake</td><td>%lld</td><td>%lld</td></tr></table>\n",
-                      (long long)m.samples, m.accuracy, m.macro_f1, m.auc, (long long)m.confusion[0][0],
-                      (long long)m.confusion[0][1], (long long)m.confusion[1][0], (long long)m.confusion[1][1]);
+        (void)fprintf(
+            f,
+            "<h2>Validation images, with the best weights</h2>\n<p>%lld images; accuracy %.4f, macro "
+            "F1 %.4f, area under the ROC curve %.4f.</p>\n"
+            "<table><tr><th></th><th>called real</th><th>called fake</th></tr>\n"
+            "<tr><td>real</td><td>%lld</td><td>%lld</td></tr>\n"
+            "<tr><td>fake</td><td>%lld</td><td>%lld</td></tr></table>\n",
+            (long long)m.samples, m.accuracy, m.macro_f1, m.auc, (long long)m.confusion[0][0],
+            (long long)m.confusion[0][1], (long long)m.confusion[1][0], (long long)m.confusion[1][1]);
         html_histogram(f, "Probability of fake", bar, "0", "1");
         write_mistakes(f, a);
     }
@@ -258,11 +264,11 @@ static char *page(const struct run *r, const struct history *h, struct answers *
     (void)snprintf(title, sizeof title, "Training of %s", model ? model : "a network");
     html_begin(f, title);
     if (h->best >= 0)
-        (void)fprintf(f,
-                      "<p>%d epochs so far. The best, the vertical line below, is epoch %.0f: validation loss "
-                      "%.4f, macro F1 %.4f.</p>\n",
-                      h->rows, h->column[EPOCH][h->best], h->column[VALID_LOSS][h->best],
-                      h->column[MACRO_F1][h->best]);
+        (void)fprintf(
+            f,
+            "<p>%d epochs so far. The best, the vertical line below, is epoch %.0f: validation loss "
+            "%.4f, macro F1 %.4f.</p>\n",
+            h->rows, h->column[EPOCH][h->best], h->column[VALID_LOSS][h->best], h->column[MACRO_F1][h->best]);
     write_plots(f, h);
     if (a->count)
         write_answers(f, a);

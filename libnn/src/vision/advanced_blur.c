@@ -52,15 +52,6 @@ static void draw(const struct nni_step *s, struct nni_dice *d, int64_t width, in
         out->v[WEIGHTS + i] = (double)((float)out->v[WEIGHTS + i] / (float)sum);
 }
 
-static int64_t mirrored(int64_t i, int64_t n)
-{
-    if (n == 1)
-        return 0;
-    while (i < 0 || i >= n)
-        i = i < 0 ? -i : 2 * n - 2 - i;
-    return i;
-}
-
 /* Row y of the picture as floats, with r mirrored pixels on both sides. */
 static void widen(const struct nni_canvas *c, int64_t y, int64_t r, float *to)
 {
@@ -72,8 +63,8 @@ static void widen(const struct nni_canvas *c, int64_t y, int64_t r, float *to)
         middle[i] = c->real ? value[i] : (float)byte[i];
     for (int64_t x = 1; x <= r; x++)
         for (int k = 0; k < 3; k++) {
-            middle[3 * -x + k] = middle[3 * mirrored(-x, c->width) + k];
-            middle[3 * (c->width - 1 + x) + k] = middle[3 * mirrored(c->width - 1 + x, c->width) + k];
+            middle[3 * -x + k] = middle[3 * nni_mirrored(-x, c->width) + k];
+            middle[3 * (c->width - 1 + x) + k] = middle[3 * nni_mirrored(c->width - 1 + x, c->width) + k];
         }
 }
 
@@ -92,9 +83,9 @@ static int apply(const struct nni_step *s, const struct nni_drawn *drawn, struct
     for (int64_t i = 0; i < n * n; i++)
         weight[i] = (float)drawn->v[WEIGHTS + i];
     for (int64_t y = -r; y < r; y++) /* a ring of rows: row y is at (y + r) % n */
-        widen(c, mirrored(y, c->height), r, row + (y + r) % n * wide);
+        widen(c, nni_mirrored(y, c->height), r, row + (y + r) % n * wide);
     for (int64_t y = 0; y < c->height; y++) {
-        widen(c, mirrored(y + r, c->height), r, row + (y + 2 * r) % n * wide);
+        widen(c, nni_mirrored(y + r, c->height), r, row + (y + 2 * r) % n * wide);
         for (int64_t i = 0; i < n * n; i++)
             from[i] = row + (y + i / n) % n * wide + 3 * (i % n);
         pixels->weighted_sum(c->real ? (float *)to + width * y : sum, from, weight, n * n, width);

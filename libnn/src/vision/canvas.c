@@ -44,6 +44,30 @@ void nni_canvas_look_up(struct nni_canvas *c, const uint8_t table[256])
         byte[i] = table[byte[i]];
 }
 
+int nni_canvas_resize(struct nni_canvas *c, const nn_image *from, int64_t width, int64_t height,
+                      nn_resize_kernel kernel)
+{
+    nn_image to = { .rgb = nni_canvas_next(c, width, height, false), .width = width, .height = height };
+    nn_message why;
+    int rc = to.rgb ? nn_image_resize(&to, from, kernel, c->scratch, &why) : NN_ENOMEM;
+
+    if (!rc)
+        nni_canvas_turn(c, width, height, false);
+    return rc;
+}
+
+int64_t nni_mirrored(int64_t i, int64_t n)
+{
+    int64_t period = 2 * n - 2;
+
+    if (n == 1)
+        return 0;
+    i = i < 0 ? -i : i;
+    if (i > period) /* far outside, where a division is worth it */
+        i %= period;
+    return i < n ? i : period - i;
+}
+
 static uint32_t next_word(struct nni_dice *d)
 {
     if (!d->left) {

@@ -42,13 +42,6 @@ static int make_kernel(double sigma, uint16_t weight[MOST_REACH + 1])
     return reach;
 }
 
-static int64_t mirrored(int64_t i, int64_t n)
-{
-    while (n > 1 && (i < 0 || i >= n))
-        i = i < 0 ? -i : 2 * (n - 1) - i;
-    return n > 1 ? i : 0;
-}
-
 /* A row and what lies beyond its ends, blurred along. `wide` has room for all of that. */
 static void blur_row(const uint8_t *from, int64_t width, const uint16_t *weight, int reach, uint8_t *wide,
                      uint16_t *to)
@@ -56,7 +49,7 @@ static void blur_row(const uint8_t *from, int64_t width, const uint16_t *weight,
     const uint8_t *middle = wide + 3 * reach;
 
     for (int64_t x = -reach; x < width + reach; x++)
-        memcpy(wide + 3 * (x + reach), from + 3 * mirrored(x, width), 3);
+        memcpy(wide + 3 * (x + reach), from + 3 * nni_mirrored(x, width), 3);
     for (int64_t i = 0; i < 3 * width; i++)
         to[i] = (uint16_t)(weight[0] * middle[i]);
     for (int k = 1; k <= reach; k++)
@@ -85,8 +78,8 @@ static int apply(const struct nni_step *s, const struct nni_drawn *drawn, struct
         for (int64_t i = 0; i < row; i++)
             sum[i] = (uint32_t)weight[0] * rows[y * row + i] + ONE * ONE / 2;
         for (int k = 1; k <= reach; k++) {
-            const uint16_t *above = rows + mirrored(y - k, c->height) * row;
-            const uint16_t *below = rows + mirrored(y + k, c->height) * row;
+            const uint16_t *above = rows + nni_mirrored(y - k, c->height) * row;
+            const uint16_t *below = rows + nni_mirrored(y + k, c->height) * row;
 
             for (int64_t i = 0; i < row; i++)
                 sum[i] += weight[k] * ((uint32_t)above[i] + below[i]);

@@ -48,17 +48,9 @@ static int apply(const struct nni_step *s, const struct nni_drawn *drawn, struct
                     .width = (int64_t)drawn->v[WIDTH],
                     .height = (int64_t)drawn->v[HEIGHT],
                     .stride = (size_t)row };
-    nn_image out = { .rgb = nni_canvas_next(c, size, size, false), .width = size, .height = size };
-    nn_message why;
-    int rc;
 
     (void)s;
-    if (!out.rgb)
-        return NN_ENOMEM;
-    rc = nn_image_resize(&out, &in, c->record->kernel, c->scratch, &why);
-    if (!rc)
-        nni_canvas_turn(c, size, size, false);
-    return rc;
+    return nni_canvas_resize(c, &in, size, size, c->record->kernel);
 }
 
 const struct nni_transform nni_transform_random_resized_crop = {

@@ -20,23 +20,7 @@ static void draw(const struct nni_step *s, struct nni_dice *d, int64_t width, in
     out->v[BACK] = (double)nni_dice_int(d, 0, NN_RESIZE_KERNELS - 1);
 }
 
-/* Resizes the picture. Sides that leave 1..65536 stop there. */
-static int resize_to(struct nni_canvas *c, int64_t width, int64_t height, double kernel)
-{
-    nn_image in = { .rgb = c->at, .width = c->width, .height = c->height };
-    nn_image out = { .width = width, .height = height };
-    nn_message why;
-    int rc;
-
-    out.rgb = nni_canvas_next(c, width, height, false);
-    if (!out.rgb)
-        return NN_ENOMEM;
-    rc = nn_image_resize(&out, &in, (nn_resize_kernel)kernel, c->scratch, &why);
-    if (!rc)
-        nni_canvas_turn(c, width, height, false);
-    return rc;
-}
-
+/* Sides that leave 1..65536 stop there. */
 static int64_t scaled(int64_t side, double factor)
 {
     int64_t n = llrint((double)side * factor);
@@ -47,11 +31,14 @@ static int64_t scaled(int64_t side, double factor)
 static int apply(const struct nni_step *s, const struct nni_drawn *drawn, struct nni_canvas *c)
 {
     int64_t width = c->width, height = c->height;
-    double factor = drawn->v[FACTOR];
-    int rc = resize_to(c, scaled(width, factor), scaled(height, factor), drawn->v[THERE]);
+    const double *v = drawn->v;
+    nn_image picture = { .rgb = c->at, .width = width, .height = height };
+    int rc = nni_canvas_resize(c, &picture, scaled(width, v[FACTOR]), scaled(height, v[FACTOR]),
+                               (nn_resize_kernel)v[THERE]);
 
     (void)s;
-    return rc ? rc : resize_to(c, width, height, drawn->v[BACK]);
+    picture = (nn_image){ .rgb = c->at, .width = c->width, .height = c->height };
+    return rc ? rc : nni_canvas_resize(c, &picture, width, height, (nn_resize_kernel)v[BACK]);
 }
 
 const struct nni_transform nni_transform_rescale = {

@@ -33,6 +33,11 @@ void nni_canvas_fill(struct nni_canvas *c, int64_t left, int64_t top, int64_t ri
                      double fill);
 /* Replaces the values of a picture of bytes. */
 void nni_canvas_look_up(struct nni_canvas *c, const uint8_t table[256]);
+/* A picture of bytes, which may be a part of the present one, resized becomes the present one. */
+int nni_canvas_resize(struct nni_canvas *c, const nn_image *from, int64_t width, int64_t height,
+                      nn_resize_kernel kernel);
+/* Mirror of n things without the edge: -1 is 1, n is n-2. */
+int64_t nni_mirrored(int64_t i, int64_t n);
 static inline size_t nni_pixel_bytes(bool real) { return real ? 3 * sizeof(float) : 3; }
 static inline int64_t nni_canvas_values(const struct nni_canvas *c) { return c->width * c->height * 3; }
 

@@ -19,19 +19,6 @@ static int64_t whole(int32_t place)
     return v < INT16_MIN ? INT16_MIN : v > INT16_MAX ? INT16_MAX : v;
 }
 
-/* Mirror without the edge: -1 is 1, n is n-2. */
-static int64_t mirrored(int64_t i, int64_t n)
-{
-    int64_t period = 2 * n - 2;
-
-    if (n == 1)
-        return 0;
-    i = i < 0 ? -i : i;
-    if (i > period) /* far outside, where a division is worth it */
-        i %= period;
-    return i < n ? i : period - i;
-}
-
 /* Index of the pixel that stands for (x,y); -1 for black. */
 static int64_t neighbour(const struct nni_canvas *c, int64_t x, int64_t y, enum nni_border border)
 {
@@ -39,7 +26,7 @@ static int64_t neighbour(const struct nni_canvas *c, int64_t x, int64_t y, enum 
         return y * c->width + x;
     if (border == NNI_BORDER_BLACK)
         return -1;
-    return mirrored(y, c->height) * c->width + mirrored(x, c->width);
+    return nni_mirrored(y, c->height) * c->width + nni_mirrored(x, c->width);
 }
 
 /* The four pixels around a place. */
