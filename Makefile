@@ -71,7 +71,7 @@ unused   := $(if $(filter turbo,$(JPEG)),,libnn/src/vision/turbo.c) $(if $(filte
 lib_c    := $(filter-out libnn/src/cuda/% $(unused),$(wildcard libnn/src/*/*.c))
 simd_c   := $(wildcard libnn/src/*/simd/*.c)
 models_c := $(wildcard models/*.c)
-bf16_c   := $(filter %/depthwise.c %/gemm.c %/pointwise.c,$(simd_c))
+bf16_c   := $(filter %/depthwise.c %/gemm.c %/pointwise.c %/winograd.c,$(simd_c))
 lib_o    := $(lib_c:%.c=$B/obj/%.o) $(models_c:%.c=$B/obj/%.o) $(foreach i,$(isas),$(simd_c:%.c=$B/obj/%.$i.o)) \
             $(foreach i,$(bf16_isas),$(bf16_c:%.c=$B/obj/%.bf16_$i.o))
 # With CUDA only what names the backend is compiled anew; the rest is that of the plain variant.

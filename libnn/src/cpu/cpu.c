@@ -27,8 +27,9 @@
 #define KERNELS(isa, narrow)                                                                                 \
     {                                                                                                        \
         .name = #narrow, .gemm = STORED(gemm, isa, narrow), .depthwise = STORED(depthwise, isa, narrow),     \
-        .pointwise = STORED(pointwise, isa, narrow), .pool = &nni_pool_##isa, .row = &nni_row_##isa,         \
-        .function = &nni_function_##isa, .ceiling = &nni_ceiling_##isa                                       \
+        .pointwise = STORED(pointwise, isa, narrow), .winograd = STORED(winograd, isa, narrow),              \
+        .pool = &nni_pool_##isa, .row = &nni_row_##isa, .function = &nni_function_##isa,                     \
+        .ceiling = &nni_ceiling_##isa                                                                        \
     }
 
 static const struct nni_cpu TABLE[] = {

@@ -15,6 +15,7 @@
 #include "cpu/pointwise.h"
 #include "cpu/pool.h"
 #include "cpu/rows.h"
+#include "cpu/winograd.h"
 
 /* How activations lie in memory: kernels that touch them are there once for each (see simd/vec.h). */
 enum { NNI_STORED_REAL, NNI_STORED_BF16, NNI_STORED };
@@ -24,6 +25,7 @@ struct nni_cpu {
     const struct nni_gemm_kernels *gemm[NNI_STORED];
     const struct nni_depthwise_kernels *depthwise[NNI_STORED];
     const struct nni_pointwise_kernels *pointwise[NNI_STORED];
+    const struct nni_winograd_kernels *winograd[NNI_STORED];
     const struct nni_pool_kernels *pool;
     const struct nni_row_kernels *row;
     const struct nni_function_kernels *function;

@@ -83,24 +83,34 @@ nni_gemm nni_gemm_of(const struct nni_gemm_kernels *kernels, int64_t m, int64_t 
     return g;
 }
 
+struct nni_gemm_panel nni_gemm_panel_of(const nni_gemm *g, int64_t panel)
+{
+    int64_t col0 = panel_unit(g->kernels, g->n, g->panels, panel) * NNI_GEMM_UNIT;
+    int64_t width = panel_unit(g->kernels, g->n, g->panels, panel + 1) * NNI_GEMM_UNIT - col0;
+
+    return (struct nni_gemm_panel){ col0, least(width, g->n - col0), width };
+}
+
 void nni_gemm_pack(const nni_gemm *g, const struct nni_gemm_b *b, nn_real *packed, int64_t panel)
 {
-    int64_t u0 = panel_unit(g->kernels, g->n, g->panels, panel);
-    int64_t u1 = panel_unit(g->kernels, g->n, g->panels, panel + 1);
-    int64_t n0 = u0 * NNI_GEMM_UNIT, width = (u1 - u0) * NNI_GEMM_UNIT, cols = least(width, g->n - n0);
+    nni_gemm_pack_panel(g, b, packed + nni_gemm_panel_of(g, panel).col0 * g->words, panel);
+}
+
+void nni_gemm_pack_panel(const nni_gemm *g, const struct nni_gemm_b *b, nn_real *to, int64_t panel)
+{
+    struct nni_gemm_panel at = nni_gemm_panel_of(g, panel);
     int64_t across = most(1, b->across), slab = b->inner < g->k ? SLAB : b->inner;
-    nn_real *to = packed + n0 * g->words;
 
     /* The pieces of a convolution's weights, one for each tap, lie between each other: some of all pieces at
      * a time, so that each cache line is fetched once. */
     for (int64_t from = 0; from < b->inner; from += slab)
         for (int64_t p = from; p < g->k; p += b->inner) {
             int64_t piece = p / b->inner,
-                    at = piece / across * b->outer_stride + piece % across * b->across_stride;
+                    first = piece / across * b->outer_stride + piece % across * b->across_stride;
 
-            g->kernels->pack(to + p * width, width, b->at + at + from * b->inner_stride + n0 * b->n_stride,
-                             b->inner_stride, b->n_stride, least(slab, least(b->inner - from, g->k - p)),
-                             cols);
+            g->kernels->pack(to + p * at.width, at.width,
+                             b->at + first + from * b->inner_stride + at.col0 * b->n_stride, b->inner_stride,
+                             b->n_stride, least(slab, least(b->inner - from, g->k - p)), at.cols);
         }
 }
 

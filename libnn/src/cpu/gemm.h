@@ -138,8 +138,14 @@ struct nni_gemm_b {
     int64_t inner, across; /* across 0: 1 */
     int64_t outer_stride, across_stride, inner_stride, n_stride;
 };
-/* Packs panel `panel` of `panels`. */
+/* Columns col0.. of panel `panel` of `panels`: `cols` of them, kept in `width`. */
+struct nni_gemm_panel {
+    int64_t col0, cols, width;
+};
+struct nni_gemm_panel nni_gemm_panel_of(const nni_gemm *g, int64_t panel);
+/* Packs a panel, to its place among all of them or to `to`. */
 void nni_gemm_pack(const nni_gemm *g, const struct nni_gemm_b *b, nn_real *packed, int64_t panel);
+void nni_gemm_pack_panel(const nni_gemm *g, const struct nni_gemm_b *b, nn_real *to, int64_t panel);
 /* Prepares the rows of one row tile in `stage`; the tiles then take that as their A, with lda = g->ld. */
 void nni_gemm_stage(const nni_gemm *g, const nni_gemm_io *io, nn_real *stage, int64_t row_tile);
 void nni_gemm_tile(const nni_gemm *g, const nni_gemm_io *io, const nn_real *packed, int64_t tile, void *lane);

@@ -15,6 +15,7 @@
 #include "ops/patches.h"
 
 #include "ops/product.h"
+#include "ops/winograd.h"
 
 #include <string.h>
 
@@ -158,19 +159,27 @@ static nni_gemm down_of(const struct group *v)
 
 static void *packed_at(const nn_step *s, size_t offset) { return (char *)s->derived.at + offset; }
 
+static struct nni_gemm_b weights_down(const struct group *v)
+{
+    int64_t k = v->taps * v->ci;
+
+    return (struct nni_gemm_b){ .at = (const nn_real *)v->s->in[WEIGHT].at + v->index * v->co * k,
+                                .inner = v->ci,
+                                .outer_stride = 1,
+                                .inner_stride = v->taps,
+                                .n_stride = k };
+}
+
 static void pack_down(const nn_step *s, int64_t tile, void *lane)
 {
     struct group v = group_of(s, 0);
     nni_gemm g = down_of(&v);
-    int64_t index = tile / g.panels, k = v.taps * v.ci;
-    struct nni_gemm_b b = { .at = (const nn_real *)s->in[WEIGHT].at + index * v.co * k,
-                            .inner = v.ci,
-                            .outer_stride = 1,
-                            .inner_stride = v.taps,
-                            .n_stride = k };
+    struct nni_gemm_b b;
 
     (void)lane;
-    nni_gemm_pack(&g, &b, packed_at(s, (size_t)index * g.packed_bytes), tile % g.panels);
+    v.index = tile / g.panels;
+    b = weights_down(&v);
+    nni_gemm_pack(&g, &b, packed_at(s, (size_t)v.index * g.packed_bytes), tile % g.panels);
 }
 
 /* A tile of the group that v is of. */
@@ -317,27 +326,109 @@ static void store_up(const void *context, int64_t row0, int64_t rows, int64_t co
     }
 }
 
+static struct nni_gemm_b weights_up(const struct lattice *l)
+{
+    const struct group *v = l->v;
+    int64_t k = v->taps * v->ci, last_y = l->y.tap + (l->y.taps - 1) * l->y.apart;
+    int64_t last = last_y * v->g.kw + l->x.tap + (l->x.taps - 1) * l->x.apart;
+
+    return (struct nni_gemm_b){ .at = (const nn_real *)v->s->in[WEIGHT].at + v->index * v->co * k + last,
+                                .inner = v->co,
+                                .across = l->x.taps,
+                                .outer_stride = -l->y.apart * v->g.kw,
+                                .across_stride = -l->x.apart,
+                                .inner_stride = k,
+                                .n_stride = v->taps };
+}
+
 static void pack_up(const nn_step *s, int64_t tile, void *lane)
 {
     struct group v = group_of(s, 0);
     struct lattice all = all_lattices(&v), l = lattices_of(&v);
-    int64_t index = tile / all.panels, k = v.taps * v.ci, panel = tile % all.panels;
-    struct nni_gemm_b b = { .at = (const nn_real *)s->in[WEIGHT].at + index * v.co * k,
-                            .inner = v.co,
-                            .inner_stride = k,
-                            .n_stride = v.taps };
+    int64_t panel = tile % all.panels;
+    struct nni_gemm_b b;
 
     (void)lane;
+    v.index = tile / all.panels;
     while (lattice_next(&l) && panel >= l.panels + l.gemm.panels)
         ;
     if (!l.gemm.k)
         return;
-    b.at += (l.y.tap + (l.y.taps - 1) * l.y.apart) * v.g.kw + l.x.tap + (l.x.taps - 1) * l.x.apart;
-    b.across = l.x.taps;
-    b.across_stride = -l.x.apart;
-    b.outer_stride = -l.y.apart * v.g.kw;
-    nni_gemm_pack(&l.gemm, &b, packed_at(s, (size_t)index * all.packed_bytes + l.packed_bytes),
+    b = weights_up(&l);
+    nni_gemm_pack(&l.gemm, &b, packed_at(s, (size_t)v.index * all.packed_bytes + l.packed_bytes),
                   panel - l.panels);
+}
+
+/* ------------------------------------- either of them, in squares (winograd.h) */
+
+enum { LEAST_CHANNELS = 32, LEAST_SIDE = 4 }; /* below, the transforms cost more than they save */
+
+static bool in_squares(const struct group *v)
+{
+    const nni_conv_geometry *g = &v->g;
+
+    return g->kh == 3 && g->kw == 3 && g->stride == 1 && g->dilation == 1 && g->groups == 1 &&
+           nni_min64(g->c, g->o) >= LEAST_CHANNELS && nni_min64(g->h, g->w) >= LEAST_SIDE &&
+           nni_min64(g->oh, g->ow) >= LEAST_SIDE;
+}
+
+/* Up is down from the map, with the kernel turned around. */
+static struct nni_winograd squares_of(const struct group *v, int up)
+{
+    const nni_conv_geometry *g = &v->g;
+    struct nni_winograd down = { .n = g->n,
+                                 .h = g->h,
+                                 .w = g->w,
+                                 .channels = g->c,
+                                 .dst_h = g->oh,
+                                 .dst_w = g->ow,
+                                 .cols = g->o,
+                                 .top = g->pad_top,
+                                 .left = g->pad_left };
+    struct nni_winograd turned = { .n = g->n,
+                                   .h = g->oh,
+                                   .w = g->ow,
+                                   .channels = g->o,
+                                   .dst_h = g->h,
+                                   .dst_w = g->w,
+                                   .cols = g->c,
+                                   .top = g->kh - 1 - g->pad_top,
+                                   .left = g->kw - 1 - g->pad_left };
+
+    return nni_winograd_of(nni_gemm_plain(v->s), up ? turned : down);
+}
+
+static void pack_squares(const nn_step *s, int up, int64_t panel, void *lane)
+{
+    struct group v = group_of(s, 0);
+    struct lattice l = lattices_of(&v);
+    struct nni_winograd w = squares_of(&v, up);
+    struct nni_gemm_b b = weights_down(&v);
+
+    if (up && lattice_next(&l)) /* the only one */
+        b = weights_up(&l);
+    nni_winograd_pack(&w, nni_cpu_of(s)->winograd[NNI_STORED_REAL], &b, packed_at(s, 0), panel, lane);
+}
+
+static void pack_squares_down(const nn_step *s, int64_t tile, void *lane) { pack_squares(s, 0, tile, lane); }
+static void pack_squares_up(const nn_step *s, int64_t tile, void *lane) { pack_squares(s, 1, tile, lane); }
+
+/* statistics may be NULL. */
+static void squares_tile(const struct group *v, int up, nni_gemm_store *store, const void *context,
+                         const struct nni_output *statistics, int64_t tile, void *lane)
+{
+    struct nni_winograd w = squares_of(v, up);
+    const struct pixels *from = up ? &v->map : &v->image;
+    struct nni_winograd_io io = { .src = from->real ? from->real : from->operand->at,
+                                  .store = store,
+                                  .store_context = context,
+                                  .look = statistics ? nni_output_look : NULL,
+                                  .look_context = statistics };
+    int stored = from->real ? NNI_STORED_REAL : nni_stored(v->s);
+
+    io.kernels = nni_cpu_of(v->s)->winograd[stored];
+    io.size = nn_dtype_size(from->real ? NN_REAL : from->operand->type);
+    nni_winograd_tile(&w, &io, packed_at(v->s, 0), tile, lane);
 }
 
 static void up_tile(struct group *v, int64_t tile, void *lane)
@@ -345,6 +436,11 @@ static void up_tile(struct group *v, int64_t tile, void *lane)
     struct lattice all = all_lattices(v), l = lattices_of(v);
     nni_gemm_io io = { .load_a = load_readers, .load_context = &l, .store_c = store_up, .store_context = &l };
 
+    if (in_squares(v)) {
+        (void)lattice_next(&l);
+        squares_tile(v, 1, store_up, &l, NULL, tile, lane);
+        return;
+    }
     v->index = tile / all.tiles;
     tile %= all.tiles;
     while (lattice_next(&l) && tile >= l.tiles + nni_gemm_tiles(&l.gemm))
@@ -363,34 +459,77 @@ static size_t up_lane_bytes(const struct group *v)
     return most;
 }
 
-/* Either product: number of tiles, after the packed weights have been declared. */
-static int64_t prepare_product(nn_step *s, int up)
+/* Tiles of either product. */
+static int64_t product_tiles(const struct group *v, int up)
+{
+    struct lattice all = all_lattices(v);
+    nni_gemm down = down_of(v);
+
+    if (in_squares(v)) {
+        struct nni_winograd w = squares_of(v, up);
+
+        return nni_winograd_tiles(&w);
+    }
+    return v->g.groups * (up ? all.tiles : nni_gemm_tiles(&down));
+}
+
+/* Declares the packed weights. */
+static void prepare_product(nn_step *s, int up)
 {
     struct group v = group_of(s, 0);
     struct lattice all = all_lattices(&v);
     nni_gemm down = down_of(&v);
 
+    s->derived.reads = NN_IN(WEIGHT);
+    if (in_squares(&v)) {
+        struct nni_winograd w = squares_of(&v, up);
+
+        s->derived.bytes = w.packed_bytes;
+        s->derived.tiles = w.panels;
+        s->derived.run = up ? pack_squares_up : pack_squares_down;
+        s->lane_bytes = nni_max_size(s->lane_bytes, nni_max_size(w.lane_bytes, w.pack_lane_bytes));
+        return;
+    }
     s->derived.bytes = (size_t)v.g.groups * (up ? all.packed_bytes : down.packed_bytes);
     s->derived.tiles = v.g.groups * (up ? all.panels : down.panels);
     s->derived.run = up ? pack_up : pack_down;
-    s->derived.reads = NN_IN(WEIGHT);
     s->lane_bytes = nni_max_size(s->lane_bytes, up ? up_lane_bytes(&v) : down.lane_bytes);
-    return v.g.groups * (up ? all.tiles : nni_gemm_tiles(&down));
 }
 
 /* ------------------------------------------------------------------ forward */
 
-static struct nni_output output_of(const nn_step *s, const nni_gemm *g)
+/* Row tiles of the map. */
+static int64_t row_tiles(const struct group *v, int64_t *rows)
 {
-    return nni_output_of(s, s->scratch, g->row_tiles, g->rows);
+    struct nni_winograd w;
+    nni_gemm g = down_of(v);
+
+    *rows = g.rows;
+    if (!in_squares(v))
+        return g.row_tiles;
+    w = squares_of(v, 0);
+    *rows = w.tile_pixels;
+    return w.row_tiles;
+}
+
+static struct nni_output output_of(const struct group *v)
+{
+    int64_t rows, tiles = row_tiles(v, &rows);
+
+    return nni_output_of(v->s, v->s->scratch, tiles, rows);
 }
 
 static void forward_down(const nn_step *s, int64_t tile, void *lane)
 {
     struct group v = group_of(s, 0);
     nni_gemm g = down_of(&v);
-    struct nni_output o = output_of(s, &g);
+    struct nni_output o = output_of(&v), plain = o;
 
+    if (in_squares(&v)) {
+        plain.mean = NULL;
+        squares_tile(&v, 0, nni_output_store, &plain, o.mean ? &o : NULL, tile, lane);
+        return;
+    }
     v.index = tile / nni_gemm_tiles(&g);
     o.first = v.index * v.co;
     down_tile(&v, &g, nni_output_store, &o, tile % nni_gemm_tiles(&g), lane);
@@ -399,8 +538,7 @@ static void forward_down(const nn_step *s, int64_t tile, void *lane)
 static void merge_forward(const nn_step *s, int64_t tile, void *lane)
 {
     struct group v = group_of(s, 0);
-    nni_gemm g = down_of(&v);
-    struct nni_output o = output_of(s, &g);
+    struct nni_output o = output_of(&v);
 
     (void)lane;
     nni_output_merge(&o, tile);
@@ -421,16 +559,16 @@ static double flops_of(const struct group *v)
 int nni_patches_forward(nn_step *s, int direction)
 {
     struct group v;
-    nni_gemm g;
+    int64_t rows;
     int up = direction == NNI_MAP_TO_IMAGE;
 
     s->choice[DIRECTION] = direction;
-    nn_phase(s, prepare_product(s, up), up ? forward_up : forward_down);
     v = group_of(s, 0);
-    g = down_of(&v);
+    prepare_product(s, up);
+    nn_phase(s, product_tiles(&v, up), up ? forward_up : forward_down);
     if (nni_wants_moments(s)) { /* of a map: the transposed convolution has no slot for them */
         nn_phase(s, nni_output_merge_tiles(s), merge_forward);
-        s->scratch_bytes = nni_output_bytes(s, g.row_tiles);
+        s->scratch_bytes = nni_output_bytes(s, row_tiles(&v, &rows));
     }
     s->flops = flops_of(&v);
     return NN_OK;
@@ -472,12 +610,8 @@ static struct work work_of(const nn_step *s)
         w.total = take(s, &w, (size_t)(rows * w.v.g.o) * sizeof(nn_real));
         w.v.map.real = w.total;
     }
-    if (w.wants_dx) {
-        struct lattice all = all_lattices(&w.v);
-        nni_gemm down = down_of(&w.v);
-
-        w.dx_tiles = groups * (w.up ? all.tiles : nni_gemm_tiles(&down));
-    }
+    if (w.wants_dx)
+        w.dx_tiles = product_tiles(&w.v, w.up);
     if (w.wants_dw) {
         w.dw = nni_gemm_tn_with(nni_gemm_plain(s), rows, w.v.co, k, s->choice[SPLITS], s->choice[O_TILES],
                                 s->choice[I_TILES]);
@@ -520,6 +654,10 @@ static void dx_tile(struct work *w, int64_t tile, void *lane)
 
     if (w->up) {
         up_tile(&w->v, tile, lane);
+        return;
+    }
+    if (in_squares(&w->v)) {
+        squares_tile(&w->v, 0, store_dx, &w->v, NULL, tile, lane);
         return;
     }
     g = down_of(&w->v);
@@ -592,7 +730,7 @@ int nni_patches_backward(nn_step *s, int direction)
     if (w.total_tiles)
         nn_phase(s, w.total_tiles, total_tile);
     if (w.wants_dx)
-        (void)prepare_product(s, w.up);
+        prepare_product(s, w.up);
     nn_phase(s, w.dx_tiles + w.dw_tiles + w.bias_tiles, backward_tile);
     if (w.wants_dw || w.bias_tiles)
         nn_phase(s, (w.wants_dw ? v.g.o : 0) + (w.bias_tiles > 0), merge_backward);

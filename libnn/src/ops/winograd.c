@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A 3x3 convolution of stride 1 in squares of 2x2 results (Winograd's F(2x2,3x3); Lavin and Gray, Fast
+ * algorithms for convolutional neural networks, 2016):
+ *
+ *     Y = A^T [ (G g G^T) * (B^T d B) ] A          d: the 4x4 pixels a square reads, g: the weights
+ *
+ * where * is by element. Summed over channels, each of the 16 elements is a matrix product, squares x
+ * channels times channels x cols: 16 multiplications for 4 results, where the direct way takes 36. The
+ * matrices of A and B are 0, 1, -1 and 1/2, and sums are a ninth as long as the direct ones, so results are
+ * about as precise.
+ *
+ * A tile is some rows of squares and some columns. Its transformed pixels and the 16 products of a chunk of
+ * rows stay in the second-level cache.
+ */
+#include "ops/winograd.h"
+
+#include <string.h>
+
+enum { SQUARE = 4, TAPS = 9, PLANES = NNI_WINOGRAD };
+enum {
+    CACHED = 768 << 10, /* bytes of a chunk, unless that were fewer squares than LEAST */
+    LEAST = 48,         /* squares that share a pass over the weights */
+    TARGET = 32,        /* tiles */
+    TILE_FLOPS = 2000000
+};
+
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
+static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/* An odd number of cache lines: 16 matrices written in step never share a set. */
+static int64_t odd_lines(int64_t elements)
+{
+    const int64_t line = 64 / (int64_t)sizeof(nn_real);
+
+    return (ceil_div(elements, line) | 1) * line;
+}
+
+/* What a tile has in its lane memory. */
+struct memory {
+    nn_real *zero;  /* a pixel outside of the image */
+    nn_real *v, *m; /* 16 matrices of pixels, and of products */
+    nn_real *block; /* results of a row of squares and a panel */
+    int64_t ldv, v_apart, ldm, m_apart, width;
+};
+
+static struct memory memory_of(const struct nni_winograd *w, void *lane, size_t *bytes)
+{
+    int64_t squares = w->chunk * w->across, wide = w->gemm->units * NNI_GEMM_UNIT, all;
+    struct memory x = { .ldv = odd_lines(w->channels),
+                        .ldm = odd_lines(ceil_div(w->panels, w->col_tiles) * wide),
+                        .width = wide };
+    int64_t block = 4 * w->across * wide;
+
+    x.v_apart = odd_lines(squares * x.ldv);
+    x.m_apart = odd_lines(squares * x.ldm);
+    all = x.ldv + PLANES * (x.v_apart + x.m_apart) + block;
+    if (bytes)
+        *bytes = (size_t)all * sizeof(nn_real);
+    if (lane) {
+        x.zero = lane;
+        x.v = x.zero + x.ldv;
+        x.m = x.v + PLANES * x.v_apart;
+        x.block = x.m + PLANES * x.m_apart;
+    }
+    return x;
+}
+
+/* Rows of squares of a tile. Statistics want all tiles but the last of one size: whole images, or an equal
+ * part of each. */
+static void divide(struct nni_winograd *w, int64_t squares)
+{
+    int64_t wanted = ceil_div(squares, w->across);
+
+    if (wanted >= w->down || w->dst_h % 2) {
+        int64_t images = most(1, wanted / w->down);
+
+        w->rows = least(images, w->n) * w->down;
+        w->tile_pixels = least(images, w->n) * w->dst_h * w->dst_w;
+    } else {
+        while (w->down % wanted)
+            wanted++;
+        w->rows = wanted;
+        w->tile_pixels = 2 * wanted * w->dst_w;
+    }
+    w->row_tiles = ceil_div(w->n * w->down, w->rows);
+    w->chunk = least(w->rows, ceil_div(squares, w->across));
+}
+
+struct nni_winograd nni_winograd_of(const struct nni_gemm_kernels *gemm, struct nni_winograd w)
+{
+    int64_t squares, target;
+    double flops;
+
+    w.gemm = gemm;
+    w.across = ceil_div(w.dst_w, 2);
+    w.down = ceil_div(w.dst_h, 2);
+    flops = 2.0 * PLANES * (double)(w.n * w.down * w.across) * (double)w.channels * (double)w.cols;
+    target = flops > (double)TILE_FLOPS * TARGET ? TARGET : 1 + (int64_t)(flops / TILE_FLOPS);
+    squares = most(LEAST, CACHED / (PLANES * (int64_t)sizeof(nn_real)) / (w.channels + w.cols));
+    divide(&w, squares);
+    w.product = nni_gemm_of(gemm, w.chunk * w.across, w.cols, w.channels, NNI_LOAD_NONE);
+    w.taps = nni_gemm_of(gemm, w.chunk * w.across, w.cols, TAPS * w.channels, NNI_LOAD_NONE);
+    w.panels = w.product.panels;
+    w.col_tiles = 2 * w.row_tiles > target ? 1 : least(w.panels, ceil_div(target, w.row_tiles));
+    w.packed_bytes = PLANES * w.product.packed_bytes;
+    w.pack_lane_bytes = (size_t)(TAPS * w.channels * gemm->units * NNI_GEMM_UNIT) * sizeof(nn_real);
+    (void)memory_of(&w, NULL, &w.lane_bytes);
+    return w;
+}
+
+void nni_winograd_pack(const struct nni_winograd *w, const struct nni_winograd_kernels *kernels,
+                       const struct nni_gemm_b *b, nn_real *packed, int64_t panel, void *lane)
+{
+    struct nni_gemm_panel p = nni_gemm_panel_of(&w->product, panel);
+    int64_t apart = (int64_t)(w->product.packed_bytes / sizeof(nn_real)), count = w->channels * p.width;
+
+    nni_gemm_pack_panel(&w->taps, b, lane, panel);
+    kernels->weights(packed + p.col0 * w->channels, apart, lane, count, count);
+}
+
+/* The pixels of the squares of rows j.. of all images, transformed. */
+static void load(const struct nni_winograd *w, const struct nni_winograd_io *io, int64_t j, int64_t rows,
+                 const struct memory *x)
+{
+    nn_real *to = x->v;
+
+    for (int64_t end = j + rows; j < end; j++) {
+        const char *image =
+            (const char *)io->src + (size_t)(j / w->down * w->h * w->w * w->channels) * io->size;
+        int64_t y0 = j % w->down * 2 - w->top;
+
+        for (int64_t q = 0; q < w->across; q++, to += x->ldv) {
+            const void *pixel[SQUARE * SQUARE];
+
+            for (int64_t i = 0; i < SQUARE * SQUARE; i++) {
+                int64_t y = y0 + i / SQUARE, z = 2 * q - w->left + i % SQUARE;
+                int inside = y >= 0 && y < w->h && z >= 0 && z < w->w;
+
+                pixel[i] =
+                    inside ? image + (size_t)((y * w->w + z) * w->channels) * io->size : (void *)x->zero;
+            }
+            io->kernels->input(to, x->v_apart, pixel, w->channels);
+        }
+    }
+}
+
+/* The results of the same rows in the columns of a panel, which begin at m. `seen` pixels of the tile have
+ * been. */
+static void store(const struct nni_winograd *w, const struct nni_winograd_io *io, int64_t j, int64_t rows,
+                  struct nni_gemm_panel p, const nn_real *m, const struct memory *x, int64_t seen)
+{
+    int64_t ld = x->width;
+    nn_real *below = x->block + 2 * w->across * ld;
+
+    for (int64_t end = j + rows; j < end; j++) {
+        int64_t y = j % w->down * 2, row0 = (j / w->down * w->dst_h + y) * w->dst_w;
+
+        for (int64_t q = 0; q < w->across; q++, m += x->ldm)
+            io->kernels->output(x->block + 2 * q * ld, below + 2 * q * ld, ld, m, x->m_apart, p.cols);
+        for (int i = 0; i < 2 && y + i < w->dst_h; i++, row0 += w->dst_w, seen += w->dst_w) {
+            const nn_real *block = i ? below : x->block;
+
+            io->store(io->store_context, row0, w->dst_w, p.col0, p.cols, block, ld);
+            if (io->look)
+                io->look(io->look_context, seen, w->dst_w, p.col0, p.cols, block, ld);
+        }
+    }
+}
+
+/* Pixels in rows of squares [j0,j1). */
+static int64_t pixels_of(const struct nni_winograd *w, int64_t j0, int64_t j1)
+{
+    int64_t odd = w->dst_h % 2 ? j1 / w->down - j0 / w->down : 0; /* each image's last row has one line */
+
+    return (2 * (j1 - j0) - odd) * w->dst_w;
+}
+
+void nni_winograd_tile(const struct nni_winograd *w, const struct nni_winograd_io *io, const nn_real *packed,
+                       int64_t tile, void *lane)
+{
+    struct memory x = memory_of(w, lane, NULL);
+    int64_t rt = tile / w->col_tiles, ct = tile % w->col_tiles,
+            apart = (int64_t)(w->product.packed_bytes / sizeof *packed);
+    int64_t p0 = w->panels * ct / w->col_tiles, p1 = w->panels * (ct + 1) / w->col_tiles;
+    int64_t j0 = rt * w->rows, j1 = least(j0 + w->rows, w->n * w->down);
+    int64_t first = nni_gemm_panel_of(&w->product, p0).col0;
+
+    memset(x.zero, 0, (size_t)w->channels * sizeof *x.zero);
+    for (int64_t j = j0; j < j1; j += w->chunk) {
+        int64_t rows = least(w->chunk, j1 - j);
+
+        load(w, io, j, rows, &x);
+        for (int i = 0; i < PLANES; i++)
+            for (int64_t p = p0; p < p1; p++) {
+                struct nni_gemm_panel b = nni_gemm_panel_of(&w->product, p);
+
+                w->gemm->nn(rows * w->across, w->channels, x.v + i * x.v_apart, x.ldv,
+                            packed + i * apart + b.col0 * w->channels, (int)(b.width / NNI_GEMM_UNIT),
+                            x.m + i * x.m_apart + b.col0 - first, x.ldm);
+            }
+        for (int64_t p = p0; p < p1; p++) {
+            struct nni_gemm_panel b = nni_gemm_panel_of(&w->product, p);
+
+            store(w, io, j, rows, b, x.m + b.col0 - first, &x, rt * w->tile_pixels + pixels_of(w, j0, j));
+        }
+    }
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The product of a 3x3 convolution of stride 1 by Winograd's F(2x2,3x3): see winograd.c.
+ */
+#ifndef NNI_WINOGRAD_H
+#define NNI_WINOGRAD_H
+
+#include "cpu/cpu.h"
+
+/* dst[n,dst_h,dst_w,cols] of src[n,h,w,channels]: pixel (y,x) reads from (y-top,x-left) on. */
+struct nni_winograd {
+    const struct nni_gemm_kernels *gemm;
+    int64_t n, h, w, channels, dst_h, dst_w, cols, top, left;
+    int64_t across, down;           /* squares of 2x2 results in a row of them; rows of squares in an image */
+    int64_t row_tiles, rows, chunk; /* rows of squares of a tile, and of them that are transformed together */
+    int64_t tile_pixels;            /* of dst, in all row tiles but the last */
+    int64_t col_tiles, panels;
+    nni_gemm product; /* of one of the 16 matrices: its panels */
+    nni_gemm taps;    /* of the weights, [9][channels] to cols: its panels */
+    size_t packed_bytes, lane_bytes, pack_lane_bytes;
+};
+
+/* top and left are those of the first argument: the geometry alone (n to left). */
+struct nni_winograd nni_winograd_of(const struct nni_gemm_kernels *gemm, struct nni_winograd geometry);
+static inline int64_t nni_winograd_tiles(const struct nni_winograd *w) { return w->row_tiles * w->col_tiles; }
+
+/* Packs a panel of the weights, B of the direct product. */
+void nni_winograd_pack(const struct nni_winograd *w, const struct nni_winograd_kernels *kernels,
+                       const struct nni_gemm_b *b, nn_real *packed, int64_t panel, void *lane);
+
+struct nni_winograd_io {
+    const struct nni_winograd_kernels *kernels; /* for the type of what is at src */
+    const void *src;
+    size_t size; /* bytes of an element of it */
+    /* Both take the rows of a tile in order, of dst as [pixels,cols]; `look`, which may be NULL, with rows
+     * numbered in that order from row tile * tile_pixels on. */
+    nni_gemm_store *store, *look;
+    const void *store_context, *look_context;
+};
+void nni_winograd_tile(const struct nni_winograd *w, const struct nni_winograd_io *io, const nn_real *packed,
+                       int64_t tile, void *lane);
+
+#endif
