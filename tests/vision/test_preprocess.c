@@ -215,7 +215,7 @@ START_TEST(round_trip)
         }
         r.maximum = n % 2 ? 255 : nni_uniform(word[7]) + 1;
         r.kernel = (nn_resize_kernel)(n % NN_RESIZE_KERNELS);
-        r.size = 1 + (int64_t)(n * 131 % 65536);
+        r.size = 1 + (int64_t)(n * 131 % 4096);
         r.crop = n % 3 != 0;
         r.resize_shorter = n % 3 == 1 ? 17 : 0;
         r.resize_height = n % 3 == 0 ? r.size : n % 3 == 2 ? 33 : 0;
@@ -338,6 +338,9 @@ START_TEST(check)
         ck_assert_int_eq(nn_preprocess_check(&r, &why), absurd[i].field ? NN_EINVAL : NN_OK);
         ck_assert(!absurd[i].field || !strncmp(why.text, absurd[i].field, strlen(absurd[i].field)));
     }
+    r = good;
+    r.size = r.resize_height = r.resize_width = 4097;
+    ck_assert_int_eq(nn_preprocess_check(&r, &why), NN_EINVAL);
     r = good;
     r.kernel = NN_RESIZE_KERNELS;
     ck_assert_int_eq(nn_preprocess_check(&r, &why), NN_EINVAL);

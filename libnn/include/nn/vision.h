@@ -149,8 +149,8 @@ NN_API void nn_preprocess_free(nn_preprocess *record);
  */
 NN_API int nn_preprocess_set_classes(nn_preprocess *record, const char *const *names, int64_t count,
                                      nn_message *why);
-/* NN_OK when the fields make sense, alone (mean within +-1000, std 1e-4 to 1000, maximum 1 to 65535) and
- * together; else NN_EINVAL and the field's name in the text. */
+/* NN_OK when the fields make sense, alone (sides up to 4096, mean within +-1000, std 1e-4 to 1000, maximum 1
+ * to 65535) and together; else NN_EINVAL and the field's name in the text. */
 NN_API int nn_preprocess_check(const nn_preprocess *record, nn_message *why);
 /* Resize and crop into rgb[size,size,3]. NN_EINVAL (the record or the image), NN_ENOMEM. */
 NN_API int nn_preprocess_apply(const nn_preprocess *record, const nn_image *in, uint8_t *rgb,

@@ -9,6 +9,7 @@
 #include "vision.h"
 
 #include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 
 nn_preprocess nn_preprocess_default(void)
@@ -35,6 +36,25 @@ void nn_preprocess_free(nn_preprocess *record)
     record->classes = 0;
 }
 
+static int by_text(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+/* A file can name millions of classes, so each is not compared with all others. */
+static int check_unique(const char *const *names, int64_t count, nn_message *why)
+{
+    const char **sorted = nni_alloc_array((size_t)count, sizeof *sorted);
+    int rc = NN_OK;
+
+    if (!sorted)
+        return nni_fail(why, NN_ENOMEM, "no memory for class names");
+    memcpy(sorted, names, (size_t)count * sizeof *sorted);
+    qsort(sorted, (size_t)count, sizeof *sorted, by_text);
+    for (int64_t i = 1; !rc && i < count; i++)
+        if (!strcmp(sorted[i - 1], sorted[i]))
+            rc = nni_fail(why, NN_EINVAL, "class_names: \"%.64s\" appears twice", sorted[i]);
+    nni_free(sorted);
+    return rc;
+}
+
 int nn_preprocess_set_classes(nn_preprocess *record, const char *const *names, int64_t count, nn_message *why)
 {
     nn_preprocess fresh = { .classes = 0 };
@@ -47,11 +67,12 @@ int nn_preprocess_set_classes(nn_preprocess *record, const char *const *names, i
         json_decref(text);
         if (!text)
             return nni_fail(why, NN_EINVAL, "class_names: name %lld is empty or not UTF-8", (long long)i);
-        for (int64_t k = 0; k < i; k++)
-            if (strcmp(names[k], names[i]) == 0)
-                return nni_fail(why, NN_EINVAL, "class_names: \"%.64s\" appears twice", names[i]);
     }
     if (count) {
+        int rc = check_unique(names, count, why);
+
+        if (rc)
+            return rc;
         fresh.class_names = nni_alloc_array((size_t)count, sizeof *fresh.class_names);
         if (!fresh.class_names)
             return nni_fail(why, NN_ENOMEM, "no memory for class names");
@@ -69,11 +90,10 @@ int nn_preprocess_set_classes(nn_preprocess *record, const char *const *names, i
     return NN_OK;
 }
 
-static bool side(int64_t n) { return n >= 1 && n <= NNI_RESIZE_SIDE; }
-
-/* Wide enough for all conventions there are, pixels of 0..255 against 0..1 among them; what lies outside
- * comes from a damaged or forged file, and would make every image look the same to the network, or infinite.
- * NaN is in no range. */
+/* Wide enough for all networks and conventions there are, pixels of 0..255 against 0..1 among them; what lies
+ * outside comes from a damaged or forged file. It would make every image look the same to the network, or
+ * infinite, or take all memory for the resized one. NaN is in no range. */
+enum { MOST_SIDE = 4096 };
 #define MOST_MEAN 1000.0
 #define LEAST_STD 0.0001
 #define MOST_STD 1000.0
@@ -81,6 +101,7 @@ static bool side(int64_t n) { return n >= 1 && n <= NNI_RESIZE_SIDE; }
 #define MOST_MAXIMUM 65535.0
 
 static bool within(double v, double low, double high) { return v >= low && v <= high; }
+static bool side(int64_t n) { return n >= 1 && n <= MOST_SIDE; }
 
 int nn_preprocess_check(const nn_preprocess *r, nn_message *why)
 {
@@ -92,15 +113,15 @@ int nn_preprocess_check(const nn_preprocess *r, nn_message *why)
     if ((unsigned)r->kernel >= NN_RESIZE_KERNELS)
         return nni_fail(why, NN_EINVAL, "kernel: %d does not exist", (int)r->kernel);
     if (!side(r->size))
-        return nni_fail(why, NN_EINVAL, "size: %lld is outside 1..%d", (long long)r->size, NNI_RESIZE_SIDE);
+        return nni_fail(why, NN_EINVAL, "size: %lld is outside 1..%d", (long long)r->size, MOST_SIDE);
     if (squash && (!side(r->resize_height) || !side(r->resize_width)))
         return nni_fail(why, NN_EINVAL,
                         "resize_height and resize_width: %lld x %lld; both are 0 or both 1..%d",
-                        (long long)r->resize_height, (long long)r->resize_width, NNI_RESIZE_SIDE);
+                        (long long)r->resize_height, (long long)r->resize_width, MOST_SIDE);
     if (r->resize_shorter && (squash || !side(r->resize_shorter)))
         return nni_fail(why, NN_EINVAL,
                         "resize_shorter: %lld; it is 0, or 1..%d without resize_height and resize_width",
-                        (long long)r->resize_shorter, NNI_RESIZE_SIDE);
+                        (long long)r->resize_shorter, MOST_SIDE);
     if (r->crop != 0 && r->crop != 1)
         return nni_fail(why, NN_EINVAL, "crop: %d; it is 0 or 1", r->crop);
     if (!r->crop && (r->resize_height != r->size || r->resize_width != r->size))
@@ -157,7 +178,7 @@ int nn_preprocess_apply(const nn_preprocess *record, const nn_image *in, uint8_t
     if (scratch) {
         size_t bytes;
 
-        if (!side(resized.width) || !side(resized.height))
+        if (resized.width > NNI_RESIZE_SIDE || resized.height > NNI_RESIZE_SIDE)
             return nni_fail(why, NN_EINVAL, "%lld x %lld pixels are too long and thin to resize",
                             (long long)in->width, (long long)in->height);
         bytes = (size_t)resized.width * (size_t)resized.height * 3;
