@@ -389,6 +389,15 @@ static void be_told_by_write(void)
     (void)sigaction(SIGXFSZ, &a, NULL);
 }
 
+/* Where a standard stream is closed, the next file that is opened would take its place, and what is said be
+ * written into it. Opened the wrong way round, they still fail when used. */
+static void hold_standard_streams(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            (void)open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
 void app_parse(const struct argp *argp, int argc, char **argv, void *payload)
 {
     const char *path = find_option(argp, "recipe") ? recipe_path(argc, argv) : NULL;
@@ -399,6 +408,7 @@ void app_parse(const struct argp *argp, int argc, char **argv, void *payload)
 #ifndef __SANITIZE_ADDRESS__
     (void)on_exit(leave, NULL);
 #endif
+    hold_standard_streams();
     be_told_by_write();
     if (argc == 2 && !strcmp(argv[1], "--print-completion")) {
         app_print_completion(argp);

@@ -55,8 +55,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case ARGP_KEY_END:
         if (!o->data)
             argp_error(state, "--data is missing");
-        if (o->json && o->html && !strcmp(o->json, o->html))
-            argp_error(state, "--json and --html would be one file");
         return 0;
     default: return ARGP_ERR_UNKNOWN;
     }
@@ -109,6 +107,8 @@ static int report(const struct options *o, const struct audit *a)
         rc = problems_spares("--html", o->html, a->data);
     if (!rc && o->json)
         rc = write_file(o->json, audit_json(a, group, groups));
+    if (!rc && o->json && o->html && app_same_file(o->json, o->html)) /* both are there now, if it is one */
+        rc = app_fail(APP_USAGE, "--json and --html are one file");
     if (!rc && o->html)
         rc = write_file(o->html, audit_html(a, group, groups));
     /* Findings come in the order of their severity. */

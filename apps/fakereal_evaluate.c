@@ -390,6 +390,8 @@ static int evaluate(struct evaluation *e, nn_classifier *c)
     if (rc)
         return rc;
     e->tsv = find_split(e->o->checkpoint);
+    if (e->tsv && e->o->json && app_same_file(e->o->json, e->tsv))
+        return app_fail(APP_USAGE, "--json %s is a file that is to be read", e->o->json);
     rc = choose_split(e);
     if (!rc)
         rc = find_leaks(e);

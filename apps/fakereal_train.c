@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { MOST_SKIPPED = 20 };
 
@@ -563,16 +564,35 @@ static bool lies_in(const char *file, const char *folder)
     return in;
 }
 
-/* Decides whether this is a fresh run or a resumed one; *file is the checkpoint or NULL. */
-static bool has_results(const char *folder)
+static bool has(const char *folder, const char *name)
 {
-    char *best = app_join(folder, "best.safetensors");
-    bool has = app_exists(best);
+    char *path = app_join(folder, name);
+    bool there = app_exists(path);
 
-    free(best);
-    return has;
+    free(path);
+    return there;
 }
 
+/* Whether the run folder is one or can be made, so that this is known before hours of work. */
+static int check_folder(const char *path)
+{
+    char *at = strdup(path), *parent = at;
+    struct stat st;
+    int rc = APP_OK;
+
+    if (!at)
+        return app_fail(APP_DEVICE, "out of memory");
+    while (stat(parent, &st) && errno == ENOENT && strcmp(parent, ".") != 0)
+        parent = dirname(parent);
+    if (!stat(parent, &st) && !S_ISDIR(st.st_mode))
+        rc = app_fail(APP_IO, "--run-dir %s: %s is no folder", path, parent);
+    else if (access(parent, W_OK | X_OK))
+        rc = app_fail(APP_IO, "--run-dir %s: %s: %s", path, parent, strerror(errno));
+    free(at);
+    return rc;
+}
+
+/* Decides whether this is a fresh run or a resumed one; *file is the checkpoint or NULL. */
 static int choose_run(struct options *o, char **file)
 {
     static char name[PATH_MAX];
@@ -592,6 +612,8 @@ static int choose_run(struct options *o, char **file)
         (void)snprintf(name, sizeof name, "runs/%s-%s", o->model, stamp);
         o->run_dir = name;
     }
+    if (!*o->run_dir)
+        return app_fail(APP_USAGE, "--run-dir \"\": a folder needs a name");
     *file = automatic ? app_join(o->run_dir, "last.safetensors") : o->resume ? strdup(o->resume) : NULL;
     if (o->resume && !*file)
         return app_fail(APP_DEVICE, "out of memory");
@@ -599,15 +621,16 @@ static int choose_run(struct options *o, char **file)
         free(*file);
         *file = NULL;
     }
-    if (automatic && !*file && has_results(o->run_dir))
+    if (automatic && !*file && folder_has_files(o->run_dir) &&
+        (has(o->run_dir, "best.safetensors") || !has(o->run_dir, "config.json")))
         return app_fail(APP_USAGE,
-                        "%s holds results but no last.safetensors to go on from; choose another --run-dir",
+                        "%s holds files but no last.safetensors to go on from; choose another --run-dir",
                         o->run_dir);
     own = automatic || (*file && lies_in(*file, o->run_dir));
     if (!own && folder_has_files(o->run_dir))
         return app_fail(APP_USAGE, "%s is not empty; choose another --run-dir, or go on with --resume auto",
                         o->run_dir);
-    return APP_OK;
+    return check_folder(o->run_dir);
 }
 
 static int prepare_plans(struct training *t)

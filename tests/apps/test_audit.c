@@ -555,8 +555,10 @@ START_TEST(mistakes)
     expect_in(ran.err, "is an image that is to be read");
     run("fakereal_audit", NULL);
     expect_code(2);
-    run("fakereal_audit", "--data", in_tree("set"), "--json", in_tree("one"), "--html", in_tree("one"), NULL);
+    run("fakereal_audit", "--data", in_tree("set"), "--json", in_tree("one"), "--html", in_tree("./one"),
+        NULL);
     expect_code(2);
+    expect_in(ran.err, "--json and --html are one file");
 }
 END_TEST
 

@@ -233,6 +233,9 @@ START_TEST(leaks)
     ck_assert_double_eq(number(j, "leaks"), 1);
     json_decref(j);
 
+    run("fakereal_evaluate", "-c", checkpoint, "--data", in_tree("faces"), "--json", in_tree("run/split.tsv"),
+        NULL);
+    expect_code(2); /* that is what leaks are found by */
     put("run/split.tsv", "nonsense\n");
     evaluate("--data", in_tree("faces"));
     expect_code(3);

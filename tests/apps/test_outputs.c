@@ -23,6 +23,31 @@ START_TEST(devices_and_pipes)
 }
 END_TEST
 
+/* Nothing of what is said gets into files that are opened in the places of closed streams. */
+START_TEST(closed_streams)
+{
+    char command[8192], self[4096] = { 0 };
+
+    put_png("images/in.png", 1);
+    put("images/bad.png", "no image");
+    make_checkpoint("c.safetensors", 1, 0.5);
+    ck_assert_int_gt(readlink("/proc/self/exe", self, sizeof self - 1), 0);
+    (void)snprintf(command, sizeof command,
+                   "cd %s && %s/../../apps/fakereal_predict -c c.safetensors -i images -o o.csv <&- >&- 2>&-",
+                   tree, dirname(self));
+    ck_assert_int_eq(WEXITSTATUS(system(command)), 3);
+    {
+        static const char want[] = "path,label,probability_fake\nbad.png,,\nin.png,";
+        char *rows = read_text("o.csv");
+
+        ck_assert_msg(!strncmp(rows, want, strlen(want)), "%s", rows);
+        free(rows);
+    }
+    (void)snprintf(command, sizeof command, "%s/../../apps/nn_weights info %s/c.safetensors >&-", self, tree);
+    ck_assert_int_eq(WEXITSTATUS(system(command)), 4);
+}
+END_TEST
+
 START_TEST(inputs_are_spared)
 {
     put_png("images/in.png", 1);
@@ -94,6 +119,7 @@ int main(void)
     tcase_add_checked_fixture(c, programs_setup, programs_teardown);
     tcase_set_timeout(c, 120);
     tcase_add_test(c, devices_and_pipes);
+    tcase_add_test(c, closed_streams);
     tcase_add_test(c, inputs_are_spared);
     tcase_add_test(c, images_that_do_not_count);
 #ifndef __SANITIZE_ADDRESS__

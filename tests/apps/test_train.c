@@ -371,6 +371,13 @@ START_TEST(run_folders)
     expect_code(2);
     expect_in(ran.err, "--run-dir");
     ck_assert_int_ne(access(in_tree("other"), F_OK), 0);
+    /* A folder of something else is no run to go on with, a file none to begin. */
+    train_in("d", "--resume", "auto");
+    expect_code(2);
+    expect_in(ran.err, "no last.safetensors to go on from");
+    train_in("r/split.tsv/deeper", "--dry-run", "--seed", "42");
+    expect_code(4);
+    expect_in(ran.err, "Not a directory");
 }
 END_TEST
 
