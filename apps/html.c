@@ -3,9 +3,11 @@
  * See html.h. Drawings are stretched to their box, so they hold nothing that stretching spoils: bars, and
  * lines whose width is that of the screen.
  */
+#include "app.h"
 #include "html.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { HIGH = 100 }; /* height of drawings, in their own unit */
@@ -45,39 +47,16 @@ void html_begin(FILE *f, const char *title)
 
 void html_end(FILE *f) { (void)fputs("</body></html>\n", f); }
 
-/* Bytes of the UTF-8 character beyond ASCII at `s`, 0 when there is none. */
-static size_t wide_character(const unsigned char *s)
-{
-    size_t n = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
-
-    if (s[0] < 0xc2 || s[0] > 0xf4 || (s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
-        (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
-        return 0;
-    for (size_t i = 1; i < n; i++)
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-    return n;
-}
-
 void html_escape(FILE *f, const char *text)
 {
-    for (; *text; text++) {
-        unsigned char c = (unsigned char)*text;
-        size_t wide = c < 0x80 ? 0 : wide_character((const unsigned char *)text);
+    char *visible = app_visible(text);
 
-        if (wide) {
-            (void)fwrite(text, 1, wide, f);
-            text += wide - 1;
-            continue;
-        }
-
-        if (c == '<' || c == '>' || c == '&' || c == '"')
-            (void)fprintf(f, "&#%d;", c);
-        else if (c < ' ' || c >= 127)
-            (void)fprintf(f, "\\x%02x", c);
+    for (const char *c = visible; c && *c; c++)
+        if (strchr("<>&\"", *c))
+            (void)fprintf(f, "&#%d;", *c);
         else
-            (void)fputc(c, f);
-    }
+            (void)fputc(*c, f);
+    free(visible);
 }
 
 static void begin_drawing(FILE *f, const char *title, const char *class, int width)
