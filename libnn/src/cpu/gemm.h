@@ -26,10 +26,11 @@ struct nni_prologue {
     int act;
 };
 
-/* Where the gradient through a prologue goes; each sum is of one channel, added to. */
+/* Where the gradient through a prologue goes; each sum is of one channel, added to. In double: terms nearly
+ * cancel where a normalisation follows. */
 struct nni_prologue_sums {
-    nn_real *scale, *beta; /* sum dz*(x-mean), sum dz; both or neither */
-    nn_real *gate;         /* sum a*dS of this image, or NULL */
+    double *scale, *beta; /* sum dz*(x-mean), sum dz; both or neither */
+    double *gate;         /* sum a*dS of this image, or NULL */
 };
 
 /* The statistics' share of a gradient: dy + dmean/rows + 2*dvar/rows*(y-mean). */

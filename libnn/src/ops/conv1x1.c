@@ -173,8 +173,8 @@ struct work {
     int64_t per, span; /* rows of an image; images that a row tile can touch */
     size_t lane_bytes, bytes;
     nn_real *stage;
-    nn_real *scale_sums, *beta_sums; /* [row tiles, I] */
-    nn_real *gate_sums;              /* [row tiles, span, I] */
+    double *scale_sums, *beta_sums; /* [row tiles, I] */
+    double *gate_sums;              /* [row tiles, span, I] */
     nn_real *dw_sums, *bias_sums;
     int64_t channel_merges,
         gate_merges; /* tiles of the last phase, with those of dw; the bias' is the last */
@@ -185,9 +185,9 @@ enum { ROW_TILES, I_TILES, MERGE_COLS = 64 };
 /* Whether the gradient is in memory what the products take. */
 static int as_it_lies(const nn_step *s) { return nni_plain_gradient(s) && takes(s, outputs(s)); }
 
-static nn_real *take(const nn_step *s, size_t *bytes, size_t want)
+static void *take(const nn_step *s, size_t *bytes, size_t want)
 {
-    nn_real *at = s->scratch ? (nn_real *)(void *)((char *)s->scratch + *bytes) : NULL;
+    void *at = s->scratch ? (char *)s->scratch + *bytes : NULL;
 
     *bytes += nni_padded(want);
     return at;
@@ -214,7 +214,7 @@ static struct work work_of(const nn_step *s)
     w.lane_bytes = nni_max_size(w.g.lane_bytes, nni_bias_lane_bytes(s));
 
     w.stage = take(s, &w.bytes, w.g.stage_bytes);
-    sums = (size_t)(w.g.row_tiles * i) * sizeof(nn_real);
+    sums = (size_t)(w.g.row_tiles * i) * sizeof(double);
     if (w.wants_affine) {
         w.scale_sums = take(s, &w.bytes, sums);
         w.beta_sums = take(s, &w.bytes, sums);
@@ -229,13 +229,13 @@ static struct work work_of(const nn_step *s)
     return w;
 }
 
-static void zero(nn_real *at, int64_t count)
+static void zero(double *at, int64_t count)
 {
     for (int64_t i = 0; i < count; i++)
         at[i] = 0;
 }
 
-static nn_real *gate_sums_of(const struct work *w, int64_t row_tile, int64_t image)
+static double *gate_sums_of(const struct work *w, int64_t row_tile, int64_t image)
 {
     return w->gate_sums + (row_tile * w->span + image - row_tile * w->g.tile_rows / w->per) * inputs(w->s);
 }
@@ -338,26 +338,36 @@ static void backward_tile(const nn_step *s, int64_t tile, void *lane)
     nni_gemm_pair_tile(&w.g, &io, s->din[WEIGHT].at, nni_adds(s, WEIGHT), w.dw_sums, tile, lane);
 }
 
+static void add_to(double *to, const double *sums, int64_t count)
+{
+    for (int64_t j = 0; j < count; j++)
+        to[j] += sums[j];
+}
+
+/* Writes or adds `count` sums from `at` on to the gradient of input `i`, if that is wanted. */
+static void put_sums(const nn_step *s, int i, int64_t at, const double *sums, int64_t count)
+{
+    nn_real *to = s->din[i].at;
+
+    for (int64_t j = 0; to && j < count; j++)
+        to[at + j] = (nn_real)(sums[j] + (nni_adds(s, i) ? (double)to[at + j] : 0));
+}
+
 static void merge_channels(const struct work *w, int64_t tile)
 {
     const nn_step *s = w->s;
-    const struct nni_gemm_kernels *k = nni_gemm_real(s);
     int64_t i = inputs(s), c = tile * MERGE_COLS, cols = nni_min64(MERGE_COLS, i - c);
-    nn_real beta[MERGE_COLS];
+    double beta[MERGE_COLS] = { 0 }, scale[MERGE_COLS] = { 0 };
 
-    k->column_sums(beta, w->beta_sums + c, i, w->g.row_tiles, cols, NULL, 0);
-    if (nn_has(&s->din[BETA]))
-        k->store((nn_real *)s->din[BETA].at + c, cols, beta, cols, 1, cols, NULL, nni_adds(s, BETA));
-    if (nn_has(&s->din[SCALE]))
-        k->column_sums((nn_real *)s->din[SCALE].at + c, w->scale_sums + c, i, w->g.row_tiles, cols, NULL,
-                       nni_adds(s, SCALE));
-    if (nn_has(&s->din[MEAN])) {
-        const nn_real *scale = (const nn_real *)s->in[SCALE].at + c;
-        nn_real *mean = (nn_real *)s->din[MEAN].at + c;
-
-        for (int64_t j = 0; j < cols; j++)
-            mean[j] = (nni_adds(s, MEAN) ? mean[j] : 0) - scale[j] * beta[j];
+    for (int64_t t = 0; t < w->g.row_tiles; t++) {
+        add_to(beta, w->beta_sums + t * i + c, cols);
+        add_to(scale, w->scale_sums + t * i + c, cols);
     }
+    put_sums(s, BETA, c, beta, cols);
+    put_sums(s, SCALE, c, scale, cols);
+    for (int64_t j = 0; j < cols; j++)
+        beta[j] *= -(double)((const nn_real *)s->in[SCALE].at)[c + j];
+    put_sums(s, MEAN, c, beta, cols);
 }
 
 /* One image's gate: its share of every row tile that touches it. */
@@ -366,20 +376,14 @@ static void merge_gate(const struct work *w, int64_t image)
     const nn_step *s = w->s;
     int64_t i = inputs(s), first = image * w->per / w->g.tile_rows,
             last = ((image + 1) * w->per - 1) / w->g.tile_rows;
-    nn_real *to = (nn_real *)s->din[GATE].at + image * i;
 
     for (int64_t c = 0; c < i; c += MERGE_COLS) {
         int64_t cols = nni_min64(MERGE_COLS, i - c);
-        double sum[MERGE_COLS] = { 0 }; /* its terms cancel: the gate's gradient is small beside them */
+        double sum[MERGE_COLS] = { 0 };
 
-        for (int64_t t = first; t <= last; t++) {
-            const nn_real *part = gate_sums_of(w, t, image) + c;
-
-            for (int64_t j = 0; j < cols; j++)
-                sum[j] += (double)part[j];
-        }
-        for (int64_t j = 0; j < cols; j++)
-            to[c + j] = (nn_real)(sum[j] + (nni_adds(s, GATE) ? (double)to[c + j] : 0));
+        for (int64_t t = first; t <= last; t++)
+            add_to(sum, gate_sums_of(w, t, image) + c, cols);
+        put_sums(s, GATE, image * i + c, sum, cols);
     }
 }
 

@@ -9,6 +9,12 @@
  * share a vector, so that no multiply-add is wasted. A is read where it lies, row by row, so an
  * operand without a prologue is never copied.
  *
+ * The error of a sum in float grows with the root of the number of its terms, and on the way to the gradients
+ * of the first layers a network amplifies the errors of its activations hundreds of times. So products for
+ * activations and their gradients are summed in pieces of k, one after the other added to C, which is in the
+ * first-level cache then. Weight gradients do without, for nothing is computed from them, and so do
+ * activations in bfloat16, which round far more than sums do.
+ *
  * With pairs of bfloat16 (AVX512_BF16) the same blocks work on words of two: only the multiply-add, the
  * packing and the conversion of what was loaded differ.
  *
@@ -57,7 +63,12 @@ enum { ROWS = 6, UNITS = 2, BLOCK = 96 };
 enum {
     WIDE = UNITS * UNIT / VEC, /* vectors of the widest panel */
     LINE = 64 / (int)sizeof(nn_real),
-    DEPTH = 384 /* of k, at most, in one go */
+    DEPTH = 384, /* of k, at most, in one go */
+#ifdef NNI_BF16
+    PIECE = 0 /* no pieces */
+#else
+    PIECE = 16
+#endif
 };
 
 typedef nn_real hvec __attribute__((vector_size(VEC_SIZE / 2)));
@@ -108,11 +119,12 @@ static ALWAYS vec madd(vec sum, vec x, vec b)
     return sum + x * b;
 #endif
 }
-/* rows, units and transposed are constants at every call. Where a panel ends in half a vector, the half
- * results of two rows share one. */
-static ALWAYS void register_block(const int rows, const int units, const int transposed, int64_t k,
-                                  const nn_real *a, int64_t lda, const nn_real *b, int64_t ldb, nn_real *c,
-                                  int64_t ldc, int add)
+
+/* rows, units and transposed are constants at every call, here and below. Where a panel ends in half a
+ * vector, the half results of two rows share one. */
+static ALWAYS void sum_block(const int rows, const int units, const int transposed, int64_t k,
+                             const nn_real *a, int64_t lda, const nn_real *b, int64_t ldb, nn_real *c,
+                             int64_t ldc, int add)
 {
     const int full = units * UNIT / VEC, half = units * UNIT % VEC != 0;
     vec sum[ROWS][WIDE], bv[WIDE], hsum[(ROWS + 1) / 2], bh = vzero(), even = vzero();
@@ -123,9 +135,6 @@ static ALWAYS void register_block(const int rows, const int units, const int tra
         for (int j = 0; j < full; j++)
             sum[r][j] = vzero();
         hsum[r / 2] = vzero();
-        UNROLL
-        for (int j = 0; j < full + half; j++)
-            __builtin_prefetch(c + r * ldc + j * VEC, 1);
     }
     for (int64_t p = 0; p < k; p++) {
         /* Rows are short and far apart, which hardware prefetchers do not follow: fetch those of the next
@@ -168,6 +177,26 @@ static ALWAYS void register_block(const int rows, const int units, const int tra
     }
 }
 
+static ALWAYS void register_block(const int rows, const int units, const int transposed, int64_t k,
+                                  const nn_real *a, int64_t lda, const nn_real *b, int64_t ldb, nn_real *c,
+                                  int64_t ldc, int add)
+{
+    const int64_t piece = transposed || !PIECE ? k : PIECE;
+    int64_t p = 0;
+
+    UNROLL
+    for (int r = 0; r < rows; r++) {
+        UNROLL
+        for (int j = 0; j < units * UNIT; j += VEC)
+            __builtin_prefetch(c + r * ldc + j, 1);
+    }
+    do {
+        sum_block(rows, units, transposed, k - p < piece ? k - p : piece, a + p, lda, b + p * ldb, ldb, c,
+                  ldc, add || p > 0);
+        p += piece;
+    } while (p < k);
+}
+
 typedef void nn_block(int64_t k, const nn_real *a, int64_t lda, const nn_real *b, nn_real *c, int64_t ldc,
                       int add);
 typedef void tn_block(int64_t k, const nn_real *a, int64_t lda, const nn_real *b, int64_t ldb, nn_real *c,
@@ -198,11 +227,11 @@ static const struct {
     FOR_ROWS(ENTRY)
 };
 
-/* In pieces of k whose part of B stays in the nearest caches for all rows; shorter sums also round less. */
+/* In one pass or several over k, so that the part of B stays in the nearest caches for all rows. */
 static void gemm_nn(int64_t m, int64_t k, const nn_real *a, int64_t lda, const nn_real *b, int units,
                     nn_real *c, int64_t ldc)
 {
-    int64_t pieces = (k + DEPTH - 1) / DEPTH, depth = pieces ? (k + pieces - 1) / pieces : 0, p = 0;
+    int64_t passes = (k + DEPTH - 1) / DEPTH, depth = passes ? (k + passes - 1) / passes : 0, p = 0;
 
     do {
         int64_t some = k - p < depth ? k - p : depth, r = 0;
@@ -427,7 +456,7 @@ static void pack(nn_real *to, int64_t width, const nn_real *from, int64_t k_stri
 /* ------------------------------------------------- prologues and epilogues */
 
 /* Rows handled together: channel vectors are loaded once for them, and they stay in cache. */
-enum { GROUP = 16 };
+enum { GROUP = 16, SUM = 16 /* of them summed in nn_real */ };
 
 static ALWAYS vec load_some(const nn_real *p, int part) { return part ? vload_part(p, part) : vload(p); }
 static ALWAYS void store_some(nn_real *p, vec x, int part)
@@ -512,6 +541,20 @@ static void prologue(nn_real *operand, int64_t ld, const void *from, int64_t lds
         }
 }
 
+/* to[j...] += x, the sum of a few rows. */
+static ALWAYS void add_sum(double *to, vec x, int part)
+{
+    nn_real term[VEC];
+
+    vstore(term, x);
+    if (part)
+        for (int i = 0; i < part; i++)
+            to[i] += (double)term[i];
+    else
+        for (int i = 0; i < VEC; i++)
+            to[i] += (double)term[i];
+}
+
 static ALWAYS void prologue_back_act(elem *dx, int64_t ldx, const nn_real *ds, int64_t lds, const elem *x,
                                      int64_t ldsx, int64_t rows, int64_t cols, const struct nni_prologue *p,
                                      const struct nni_prologue_sums *sums, int add, oper *again, int64_t lda,
@@ -522,30 +565,34 @@ static ALWAYS void prologue_back_act(elem *dx, int64_t ldx, const nn_real *ds, i
         vec mean = load_some(p->mean + j, part), scale = load_some(p->scale + j, part);
         vec beta = p->beta ? load_some(p->beta + j, part) : vzero();
         vec gate = p->gate ? load_some(p->gate + j, part) : vset(1);
-        vec sum_scale = vzero(), sum_beta = vzero(), sum_gate = vzero();
 
-        for (int64_t r = 0; r < rows; r++) {
-            vec d = eload_some(x + r * ldsx + j, part) - mean, z = d * scale + beta;
-            vec g = load_some(ds + r * lds + j, part), a, slope;
+        for (int64_t r0 = 0; r0 < rows; r0 += SUM) {
+            int64_t r1 = r0 + SUM < rows ? r0 + SUM : rows;
+            vec sum_scale = vzero(), sum_beta = vzero(), sum_gate = vzero();
 
-            a = vact_slope(act, z, &slope);
-            sum_gate += a * g;
-            if (again)
-                put_some(again + r * lda + j, a * gate, part);
-            g = g * gate * slope;
-            sum_beta += g;
-            sum_scale += g * d;
-            if (dx) {
-                g = g * scale;
-                estore_some(dx + r * ldx + j, add ? eload_some(dx + r * ldx + j, part) + g : g, part);
+            for (int64_t r = r0; r < r1; r++) {
+                vec d = eload_some(x + r * ldsx + j, part) - mean, z = d * scale + beta;
+                vec g = load_some(ds + r * lds + j, part), a, slope;
+
+                a = vact_slope(act, z, &slope);
+                sum_gate += a * g;
+                if (again)
+                    put_some(again + r * lda + j, a * gate, part);
+                g = g * gate * slope;
+                sum_beta += g;
+                sum_scale += g * d;
+                if (dx) {
+                    g = g * scale;
+                    estore_some(dx + r * ldx + j, add ? eload_some(dx + r * ldx + j, part) + g : g, part);
+                }
             }
+            if (sums->scale) {
+                add_sum(sums->scale + j, sum_scale, part);
+                add_sum(sums->beta + j, sum_beta, part);
+            }
+            if (sums->gate)
+                add_sum(sums->gate + j, sum_gate, part);
         }
-        if (sums->scale) {
-            store_some(sums->scale + j, load_some(sums->scale + j, part) + sum_scale, part);
-            store_some(sums->beta + j, load_some(sums->beta + j, part) + sum_beta, part);
-        }
-        if (sums->gate)
-            store_some(sums->gate + j, load_some(sums->gate + j, part) + sum_gate, part);
     }
 }
 
@@ -590,7 +637,7 @@ static void prologue_back(void *to, int64_t ldx, const nn_real *ds, int64_t lds,
             }
         }
         if (sums->gate)
-            store_some(sums->gate + j, load_some(sums->gate + j, part) + sum, part);
+            add_sum(sums->gate + j, sum, part);
     }
 }
 

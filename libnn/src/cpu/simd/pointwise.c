@@ -297,7 +297,7 @@ INLINE void affine_sum_step(nn_real *sum, nn_real *slopes, const elem *x, int64_
                             const struct nni_pointwise_affine *v, int64_t c, int w, int rows, int act)
 {
     struct channel k = channel_of(v, c, w, act);
-    vec s = get(sum + c, w), s0 = vzero(), s1 = vzero();
+    vec s = vzero(), s0 = vzero(), s1 = vzero();
 
     for (int r = 0; r < rows; r++) {
         vec d = eget(x + r * cols + c, w) - k.mean, z = k.scale * d + k.beta;
@@ -312,7 +312,7 @@ INLINE void affine_sum_step(nn_real *sum, nn_real *slopes, const elem *x, int64_
             s1 += slope * d;
         }
     }
-    put(sum + c, s, w);
+    put(sum + c, get(sum + c, w) + s, w);
     if (slopes) {
         put(slopes + c, get(slopes + c, w) + s0, w);
         put(slopes + cols + c, get(slopes + cols + c, w) + s1, w);
