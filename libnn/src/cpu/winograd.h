@@ -17,6 +17,10 @@ struct nni_winograd_kernels {
     void (*weights)(nn_real *to, int64_t apart, const nn_real *taps, int64_t ld, int64_t count);
     /* B^T d B of 4x4 pixels, activations in the table's type of storage. */
     void (*input)(nn_real *to, int64_t apart, const void *const *pixel, int64_t channels);
+    /* A d A^T of 2x2 pixels: the gradient of m below. */
+    void (*gradient)(nn_real *to, int64_t apart, const void *const *pixel, int64_t channels);
+    /* G^T u G to taps[9][ld]: the gradient of g above. */
+    void (*weights_back)(nn_real *taps, int64_t ld, const nn_real *u, int64_t apart, int64_t count);
     /* A^T m A: two pixels at `to`, `ld` elements apart, and two in the row below at `below`. */
     void (*output)(nn_real *to, nn_real *below, int64_t ld, const nn_real *m, int64_t apart,
                    int64_t channels);

@@ -413,21 +413,26 @@ static void pack_squares(const nn_step *s, int up, int64_t panel, void *lane)
 static void pack_squares_down(const nn_step *s, int64_t tile, void *lane) { pack_squares(s, 0, tile, lane); }
 static void pack_squares_up(const nn_step *s, int64_t tile, void *lane) { pack_squares(s, 1, tile, lane); }
 
+static struct nni_winograd_pixels squares_read(const struct group *v, const struct pixels *p)
+{
+    int stored = p->real ? NNI_STORED_REAL : nni_stored(v->s);
+
+    return (struct nni_winograd_pixels){ .kernels = nni_cpu_of(v->s)->winograd[stored],
+                                         .at = p->real ? p->real : p->operand->at,
+                                         .size = nn_dtype_size(p->real ? NN_REAL : p->operand->type) };
+}
+
 /* statistics may be NULL. */
 static void squares_tile(const struct group *v, int up, nni_gemm_store *store, const void *context,
                          const struct nni_output *statistics, int64_t tile, void *lane)
 {
     struct nni_winograd w = squares_of(v, up);
-    const struct pixels *from = up ? &v->map : &v->image;
-    struct nni_winograd_io io = { .src = from->real ? from->real : from->operand->at,
+    struct nni_winograd_io io = { .src = squares_read(v, up ? &v->map : &v->image),
                                   .store = store,
                                   .store_context = context,
                                   .look = statistics ? nni_output_look : NULL,
                                   .look_context = statistics };
-    int stored = from->real ? NNI_STORED_REAL : nni_stored(v->s);
 
-    io.kernels = nni_cpu_of(v->s)->winograd[stored];
-    io.size = nn_dtype_size(from->real ? NN_REAL : from->operand->type);
     nni_winograd_tile(&w, &io, packed_at(v->s, 0), tile, lane);
 }
 
@@ -580,8 +585,9 @@ int nni_patches_forward(nn_step *s, int direction)
  * and readers would make the total gradient of each pixel once for each tap, a phase before them makes it. */
 struct work {
     struct group v;
-    int up, wants_dx, wants_dw;
-    nni_gemm_tn dw;
+    int up, wants_dx, wants_dw, squares;
+    nni_gemm_tn dw; /* or, in squares: */
+    struct nni_winograd_back dw_squares;
     int64_t total_tiles, total_rows;        /* 0: the total gradient is made where it is read */
     int64_t dx_tiles, dw_tiles, bias_tiles; /* dx_tiles, dw_tiles: of all groups */
     size_t bytes, dw_bytes;                 /* of scratch; of the partial sums of one group */
@@ -605,14 +611,21 @@ static struct work work_of(const nn_step *s)
                       .wants_dw = nn_has(&s->din[WEIGHT]) };
     int64_t rows = map_rows(&w.v.g), k = w.v.taps * w.v.ci, groups = w.v.g.groups;
 
-    if (w.wants_dx && !nni_plain_gradient(s)) {
+    w.squares = in_squares(&w.v);
+    if ((w.wants_dx || w.squares) && !nni_plain_gradient(s)) {
         w.total_tiles = nni_tiles(rows, TOTAL_ROWS, TOTAL_TILES, &w.total_rows);
         w.total = take(s, &w, (size_t)(rows * w.v.g.o) * sizeof(nn_real));
         w.v.map.real = w.total;
     }
     if (w.wants_dx)
         w.dx_tiles = product_tiles(&w.v, w.up);
-    if (w.wants_dw) {
+    if (w.wants_dw && w.squares) {
+        struct nni_winograd down = squares_of(&w.v, 0);
+
+        w.dw_squares = nni_winograd_back_of(&down);
+        w.dw_tiles = w.dw_squares.tiles;
+        w.dw_sums = take(s, &w, w.dw_squares.scratch_bytes);
+    } else if (w.wants_dw) {
         w.dw = nni_gemm_tn_with(nni_gemm_plain(s), rows, w.v.co, k, s->choice[SPLITS], s->choice[O_TILES],
                                 s->choice[I_TILES]);
         w.dw_tiles = groups * w.dw.tiles;
@@ -671,7 +684,11 @@ static void backward_tile(const nn_step *s, int64_t tile, void *lane)
 
     if (tile < w.dx_tiles) {
         dx_tile(&w, tile, lane);
-    } else if ((tile -= w.dx_tiles) < w.dw_tiles) {
+    } else if ((tile -= w.dx_tiles) < w.dw_tiles && w.squares) {
+        struct nni_winograd_pixels image = squares_read(&w.v, &w.v.image), map = squares_read(&w.v, &w.v.map);
+
+        nni_winograd_back_tile(&w.dw_squares, &image, &map, w.dw_sums, tile, lane);
+    } else if (tile < w.dw_tiles) {
         nni_gemm_tn_io io = {
             .load_y = load_map, .y_context = &w.v, .load_x = load_patches, .x_context = &w.v
         };
@@ -691,8 +708,12 @@ static void merge_dw(const struct work *w, int64_t o, nn_real *row)
     int64_t k = w->v.taps * w->v.ci, index = o / w->v.co;
     nn_real *to = (nn_real *)s->din[WEIGHT].at + o * k;
 
-    nni_gemm_plain(s)->column_sums(row, dw_sums(w, index) + o % w->v.co * k, w->v.co * k, w->dw.splits, k,
-                                   NULL, 0);
+    if (w->squares)
+        nni_winograd_back_merge(&w->dw_squares, nni_cpu_of(s)->winograd[NNI_STORED_REAL], w->dw_sums, o, row,
+                                row + k);
+    else
+        nni_gemm_plain(s)->column_sums(row, dw_sums(w, index) + o % w->v.co * k, w->v.co * k, w->dw.splits, k,
+                                       NULL, 0);
     for (int64_t c = 0; c < w->v.ci; c++)
         for (int64_t tap = 0; tap < w->v.taps; tap++, to++)
             *to = (nni_adds(s, WEIGHT) ? *to : 0) + row[tap * w->v.ci + c];
@@ -715,7 +736,7 @@ int nni_patches_backward(nn_step *s, int direction)
 
     s->choice[DIRECTION] = direction;
     v = group_of(s, 0);
-    if (nn_has(&s->din[WEIGHT])) {
+    if (nn_has(&s->din[WEIGHT]) && !in_squares(&v)) {
         int64_t k = v.taps * v.ci;
         nni_gemm_tn dw =
             nni_gemm_tn_of(nni_gemm_plain(s), map_rows(&v.g), v.co, k, COST_GRADIENT, COST_PATCHES);
@@ -727,6 +748,11 @@ int nni_patches_backward(nn_step *s, int direction)
     }
     s->lane_bytes = nni_max_size(s->lane_bytes, nni_bias_lane_bytes(s));
     w = work_of(s);
+    if (w.wants_dw && w.squares)
+        s->lane_bytes =
+            nni_max_size(s->lane_bytes, nni_max_size(w.dw_squares.lane_bytes,
+                                                     w.dw_squares.merge_lane_bytes +
+                                                         (size_t)(v.taps * v.ci) * sizeof(nn_real)));
     if (w.total_tiles)
         nn_phase(s, w.total_tiles, total_tile);
     if (w.wants_dx)

@@ -22,7 +22,9 @@ enum {
     CACHED = 768 << 10, /* bytes of a chunk, unless that were fewer squares than LEAST */
     LEAST = 48,         /* squares that share a pass over the weights */
     TARGET = 32,        /* tiles */
-    TILE_FLOPS = 2000000
+    TILE_FLOPS = 2000000,
+    BLOCK = 96, /* of cols and of channels in the weights' gradient */
+    SCRATCH_BYTES = 32 << 20
 };
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -120,30 +122,52 @@ void nni_winograd_pack(const struct nni_winograd *w, const struct nni_winograd_k
     kernels->weights(packed + p.col0 * w->channels, apart, lane, count, count);
 }
 
-/* The pixels of the squares of rows j.. of all images, transformed. */
-static void load(const struct nni_winograd *w, const struct nni_winograd_io *io, int64_t j, int64_t rows,
-                 const struct memory *x)
+/* Pixels as a transform takes them. */
+struct grid {
+    const struct nni_winograd_pixels *from;
+    int64_t h, w, channels;  /* of an image */
+    int64_t top, left, side; /* a square has side x side pixels, and the first one begins at (-top,-left) */
+    int64_t first, count;    /* channels that are wanted */
+    const void *zero;        /* those of a pixel outside of the image */
+};
+
+typedef void transform(nn_real *to, int64_t apart, const void *const *pixel, int64_t channels);
+
+/* The pixels of the squares of rows j.. of all images, transformed to 16 matrices [squares][ld]. */
+static void load(const struct nni_winograd *w, const struct grid *g, transform *apply, int64_t j,
+                 int64_t rows, nn_real *to, int64_t ld, int64_t apart)
 {
-    nn_real *to = x->v;
-
     for (int64_t end = j + rows; j < end; j++) {
-        const char *image =
-            (const char *)io->src + (size_t)(j / w->down * w->h * w->w * w->channels) * io->size;
-        int64_t y0 = j % w->down * 2 - w->top;
+        int64_t row0 = j / w->down * g->h, y0 = j % w->down * 2 - g->top;
 
-        for (int64_t q = 0; q < w->across; q++, to += x->ldv) {
+        for (int64_t q = 0; q < w->across; q++, to += ld) {
             const void *pixel[SQUARE * SQUARE];
 
-            for (int64_t i = 0; i < SQUARE * SQUARE; i++) {
-                int64_t y = y0 + i / SQUARE, z = 2 * q - w->left + i % SQUARE;
-                int inside = y >= 0 && y < w->h && z >= 0 && z < w->w;
+            for (int64_t i = 0; i < g->side * g->side; i++) {
+                int64_t y = y0 + i / g->side, z = 2 * q - g->left + i % g->side;
+                int64_t at = ((row0 + y) * g->w + z) * g->channels + g->first;
 
-                pixel[i] =
-                    inside ? image + (size_t)((y * w->w + z) * w->channels) * io->size : (void *)x->zero;
+                pixel[i] = y >= 0 && y < g->h && z >= 0 && z < g->w
+                               ? (const char *)g->from->at + (size_t)at * g->from->size
+                               : g->zero;
             }
-            io->kernels->input(to, x->v_apart, pixel, w->channels);
+            apply(to, apart, pixel, g->count);
         }
     }
+}
+
+static struct grid grid_of(const struct nni_winograd *w, const struct nni_winograd_pixels *src,
+                           const void *zero)
+{
+    return (struct grid){ .from = src,
+                          .h = w->h,
+                          .w = w->w,
+                          .channels = w->channels,
+                          .top = w->top,
+                          .left = w->left,
+                          .side = SQUARE,
+                          .count = w->channels,
+                          .zero = zero };
 }
 
 /* The results of the same rows in the columns of a panel, which begin at m. `seen` pixels of the tile have
@@ -158,7 +182,7 @@ static void store(const struct nni_winograd *w, const struct nni_winograd_io *io
         int64_t y = j % w->down * 2, row0 = (j / w->down * w->dst_h + y) * w->dst_w;
 
         for (int64_t q = 0; q < w->across; q++, m += x->ldm)
-            io->kernels->output(x->block + 2 * q * ld, below + 2 * q * ld, ld, m, x->m_apart, p.cols);
+            io->src.kernels->output(x->block + 2 * q * ld, below + 2 * q * ld, ld, m, x->m_apart, p.cols);
         for (int i = 0; i < 2 && y + i < w->dst_h; i++, row0 += w->dst_w, seen += w->dst_w) {
             const nn_real *block = i ? below : x->block;
 
@@ -186,12 +210,13 @@ void nni_winograd_tile(const struct nni_winograd *w, const struct nni_winograd_i
     int64_t p0 = w->panels * ct / w->col_tiles, p1 = w->panels * (ct + 1) / w->col_tiles;
     int64_t j0 = rt * w->rows, j1 = least(j0 + w->rows, w->n * w->down);
     int64_t first = nni_gemm_panel_of(&w->product, p0).col0;
+    struct grid g = grid_of(w, &io->src, x.zero);
 
     memset(x.zero, 0, (size_t)w->channels * sizeof *x.zero);
     for (int64_t j = j0; j < j1; j += w->chunk) {
         int64_t rows = least(w->chunk, j1 - j);
 
-        load(w, io, j, rows, &x);
+        load(w, &g, io->src.kernels->input, j, rows, x.v, x.ldv, x.v_apart);
         for (int i = 0; i < PLANES; i++)
             for (int64_t p = p0; p < p1; p++) {
                 struct nni_gemm_panel b = nni_gemm_panel_of(&w->product, p);
@@ -206,4 +231,111 @@ void nni_winograd_tile(const struct nni_winograd *w, const struct nni_winograd_i
             store(w, io, j, rows, b, x.m + b.col0 - first, &x, rt * w->tile_pixels + pixels_of(w, j0, j));
         }
     }
+}
+
+/* ------------------------------------------------------- gradient of the weights */
+
+/* What a tile has in its lane memory: zeros, and 16 matrices of each kind of pixels. */
+struct memory_back {
+    nn_real *zero, *v, *e;
+    int64_t ldv, v_apart, lde, e_apart;
+};
+
+static struct memory_back memory_back_of(const struct nni_winograd_back *b, void *lane, size_t *bytes)
+{
+    int64_t squares = b->chunk * b->w.across, wide = b->w.gemm->units * NNI_GEMM_UNIT;
+    struct memory_back x = { .ldv = odd_lines(ceil_div(b->w.panels, b->c_tiles) * wide),
+                             .lde = odd_lines(b->o_size) };
+    int64_t zeros = most(x.ldv, x.lde);
+
+    x.v_apart = odd_lines(squares * x.ldv);
+    x.e_apart = odd_lines(squares * x.lde);
+    if (bytes)
+        *bytes = (size_t)(zeros + PLANES * (x.v_apart + x.e_apart)) * sizeof(nn_real);
+    if (lane) {
+        x.zero = lane;
+        x.v = x.zero + zeros;
+        x.e = x.v + PLANES * x.v_apart;
+    }
+    return x;
+}
+
+static int64_t plane_of(const struct nni_winograd_back *b) { return b->w.cols * b->w.channels; }
+
+struct nni_winograd_back nni_winograd_back_of(const struct nni_winograd *w)
+{
+    struct nni_winograd_back b = { .w = *w };
+    int64_t all = w->n * w->down, per = BLOCK / NNI_GEMM_UNIT / w->gemm->units, blocks;
+    int64_t squares = CACHED / (PLANES * (int64_t)sizeof(nn_real)) / (2 * BLOCK);
+    double bytes = (double)PLANES * (double)plane_of(&b) * sizeof(nn_real);
+
+    b.over = nni_gemm_of(w->gemm, squares, w->channels, w->cols, NNI_LOAD_NONE);
+    b.w.panels = b.over.panels;
+    b.c_tiles = ceil_div(b.over.panels, most(1, per));
+    b.o_size = ceil_div(w->cols, ceil_div(w->cols, BLOCK));
+    b.o_size = ceil_div(b.o_size, w->gemm->rows) * w->gemm->rows;
+    b.o_tiles = ceil_div(w->cols, b.o_size);
+    blocks = b.o_tiles * b.c_tiles;
+    b.splits = most(1, least(ceil_div(TARGET, blocks), least(all, (int64_t)(SCRATCH_BYTES / bytes))));
+    b.rows = ceil_div(all, b.splits);
+    b.splits = ceil_div(all, b.rows);
+    b.chunk = least(b.rows, ceil_div(squares, w->across));
+    b.tiles = b.splits * blocks;
+    b.scratch_bytes = (size_t)b.splits * (size_t)(PLANES * plane_of(&b)) * sizeof(nn_real);
+    b.merge_lane_bytes = (size_t)(PLANES * w->channels) * sizeof(nn_real);
+    (void)memory_back_of(&b, NULL, &b.lane_bytes);
+    return b;
+}
+
+void nni_winograd_back_tile(const struct nni_winograd_back *b, const struct nni_winograd_pixels *src,
+                            const struct nni_winograd_pixels *dst_grad, nn_real *sums, int64_t tile,
+                            void *lane)
+{
+    const struct nni_winograd *w = &b->w;
+    struct memory_back x = memory_back_of(b, lane, NULL);
+    int64_t ct = tile % b->c_tiles, ot = tile / b->c_tiles % b->o_tiles,
+            split = tile / b->c_tiles / b->o_tiles;
+    int64_t p0 = w->panels * ct / b->c_tiles, p1 = w->panels * (ct + 1) / b->c_tiles;
+    int64_t j0 = split * b->rows, j1 = least(j0 + b->rows, w->n * w->down), o0 = ot * b->o_size;
+    struct nni_gemm_panel last = nni_gemm_panel_of(&b->over, p1 - 1);
+    struct grid v = grid_of(w, src, x.zero);
+    struct grid e = { .from = dst_grad,
+                      .h = w->dst_h,
+                      .w = w->dst_w,
+                      .channels = w->cols,
+                      .side = 2,
+                      .first = o0,
+                      .count = least(b->o_size, w->cols - o0),
+                      .zero = x.zero };
+
+    v.first = nni_gemm_panel_of(&b->over, p0).col0;
+    v.count = last.col0 + last.cols - v.first;
+    sums += split * PLANES * plane_of(b);
+    memset(x.zero, 0,
+           (size_t)(x.e - x.zero) * sizeof *x.zero); /* columns beyond the last are multiplied, too */
+    for (int64_t j = j0; j < j1; j += b->chunk) {
+        int64_t rows = least(b->chunk, j1 - j);
+
+        load(w, &v, src->kernels->input, j, rows, x.v, x.ldv, x.v_apart);
+        load(w, &e, dst_grad->kernels->gradient, j, rows, x.e, x.lde, x.e_apart);
+        for (int i = 0; i < PLANES; i++)
+            for (int64_t p = p0; p < p1; p++) {
+                struct nni_gemm_panel c = nni_gemm_panel_of(&b->over, p);
+
+                w->gemm->tn(e.count, rows * w->across, x.e + i * x.e_apart, x.lde,
+                            x.v + i * x.v_apart + c.col0 - v.first, x.ldv, (int)(c.width / NNI_GEMM_UNIT),
+                            sums + i * plane_of(b) + o0 * w->channels + c.col0, w->channels, c.cols, j > j0);
+            }
+    }
+}
+
+void nni_winograd_back_merge(const struct nni_winograd_back *b, const struct nni_winograd_kernels *kernels,
+                             const nn_real *sums, int64_t col, nn_real *taps, nn_real *lane)
+{
+    int64_t c = b->w.channels;
+
+    for (int i = 0; i < PLANES; i++)
+        b->w.gemm->column_sums(lane + i * c, sums + i * plane_of(b) + col * c, PLANES * plane_of(b),
+                               b->splits, c, NULL, 0);
+    kernels->weights_back(taps, c, lane, c, c);
 }

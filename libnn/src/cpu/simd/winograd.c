@@ -56,6 +56,24 @@ static ALWAYS void line_output(vec *to, int to_step, const vec *m, int step)
     to[to_step] = m[step] - m[2 * step] - m[3 * step];
 }
 
+/* The gradients of the first and the last one. */
+static ALWAYS void line_weights_back(vec *to, int to_step, const vec *u, int step)
+{
+    vec sum = (u[step] + u[2 * step]) * vset((nn_real)0.5);
+
+    to[0] = u[0] + sum;
+    to[to_step] = (u[step] - u[2 * step]) * vset((nn_real)0.5);
+    to[2 * to_step] = sum + u[3 * step];
+}
+
+static ALWAYS void line_gradient(vec *to, int to_step, const vec *y, int step)
+{
+    to[0] = y[0];
+    to[to_step] = y[0] + y[step];
+    to[2 * to_step] = y[0] - y[step];
+    to[3 * to_step] = -y[step];
+}
+
 static void weights(nn_real *to, int64_t apart, const nn_real *taps, int64_t ld, int64_t count)
 {
     for (int64_t j = 0; j < count; j += VEC) {
@@ -119,8 +137,51 @@ static void output(nn_real *to, nn_real *below, int64_t ld, const nn_real *m, in
     }
 }
 
+static void gradient(nn_real *to, int64_t apart, const void *const *pixel, int64_t channels)
+{
+    for (int64_t j = 0; j < channels; j += VEC) {
+        int part = part_at(j, channels);
+        vec y[4], half[2 * SIDE], m[SIDE * SIDE];
+
+        UNROLL
+        for (int i = 0; i < 4; i++) {
+            const elem *from = (const elem *)pixel[i] + j;
+
+            y[i] = part ? eload_part(from, part) : eload(from);
+        }
+        UNROLL
+        for (int i = 0; i < 2; i++)
+            line_gradient(half + i, 2, y + i, 2);
+        UNROLL
+        for (int i = 0; i < SIDE; i++)
+            line_gradient(m + i * SIDE, 1, half + 2 * i, 1);
+#pragma GCC unroll 16
+        for (int i = 0; i < SIDE * SIDE; i++)
+            store_some(to + i * apart + j, m[i], part);
+    }
+}
+
+static void weights_back(nn_real *taps, int64_t ld, const nn_real *u, int64_t apart, int64_t count)
+{
+    for (int64_t j = 0; j < count; j += VEC) {
+        int part = part_at(j, count);
+        vec x[SIDE * SIDE], half[SIDE * TAPS], g[TAPS * TAPS];
+
+        for (int i = 0; i < SIDE * SIDE; i++)
+            x[i] = load_some(u + i * apart + j, part);
+        for (int i = 0; i < SIDE; i++)
+            line_weights_back(half + i, SIDE, x + i, SIDE);
+        for (int i = 0; i < TAPS; i++)
+            line_weights_back(g + i * TAPS, 1, half + i * SIDE, 1);
+        for (int i = 0; i < TAPS * TAPS; i++)
+            store_some(taps + i * ld + j, g[i], part);
+    }
+}
+
 const struct nni_winograd_kernels NNI_NAME(nni_winograd) = {
     .weights = weights,
     .input = input,
     .output = output,
+    .gradient = gradient,
+    .weights_back = weights_back,
 };
