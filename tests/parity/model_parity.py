@@ -2,15 +2,18 @@
 # SPDX-License-Identifier: MIT
 """Compares networks with PyTorch in double precision, given the same weights, images and masks.
 
-usage: model_parity.py [BUILD] [--only NAME]
+usage: model_parity.py [BUILD] [--only NAME] [--all]
 
 Evaluation: the logits; of one network with activations in bfloat16, too, which may be as far off as PyTorch's with
 autocast. Training: loss, every parameter's gradient, and the running statistics after three
 batches, of the optimised plan and of the debug plan; and the losses of 20 updates, in float32 and bfloat16. Rounding
-alone moves these, so the measure is PyTorch's own float32: libnn's distance from float64 may be at most twice its (or 1e-6), for each tensor and in the
-median. A single tensor's distance is a matter of luck, though: with another number of threads PyTorch itself
-is beyond twice for some. So for a single tensor the larger of two runs counts, in PyTorch's layout and in
-libnn's (channels last); for the median it is the former, which is the better one.
+alone moves these, so the measure is PyTorch's own float32: libnn's distance from float64 may be at most twice its (or
+1e-6), for each tensor and in the median. Of EfficientNets the first layers of squeeze-and-excite, of other networks all
+tensors, are a matter of luck, though: PyTorch itself is beyond twice with another layout or number of threads. For
+those the larger of two runs counts, in PyTorch's layout and in libnn's (channels last); else it is the former, which is
+the better one.
+
+Without --all the networks of TRAIN, with it EfficientNet-B4 as well.
 """
 import argparse
 
@@ -29,6 +32,8 @@ EVAL = [("efficientnet_b0", 224), ("efficientnet_b4", 224), ("efficientnet_b4", 
         ("efficientnet_b6", 528), ("efficientnet_lite0", 224), ("resnet18", 224), ("resnet50", 192), ("vgg16_bn", 224),
         ("vgg16_bn", 160)]
 TRAIN = [("efficientnet_b0", 4, 224), ("efficientnet_b6", 4, 96), ("resnet18", 4, 96), ("resnet50", 4, 96), ("vgg16_bn", 4, 64)]
+ALSO = [("efficientnet_b4", 4, 96)] # with --all
+CHAOTIC = ".fc1."
 
 
 def ours_of_lite(name):
@@ -161,7 +166,8 @@ def compare_train(build, name, batch, size, net, weights):
         report(near <= allowed, f"{what} losses {near:.1e} from float64 (allowed {allowed:.1e})")
         for prefix, kind, i in (("grad", "gradients", 1), ("state", "buffers", 2)):
             want = right[i]
-            compare_tensors(f"{what} {len(want)} {kind}", {n: got[f"{prefix}.{n}"] for n in want}, want, single[i], other[i])
+            compare_tensors(f"{what} {len(want)} {kind}", {n: got[f"{prefix}.{n}"] for n in want}, want, single[i], other[i],
+                            CHAOTIC if name.startswith("efficientnet") else None)
 
 
 def trace_torch(net, weights, images, target, masks, rates, dtype, autocast=False):
@@ -204,19 +210,19 @@ def compare_trace(build, name, steps, batch, size, net, weights):
                f"{ours.mean():.1e} from float64, at most {ours.max():.1e} (PyTorch {theirs.mean():.1e}, {theirs.max():.1e})")
 
 
-def compare_tensors(what, got, want, single, other):
+def compare_tensors(what, got, want, single, other, strict):
     # Before a batch norm a bias has no effect: its gradient is zero, and what is computed is noise.
     least = 1e-6 * max(np.linalg.norm(x) for x in want.values())
     rows, ratios = [], []
     for n in want:
         ours, a, b = (distance(x[n], want[n], least) for x in (got, single, other))
-        rows.append((ours / max(a, b, FLOOR / 2), n, ours, a, b))
+        rows.append((ours / max(a, b if strict is None or strict in n else 0, FLOOR / 2), n, ours, a, b))
         ratios.append(ours / max(a, FLOOR / 2))
     rows.sort(reverse=True)
     report(rows[0][0] <= 2 and np.median(ratios) <= 2,
-           f"{what}: median distance {np.median([r[2] for r in rows]):.1e}, {np.median(ratios):.2f} of PyTorch's; "
-           f"worst ratio {rows[0][0]:.2f}, {rows[0][1]}; {sum(r > 2 for r in ratios)} tensors beyond twice the first run alone, "
-           f"at most {max(ratios):.2f} of it")
+           f"{what}: median distance {np.median([r[2] for r in rows]):.1e}, {np.median(ratios):.2f} of PyTorch's, geometric mean "
+           f"{np.exp(np.mean(np.log(np.maximum(ratios, 1e-3)))):.2f}; worst ratio {rows[0][0]:.2f}, {rows[0][1]}; "
+           f"{sum(r > 2 for r in ratios)} tensors beyond twice the first run alone, at most {max(ratios):.2f} of it")
     for r in rows:
         if r[0] > 2:
             print("     %s: %.1e, PyTorch float32 %.1e and %.1e" % r[1:])
@@ -226,6 +232,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("build", nargs="?", default="build")
     parser.add_argument("--only", default="", help="networks whose name contains this")
+    parser.add_argument("--all", action="store_true", help="train EfficientNet-B4, too")
     options = parser.parse_args()
     for name in dict.fromkeys(n for n, _ in EVAL):
         if options.only not in name:
@@ -234,7 +241,7 @@ def main():
         for other, size in EVAL:
             if other == name:
                 compare_eval(options.build, name, size, net, weights_for(net, name, size))
-        for other, batch, size in TRAIN:
+        for other, batch, size in TRAIN + (ALSO if options.all else []):
             if other == name:
                 compare_train(options.build, name, batch, size, net, weights_for(net, name, size))
     if options.only in TRACED[0]:
