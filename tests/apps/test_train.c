@@ -1031,7 +1031,7 @@ START_TEST(unwritable)
     expect_in(ran.err, "standard output");
     ck_assert(!unlink(in_tree("stdout")));
     /* An event that cannot be written costs the line, not the run. */
-    make_folders("s");
+    put("s/config.json", "{}"); /* of a run that got no further */
     ck_assert(!symlink("/dev/full", in_tree("s/events.jsonl")));
     train_in("s", "--max-steps", "1", "--resume", "auto");
     expect_code(0);
