@@ -659,10 +659,50 @@ START_TEST(two_models)
     ck_assert_int_eq(nn_read_gradient(plan, "y", NN_REAL, grad, 4), NN_OK);
     ck_assert_double_eq((double)value[2], 6);
     ck_assert_double_eq((double)grad[2], 3);
+    ck_assert_int_eq(nn_run(plan, NN_FORWARD), NN_OK); /* whose gradients nobody has made */
+    ck_assert_int_eq(nn_read(plan, "y", NN_REAL, value, 4), NN_OK);
+    ck_assert_int_eq(nn_read_gradient(plan, "y", NN_REAL, grad, 4), NN_ESTATE);
     ck_assert_int_eq(nn_read(plan, "nothing", NN_REAL, value, 4), NN_ENOTFOUND);
     nn_plan_free(plan);
     nn_model_free(a);
     nn_model_free(b);
+    nn_close(device);
+}
+END_TEST
+
+START_TEST(numbers_that_cannot_be)
+{
+    static const nn_plan_opts refused[] = { { .clip_norm = -1 },   { .clip_norm = (double)NAN },
+                                            { .ema_decay = 3 },    { .ema_decay = (double)NAN },
+                                            { .input_count = -1 }, { .seed_count = -1 } };
+    nn_device *device;
+    nn_model *m;
+    nn_graph *g;
+    nn_tensor *loss;
+    nn_plan *plan;
+
+    ck_assert_int_eq(nn_open(&device, "cpu", NULL, NULL), NN_OK);
+    ck_assert_int_eq(nn_model_new(&m, device, 1), NN_OK);
+    ck_assert_int_eq(nn_graph_new(&g, device, m, NN_TRAIN), NN_OK);
+    loss = nn_sum(g, nn_param(g, "w", NN_SHAPE1(4), (nn_init){ NN_INIT_CONSTANT, 2 }), (nn_reduce_opts){ 0 });
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        nn_plan_opts opts = refused[i];
+
+        opts.loss = loss;
+        ck_assert_int_eq(nn_compile(&plan, g, opts), NN_EINVAL);
+    }
+    ck_assert_int_eq(
+        nn_compile(&plan, g, (nn_plan_opts){ .loss = loss, .optim = nn_sgd((nn_sgd_opts){ 0 }) }), NN_OK);
+    ck_assert_int_eq(nn_set(plan, NN_LEARNING_RATE, 0.5), NN_OK);
+    ck_assert_int_eq(nn_set(plan, NN_LEARNING_RATE, (double)NAN), NN_EINVAL);
+    ck_assert_int_eq(nn_set(plan, NN_LEARNING_RATE, (double)INFINITY), NN_EINVAL);
+    ck_assert_int_eq(nn_set(plan, NN_LEARNING_RATE, -1), NN_EINVAL);
+    ck_assert_int_eq(nn_set(plan, NN_LOSS_SEED, (double)NAN), NN_EINVAL);
+    ck_assert_int_eq(nn_set(plan, NN_EMA_DECAY, 1.5), NN_EINVAL);
+    ck_assert_double_eq(nn_get(plan, NN_LEARNING_RATE), 0.5);
+    nn_plan_free(plan);
+    nn_graph_free(g);
+    nn_model_free(m);
     nn_close(device);
 }
 END_TEST
@@ -769,6 +809,7 @@ int main(void)
     tcase_add_test(t, observed_is_not_trained);
     tcase_add_test(t, refused_recordings);
     tcase_add_test(t, two_models);
+    tcase_add_test(t, numbers_that_cannot_be);
     tcase_add_loop_test(t, memory_runs_out_anywhere, 0, 2);
     suite_add_tcase(s, t);
     r = srunner_create(s);

@@ -209,6 +209,8 @@ START_TEST(roles)
     nn_model *n = make(2, NULL, 4);
     nn_real ema[6], raw[6];
 
+    ck_assert_int_eq(nn_model_save(m, path, NN_BASE_MOMENT1, NULL, 0), NN_ESTATE); /* there are none yet */
+    ck_assert_int_eq(nn_model_save(m, path, NN_BASE_EMA, NULL, 0), NN_ESTATE);
     ck_assert_int_eq(nni_model_need(m, NN_BASE_MOMENT1), NN_OK);
     ck_assert_int_eq(nn_model_write(m, "features.weight", NN_BASE_MOMENT1, NN_F32, ones), NN_OK);
     ck_assert_int_eq(nn_model_save(m, path, NN_BASE_MOMENT1, NULL, 0), NN_OK);

@@ -337,6 +337,8 @@ START_TEST(mbconv)
     ck_assert_int_eq(n, sizeof all / sizeof *all);
     ck_assert_int_eq(nn_model_find(m, "0.block.1.0.weight")->shape.dim[0], 24);
     ck_assert_int_eq(nn_model_find(m, "1.block.0.0.weight")->shape.dim[0], 6);
+    x = nn_layer_mbconv(g, "even", x, (nn_mbconv_opts){ .out = 6, .k = 2 }); /* one row less: no sum */
+    ck_assert_msg(nn_shape_equal(nn_shape_get(x), NN_SHAPE4(2, 6, 6, 6)), "%s", nn_graph_error(g));
 }
 END_TEST
 

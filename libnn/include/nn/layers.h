@@ -66,7 +66,8 @@ NN_API nn_tensor *nn_layer_conv2d_norm(nn_graph *g, const char *name, nn_tensor 
 /* x * sigmoid(fc2(silu(fc1(mean of x over H and W)))), "<name>.fc1", "<name>.fc2" with biases. */
 NN_API nn_tensor *nn_layer_squeeze_excite(nn_graph *g, const char *name, nn_tensor *x, int64_t squeeze);
 /* torchvision's MBConv, called as there: "<name>.block.0.0.weight" and on. Widen by a 1x1 convolution, filter
- * each channel by itself, weigh the channels, project; x is added where the shape is still that of x. */
+ * each channel by itself, weigh the channels, project; x is added at stride 1, where the shape is still that
+ * of x. */
 NN_API nn_tensor *nn_layer_mbconv(nn_graph *g, const char *name, nn_tensor *x, nn_mbconv_opts opts);
 
 NN_C_END

@@ -227,7 +227,7 @@ struct nn_plan {
     nn_operand *seed;
     void **seeded; /* their mirrors */
     int seed_count;
-    bool loss_valid;
+    bool loss_valid, gradients_valid; /* of the last forward run */
     nn_scalars now;
     bool counters_set;      /* by nn_set, so the device does not know them */
     int64_t next_sample;    /* becomes now.sample when the next forward run begins */

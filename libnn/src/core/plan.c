@@ -312,6 +312,13 @@ static int check_options(struct nni_compile *c)
         return nni_fail(&c->graph->message, NN_EUNSUPPORTED,
                         "this build has no kernels for activations in BF16 on %s; compile without precision",
                         nn_device_name(c->graph->device));
+    if (!(o->clip_norm >= 0) || !(o->ema_decay >= 0 && o->ema_decay <= 1))
+        return nni_fail(&c->graph->message, NN_EINVAL,
+                        "clip_norm %g must be 0 or more, ema_decay %g from 0 to 1", o->clip_norm,
+                        o->ema_decay);
+    if (o->seed_count < 0 || o->input_count < 0)
+        return nni_fail(&c->graph->message, NN_EINVAL, "%d seeds and %d inputs cannot be", o->seed_count,
+                        o->input_count);
     if (o->optim.name && !o->loss && !o->seed_count)
         return nni_fail(&c->graph->message, NN_EINVAL, "an optimizer needs a loss");
     if (o->share && o->share->device != c->graph->device)
@@ -475,6 +482,7 @@ static int forward(nn_plan *p)
     if (p->input_count)
         p->next_sample += p->inputs[0].shape.rank ? p->inputs[0].shape.dim[0] : 1;
     p->memory->owner = p;
+    p->gradients_valid = false;
     if ((rc = p->device->backend->forward(p, version != p->cache_version)))
         return rc;
     p->cache_version = version;
@@ -509,6 +517,7 @@ static int backward(nn_plan *p, unsigned what)
     if ((rc = b->backward(p, what)))
         return rc;
     changed(p, NN_BASE_GRAD);
+    p->gradients_valid = true;
     return NN_OK;
 }
 
@@ -636,9 +645,15 @@ static int read_operand(nn_plan *p, const char *name, const nn_operand *o, nn_dt
 static int read_named(nn_plan *p, const char *name, bool gradient, nn_dtype type, void *data, int64_t count)
 {
     for (int64_t i = 0; i < p->readables; i++)
-        if (!strcmp(p->readable[i].name, name))
-            return read_operand(p, name, gradient ? &p->readable[i].gradient : &p->readable[i].value, type,
-                                data, count);
+        if (!strcmp(p->readable[i].name, name)) {
+            const nn_operand *o = gradient ? &p->readable[i].gradient : &p->readable[i].value;
+
+            if (gradient && o->base == NN_BASE_ACT && !p->gradients_valid)
+                return nni_fail(
+                    &p->message, NN_ESTATE,
+                    "the gradient of \"%s\" is not there: no backward run since the last forward run", name);
+            return read_operand(p, name, o, type, data, count);
+        }
     return nni_fail(&p->message, NN_ENOTFOUND,
                     "nothing readable is called \"%s\" (nn_observe it, or compile with NN_PLAN_DEBUG)", name);
 }
@@ -682,6 +697,12 @@ int nn_set(nn_plan *p, nn_setting what, double value)
             return rc;
         p->counters_set = true;
     }
+    if ((what == NN_LEARNING_RATE && !(value >= 0)) ||
+        (what == NN_EMA_DECAY && !(value >= 0 && value <= 1)) || (what <= NN_LOSS_SEED && !isfinite(value)))
+        return nni_fail(&p->message, NN_EINVAL, "%g is no %s", value,
+                        what == NN_LEARNING_RATE ? "learning rate: 0 or more"
+                        : what == NN_LOSS_SEED   ? "gradient of a loss: a finite number"
+                                                 : "decay of an average: 0 to 1");
     switch (what) {
     case NN_LEARNING_RATE: p->now.learning_rate = value; return NN_OK;
     case NN_LOSS_SEED: p->now.loss_seed = value; return NN_OK;

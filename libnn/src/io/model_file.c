@@ -215,8 +215,13 @@ int nn_model_save(nn_model *m, const char *path, nn_base role, const nn_pair *pa
 {
     nn_safetensors_item *item;
     int64_t n = 0;
-    int rc = need(m, &role);
+    int rc;
 
+    if ((role == NN_BASE_EMA || is_moment(role)) && !m->buffer[role])
+        return nni_fail(&m->message, NN_ESTATE,
+                        "%s: this model has no %s yet: no plan that was compiled keeps them", path,
+                        role == NN_BASE_EMA ? "averages" : "moments");
+    rc = need(m, &role);
     if (rc)
         return rc;
     item = nni_alloc_array((size_t)(m->count ? m->count : 1), sizeof *item);

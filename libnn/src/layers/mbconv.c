@@ -42,7 +42,7 @@ nn_tensor *nn_layer_mbconv(nn_graph *g, const char *name, nn_tensor *x, nn_mbcon
     nn_push(g, "block");
     y = block(g, x, &opts);
     nn_pop(g);
-    if (opts.stride <= 1 && opts.out == nn_dim(x, -1)) {
+    if (opts.stride <= 1 && nn_shape_equal(nn_shape_get(y), nn_shape_get(x))) {
         nn_push(g, "stochastic_depth");
         y = nn_drop_path(g, y, opts.drop_path);
         nn_pop(g);

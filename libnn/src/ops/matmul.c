@@ -76,6 +76,8 @@ static struct product product_of(const nn_step *s, struct matrix a, struct matri
 {
     struct product p = { .a = a, .b = b, .count = z.count, .c = c };
 
+    if (a.col == 1 && a.row < z.k) /* a single row, turned: BLAS wants its length all the same */
+        p.a.row = z.k;
     p.g = nni_gemm_of(nni_gemm_kernels_of(s), z.m, z.n, z.k, a.col == 1 ? NNI_LOAD_NONE : NNI_LOAD_COPY);
     p.packed = nni_padded(p.g.packed_bytes);
     p.whole = z.count >= MANY;
