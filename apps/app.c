@@ -6,10 +6,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <math.h>
 #include <nn/device.h>
 #include <nn/vision.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -440,8 +442,15 @@ volatile sig_atomic_t app_interrupted;
 
 static void on_signal(int number)
 {
-    if (app_interrupted)
+    static const char again[] = "interrupted again: not saved\n";
+    static atomic_flag caught = ATOMIC_FLAG_INIT; /* two threads may be here at once */
+
+    if (atomic_flag_test_and_set(&caught)) {
+        ssize_t told = write(STDERR_FILENO, again, sizeof again - 1);
+
+        (void)told; /* there is nobody left to tell */
         _exit(128 + number);
+    }
     app_interrupted = number;
 }
 
@@ -470,6 +479,15 @@ bool app_same_file(const char *a, const char *b)
     struct stat x, y;
 
     return !stat(a, &x) && !stat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+bool app_lies_in(const char *file, const char *folder)
+{
+    char *copy = strdup(file);
+    bool in = copy && app_same_file(dirname(copy), folder);
+
+    free(copy);
+    return in;
 }
 
 char *app_read_text(const char *path, size_t most)

@@ -79,6 +79,8 @@ int app_write_file(const char *path, const char *text);
 bool app_exists(const char *path);
 /* Whether both are there and one file, whatever they are called. */
 bool app_same_file(const char *a, const char *b);
+/* Whether `folder` is the one that `file`, which need not be there, lies or would lie in. */
+bool app_lies_in(const char *file, const char *folder);
 /* A text file of at most `most` bytes, to be freed; NULL with errno otherwise. */
 char *app_read_text(const char *path, size_t most);
 /* "folder/name" in memory to be freed. */

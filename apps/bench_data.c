@@ -5,6 +5,7 @@
 #include "bench_data.h"
 
 #include "app.h"
+#include "problems.h"
 #include "train_data.h"
 
 #include <jansson.h>
@@ -90,6 +91,8 @@ int bench_data(const struct bench_data *o)
     l.data = data;
     if (!rc && (nn_dataset_add_images(data, o->folder, &why) || nn_loader_new(&loader, &l, &why)))
         rc = app_fail(APP_DATA, "%s", why.text);
+    if (!rc)
+        rc = problems_spares("--json", o->json, data);
     if (!rc)
         rc = one_epoch(loader, 0, &warm, &bad);
     if (!rc && bad == nn_loader_samples(loader))

@@ -72,6 +72,10 @@ static int examine(const struct options *o, struct audit *a)
     for (int i = 0; !rc && i < o->extras; i++)
         rc = nn_dataset_add_extra(a->data, o->extra[i], &why);
     a->walked = a->data->problems;
+    if (!rc && !a->data->samples) {
+        (void)problems_say(a->data, 0);
+        return app_fail(APP_DATA, "%s: there is no image in it", o->data);
+    }
     if (!rc)
         rc = nn_dataset_hash(a->data, o->threads, &why);
     if (!rc)

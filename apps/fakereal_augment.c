@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 struct sheet_options {
     const char *image, *augment, *output;
@@ -113,12 +112,12 @@ static int run(const struct sheet_options *o)
     nn_image sheet = { .width = o->columns * (o->size + GAP) - GAP,
                        .height = o->rows * (o->size + GAP) - GAP };
     nn_message why;
-    struct stat from, to;
     int rc;
 
-    if (!stat(o->image, &from) && !stat(o->output, &to) && from.st_dev == to.st_dev &&
-        from.st_ino == to.st_ino)
+    if (app_same_file(o->image, o->output))
         return app_fail(APP_USAGE, "--output %s is the image that is to be read", o->output);
+    if (app_same_file(o->augment, o->output))
+        return app_fail(APP_USAGE, "--output %s is the pipeline that is to be read", o->output);
     rc = train_data_augment(&a, o->augment);
     if (rc)
         return rc;

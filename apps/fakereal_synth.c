@@ -316,6 +316,20 @@ static int claim_output(const char *path)
     return any ? app_fail(APP_USAGE, "%s is not empty; choose another --output", path) : APP_OK;
 }
 
+/* The sheet would replace a file of the set. The folders are there. */
+static int check_sheet(const struct options *o)
+{
+    char path[4200];
+
+    for (int s = 0; o->sheet && s < SPLITS; s++)
+        for (int c = 0; c <= CLASSES; c++) {
+            (void)snprintf(path, sizeof path, "%s/%s/%s", o->output, SPLIT[s], c < CLASSES ? CLASS[c] : ".");
+            if (app_lies_in(o->sheet, path))
+                return app_fail(APP_USAGE, "--sheet %s lies among the files of the set", o->sheet);
+        }
+    return APP_OK;
+}
+
 static void print_counts(const struct job *j)
 {
     int64_t n[SPLITS][CLASSES] = { { 0 } };
@@ -333,6 +347,8 @@ static int make_set(struct job *j)
     if (rc)
         return rc;
     rc = for_folders(j->o, false, app_make_folder);
+    if (!rc)
+        rc = check_sheet(j->o);
     if (!rc)
         rc = make_all(j);
     if (!rc)
@@ -365,7 +381,7 @@ int main(int argc, char **argv)
         "same size; no scene occurs twice. The numbers of each class go to stdout.\n"
         "Exit codes: 0 done; 2 usage, or DIR is not empty; 4 output; 5 memory; 129, 130, 143 interrupted. "
         "Where "
-        "the set could not be finished nothing is left of it.",
+        "the set could not be finished nothing is left of it, except when a second signal ends it at once.",
         NULL,
         NULL,
         NULL

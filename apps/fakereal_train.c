@@ -552,27 +552,6 @@ static bool folder_has_files(const char *path)
     return any;
 }
 
-/* Whether `file` lies in `folder`. */
-static bool lies_in(const char *file, const char *folder)
-{
-    char *copy = strdup(file);
-    struct stat a, b;
-    bool in =
-        copy && !stat(dirname(copy), &a) && !stat(folder, &b) && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
-
-    free(copy);
-    return in;
-}
-
-static bool has(const char *folder, const char *name)
-{
-    char *path = app_join(folder, name);
-    bool there = app_exists(path);
-
-    free(path);
-    return there;
-}
-
 /* Whether the run folder is one or can be made, so that this is known before hours of work. */
 static int check_folder(const char *path)
 {
@@ -621,12 +600,11 @@ static int choose_run(struct options *o, char **file)
         free(*file);
         *file = NULL;
     }
-    if (automatic && !*file && folder_has_files(o->run_dir) &&
-        (has(o->run_dir, "best.safetensors") || !has(o->run_dir, "config.json")))
+    if (automatic && !*file && folder_has_files(o->run_dir) && !run_can_begin_again(o->run_dir))
         return app_fail(APP_USAGE,
                         "%s holds files but no last.safetensors to go on from; choose another --run-dir",
                         o->run_dir);
-    own = automatic || (*file && lies_in(*file, o->run_dir));
+    own = automatic || (*file && app_lies_in(*file, o->run_dir));
     if (!own && folder_has_files(o->run_dir))
         return app_fail(APP_USAGE, "%s is not empty; choose another --run-dir, or go on with --resume auto",
                         o->run_dir);
@@ -775,8 +753,8 @@ static int begin(struct training *t, const char *file)
 
     if (!rc)
         rc = run_lock(&t->run);
-    if (!rc && file)
-        rc = run_restore(&t->run, file);
+    if (!rc)
+        rc = file ? run_restore(&t->run, file) : run_clear(&t->run);
     if (!rc)
         rc = write_config(t);
     if (!rc && nn_split_write(t->data, split, &why))

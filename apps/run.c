@@ -249,7 +249,9 @@ static int bring(const struct run *r, const char *from, const char *name)
     char block[1 << 16];
     size_t n;
     int rc = APP_OK;
-    FILE *in = fopen(from, "rb"), *out = in ? fopen(to, "wb") : NULL;
+    struct stat st;
+    FILE *in = !stat(from, &st) && S_ISREG(st.st_mode) ? fopen(from, "rb") : NULL,
+         *out = in ? fopen(to, "wb") : NULL;
 
     if (in) {
         while (out && (n = fread(block, 1, sizeof block, in)) && fwrite(block, 1, n, out) == n)
@@ -279,16 +281,21 @@ static int bring_along(const struct run *r, const char *from)
     return rc;
 }
 
-/* Files that atomic replacing leaves behind when a process is killed. */
+/* Files that atomic replacing leaves behind when a process is killed: NAME.tmp and NAME.tmp.PROCESS. */
 static void remove_leftovers(const char *folder)
 {
-    static const char *const names[] = { "last.safetensors.tmp.", "best.safetensors.tmp.", "split.tsv.tmp." };
+    static const char *const names[] = { "last.safetensors.tmp", "best.safetensors.tmp",
+                                         "split.tsv.tmp",        "config.json.tmp",
+                                         "audit.json.tmp",       "metrics.csv.tmp",
+                                         "report.html.tmp",      "valid_predictions.csv.tmp" };
     DIR *d = opendir(folder);
     const struct dirent *e;
 
     while (d && (e = readdir(d))) {
         for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-            if (!strncmp(e->d_name, names[i], strlen(names[i]))) {
+            size_t n = strlen(names[i]);
+
+            if (!strncmp(e->d_name, names[i], n) && (!e->d_name[n] || e->d_name[n] == '.')) {
                 char *path = app_join(folder, e->d_name);
 
                 (void)unlink(path);
@@ -298,6 +305,103 @@ static void remove_leftovers(const char *folder)
     }
     if (d)
         (void)closedir(d);
+}
+
+static bool has(const char *folder, const char *name)
+{
+    char *path = app_join(folder, name);
+    bool there = app_exists(path);
+
+    free(path);
+    return there;
+}
+
+/* Whether events.jsonl tells of something that comes only after a checkpoint was saved. */
+static bool had_checkpoint(const char *folder)
+{
+    char *path = app_join(folder, "events.jsonl"), *line = NULL;
+    FILE *f = fopen(path, "r");
+    size_t room = 0;
+    bool had = false;
+
+    while (f && !had && getline(&line, &room, f) >= 0) {
+        json_t *event = json_loads(line, 0, NULL);
+        const char *what = json_string_value(json_object_get(event, "event"));
+
+        had = what && (!strcmp(what, "end") || !strcmp(what, "interrupted") || !strcmp(what, "resume"));
+        json_decref(event);
+    }
+    if (f)
+        (void)fclose(f);
+    free(line);
+    free(path);
+    return had;
+}
+
+bool run_can_begin_again(const char *folder)
+{
+    return has(folder, "config.json") && (!has(folder, BEST) || !had_checkpoint(folder));
+}
+
+int run_clear(const struct run *r)
+{
+    static const char *const others[] = { "metrics.csv", "report.html", "audit.json" };
+    int rc = APP_OK;
+
+    remove_leftovers(r->folder);
+    if (!has(r->folder, "config.json"))
+        return APP_OK;
+    app_say("%s holds a run without a checkpoint: it begins again", r->folder);
+    for (size_t i = 0; !rc && i < sizeof others / sizeof *others; i++)
+        rc = put_back(r->folder, others[i], false);
+    if (!rc)
+        rc = put_back(r->folder, BEST, false);
+    return rc ? rc : put_back(r->folder, PREDICTIONS, false);
+}
+
+/* Weights that cannot be read are as good as none. They make room under another name: they may be a folder,
+ * and what they are is not known. */
+static int set_damaged_apart(const char *path)
+{
+    size_t size = strlen(path) + sizeof ".damaged";
+    nn_safetensors *f;
+    nn_message why;
+    char *apart;
+    int rc;
+
+    if (!app_exists(path))
+        return APP_OK;
+    rc = nn_safetensors_open(&f, path, NULL, &why);
+    if (!rc) {
+        nn_safetensors_free(f);
+        return APP_OK;
+    }
+    if (rc == NN_ENOMEM || !(apart = malloc(size)))
+        return app_fail(APP_DEVICE, "%s: out of memory", path);
+    (void)snprintf(apart, size, "%s.damaged", path);
+    rc = rename(path, apart) ? app_fail(APP_IO, "%s: %s", apart, strerror(errno)) : APP_OK;
+    if (!rc)
+        app_say("%s; it is called %s now", why.text, apart);
+    free(apart);
+    return rc;
+}
+
+/* The best as it was when the checkpoint was made, or the next one as good as the first. */
+static int restore_best(struct run *r)
+{
+    char *best = app_join(r->folder, BEST);
+    int rc = set_damaged_apart(best);
+
+    if (!rc)
+        rc = put_back(r->folder, BEST, r->state.stop.seen);
+    if (!rc) /* what lay aside can be damaged, too */
+        rc = set_damaged_apart(best);
+    if (!rc && r->state.stop.seen && !app_exists(best)) {
+        app_say("%s is gone: the best of the epochs from here on takes its place", best);
+        r->state.stop.seen = 0;
+    }
+    free(best);
+    return rc;
 }
 
 int run_restore(struct run *r, const char *file)
@@ -314,16 +418,7 @@ int run_restore(struct run *r, const char *file)
     free(copy);
     remove_leftovers(r->folder);
     if (!rc)
-        rc = put_back(r->folder, BEST, r->state.stop.seen);
-    if (!rc && r->state.stop.seen) {
-        char *best = app_join(r->folder, BEST);
-
-        if (!app_exists(best)) {
-            app_say("%s is gone: the best of the epochs from here on takes its place", best);
-            r->state.stop.seen = 0;
-        }
-        free(best);
-    }
+        rc = restore_best(r);
     return rc ? rc : put_back(r->folder, PREDICTIONS, r->state.stop.seen);
 }
 

@@ -51,8 +51,15 @@ int run_stored_config(json_t **out, const char *file);
  * is put aside. */
 int run_put_best_aside(const struct run *r);
 /* Readies the folder for going on from `file`: the best weights are again those of the state, records of the
- * run come along from another folder, and what a killed process left half-written is removed. */
+ * run come along from another folder, and what a killed process left half-written is removed. Best weights
+ * that are damaged are set apart, and as good as gone. */
 int run_restore(struct run *r, const char *file);
+/* Whether a folder without a checkpoint holds a run that never had one: killed before, it left a
+ * configuration and perhaps the best of its first epoch. Where events.jsonl tells of a checkpoint the best
+ * weights may be all that is left of long work. */
+bool run_can_begin_again(const char *folder);
+/* Removes what such a run left, and says so; events.jsonl goes on. */
+int run_clear(const struct run *r);
 
 /* One row of metrics.csv; rows of this or later epochs, left by an interrupted run, are replaced. Where the
  * file counts from 0, as those of older runs do, it goes on so. */

@@ -205,7 +205,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case O_EPOCHS: o->epochs = app_int(state, "epochs", arg, 1, 1000000); return 0;
     case 'b': o->batch = app_int(state, "batch-size", arg, 1, 65536); return 0;
     case O_OPTIMIZER: o->optimizer = app_choice(state, "optimizer", arg); return 0;
-    case O_LR: o->lr = app_real(state, "lr", arg, 0, 1e6); return 0;
+    case O_LR:
+        o->lr = app_real(state, "lr", arg, 0, 1e6);
+        if (!(o->lr > 0))
+            app_bad_option(state, "--lr: \"%s\" is not above 0: nothing would be learnt", arg);
+        return 0;
     case O_DECAY:
         o->decay = app_real(state, "weight-decay", arg, 0, 1e6);
         o->decay_given = true;
@@ -253,6 +257,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
                 "give --data DIR, or both --fake-dir and --real-dir, or --train-csv (and --valid-csv)");
         if (o->valid_csv && o->train_csv && app_same_file(o->train_csv, o->valid_csv))
             argp_error(state, "--train-csv and --valid-csv are one file");
+        if (!strcmp(o->head, "load") && !o->weights)
+            argp_error(state, "--head load: there is nothing to take it from; give --weights as well");
         if (o->unfreeze_at && !o->freezes)
             argp_error(state, "--unfreeze-at: nothing is frozen; give --freeze as well");
         return 0;
@@ -272,7 +278,7 @@ void options_parse(struct options *o, int argc, char **argv)
         "  $ fakereal_train --data faces --model efficientnet_b0 --epochs 10\n"
         "  $ fakereal_train --data faces --run-dir runs/faces --resume auto\v"
         "Exit codes: 0 done; 1 training diverged; 2 usage; 3 bad data or weights; 4 input or output; "
-        "5 device or memory; 129, 130, 143 interrupted and saved.",
+        "5 device or memory; 129, 130, 143 interrupted and saved; a second signal ends at once, unsaved.",
         NULL,
         NULL,
         NULL

@@ -546,6 +546,10 @@ START_TEST(mistakes)
     put("set/readme.txt", "nothing");
     audit("set", "--decode");
     expect_code(3);
+    ck_assert(!mkdir(in_tree("set/fake"), 0777) && !mkdir(in_tree("set/real"), 0777));
+    audit("set", "--decode");
+    expect_code(3);
+    expect_in(ran.err, "there is no image in it");
     files("set/fake", 2, true);
     files("set/real", 2, true);
     run("fakereal_audit", "--data", in_tree("set"), "--json", in_tree("no/such/folder.json"), NULL);

@@ -54,6 +54,15 @@ START_TEST(inputs_are_spared)
     run("fakereal_augment", "-i", in_tree("images/in.png"), "-o", in_tree("images/in.png"), NULL);
     expect_code(2);
     expect_in(ran.err, "is the image that is to be read");
+    put("flip.txt", "flip");
+    run("fakereal_augment", "-i", in_tree("images/in.png"), "--augment", in_tree("flip.txt"), "-o",
+        in_tree("flip.txt"), NULL);
+    expect_code(2);
+    expect_in(ran.err, "is the pipeline that is to be read");
+    expect_file("flip.txt", "flip");
+    run("nn_bench", "data", "--data", in_tree("images"), "--json", in_tree("images/in.png"), NULL);
+    expect_code(2);
+    expect_in(ran.err, "is an image that is to be read");
     run("fakereal_augment", "-i", in_tree("images/in.png"), "-o", in_tree("sheet.png"), "--grid", "2x3",
         "--image-size", "16", NULL);
     expect_code(0);

@@ -349,6 +349,15 @@ START_TEST(refused)
     expect_in(ran.err, "not empty");
     expect_file("full/notes.txt", "mine");
     ck_assert_int_eq(access(in_tree("full/train"), F_OK), -1);
+    for (int i = 0; i < 2; i++) {
+        const char *sheet =
+            i ? "sheeted/test/../test/sample_submission.csv" : "sheeted/train/real_images/0000000.png";
+
+        synth("sheeted", "--count", "20", "--sheet", in_tree(sheet));
+        expect_code(2);
+        expect_in(ran.err, "lies among the files of the set");
+        ck_assert_int_eq(access(in_tree("sheeted/train"), F_OK), -1);
+    }
     put("file", "");
     synth("file", "--count", "20");
     expect_code(4);

@@ -383,6 +383,86 @@ END_TEST
 
 /* What belongs to the beginning of a run is not silently passed over when it goes on, and its rates are those
  * that it began with. */
+/* Killed after its first best weights and before its first checkpoint: nothing of that is taken for a result.
+ */
+START_TEST(begun_again)
+{
+    static const char *const left[] = { "best.safetensors", "best.safetensors~", "last.safetensors.tmp.123",
+                                        "metrics.csv.tmp", "valid_predictions.csv" };
+    char path[64];
+
+    train_in("whole", "--max-steps", "2", "--no-audit");
+    expect_code(0);
+    put("r/config.json", "{}");
+    put("r/audit.json", "{}");
+    put("r/metrics.csv", "of before\n");
+    put("r/events.jsonl", "{\"event\":\"start\"}\n{\"event\":\"epoch\"}\n");
+    for (size_t i = 0; i < sizeof left / sizeof *left; i++) {
+        (void)snprintf(path, sizeof path, "r/%s", left[i]);
+        put(path, "of before");
+    }
+    put("r/metrics.csv.tmpl", "mine");
+    train_in("r", "--max-steps", "2", "--no-audit", "--resume", "auto", "--dry-run");
+    expect_code(0);
+    expect_file("r/best.safetensors", "of before");
+    train_in("r", "--max-steps", "2", "--no-audit", "--resume", "auto");
+    expect_code(0);
+    expect_in(ran.err, "holds a run without a checkpoint: it begins again");
+    expect_file("r/metrics.csv.tmpl", "mine");
+    ck_assert(!unlink(in_tree("r/metrics.csv.tmpl")));
+    expect_same_run("whole", "r");
+    ck_assert(!has_file_like("r", "~") && !has_file_like("r", "audit"));
+    /* A finished run's best may be all that its owner kept. */
+    copy_file("r/best.safetensors", "kept/best.safetensors");
+    ck_assert(!unlink(in_tree("r/last.safetensors")));
+    train_in("r", "--max-steps", "2", "--resume", "auto");
+    expect_code(2);
+    expect_in(ran.err, "no last.safetensors to go on from");
+    expect_same_file("kept", "r", "best.safetensors");
+}
+END_TEST
+
+/* Best weights that cannot be read are as good as gone; what a killed process left goes. */
+START_TEST(damaged_best)
+{
+    for (int i = 0; i < 2; i++) {
+        train_in("r", "--max-steps", i ? "21" : "7", "--resume", "auto");
+        expect_code(0);
+        if (i) {
+            ck_assert(!unlink(in_tree("r/best.safetensors")));
+            ck_assert(!unlink(in_tree("r/best.safetensors.damaged")));
+            put("r/best.safetensors/inside", "of a folder");
+        } else {
+            ck_assert(!truncate(in_tree("r/best.safetensors"), 1000));
+        }
+        put("r/last.safetensors.tmp.123", "half");
+        train_in("r", "--max-steps", i ? "28" : "14", "--resume", "auto");
+        expect_code(0);
+        expect_in(ran.err, "it is called");
+        expect_in(ran.err, "best.safetensors is gone: the best of the epochs from here on");
+        expect_in(ran.err, i ? "in epoch 4;" : "in epoch 2;");
+        ck_assert(!has_file_like("r", ".tmp"));
+    }
+}
+END_TEST
+
+/* The first signal asks, the second does not wait; both are said. */
+START_TEST(interrupted_twice)
+{
+    const char *const arguments[] = { "--data",     in_tree("d"), SMALL, "--run-dir",
+                                      in_tree("r"), "--epochs",   "99",  NULL };
+    pid_t child = start("fakereal_train", arguments);
+
+    while (access(in_tree("r/config.json"), F_OK) && nni_seconds() - ran.start < 100)
+        wait_some(0.01);
+    ck_assert(!kill(child, SIGSTOP) && !kill(child, SIGINT) && !kill(child, SIGTERM) &&
+              !kill(child, SIGCONT));
+    finish(child);
+    ck_assert_msg(ran.code == 128 + SIGINT || ran.code == 128 + SIGTERM, "exit code %d", ran.code);
+    expect_in(ran.err, "interrupted again: not saved\n");
+}
+END_TEST
+
 START_TEST(resumed_with_other_options)
 {
     make_checkpoint("w.safetensors", 1, 0.5);
@@ -850,6 +930,8 @@ START_TEST(usage)
         { "--nonsense", "1", 2, "nonsense" },
         { "--lr", "fast", 2, "--lr: \"fast\" is not a number" },
         { "--lr", "nan", 2, "--lr" },
+        { "--lr", "0", 2, "--lr: \"0\" is not above 0" },
+        { "--head", "load", 2, "--head load" },
         { "--batch-size", "0", 2, "--batch-size" },
         { "--batch-size", "8x", 2, "--batch-size" },
         { "--epochs", "1.5", 2, "--epochs" },
@@ -1057,6 +1139,9 @@ int main(void)
     tcase_add_test(t, resumed_after_hangup);
     tcase_add_loop_test(t, resumed_after_kill, 0, 2);
     tcase_add_test(t, run_folders);
+    tcase_add_test(t, begun_again);
+    tcase_add_test(t, damaged_best);
+    tcase_add_test(t, interrupted_twice);
     tcase_add_test(t, damaged_checkpoints);
     tcase_add_test(t, tables_instead_of_folders);
     tcase_add_test(t, resumed_with_other_options);

@@ -81,7 +81,7 @@ static int expect_only_others_changed(const char *before, const char *after, con
 /* The values that every run here begins with. */
 static void train_nothing(const char *folder)
 {
-    train_in(folder, "--lr", "0", "--freeze", "features.*", "--max-steps", "1");
+    train_in(folder, "--lr", "1e-300", "--freeze", "features.*", "--max-steps", "1");
     expect_code(0);
 }
 
@@ -132,7 +132,7 @@ START_TEST(one_step_is_scaled)
     nn_safetensors *a, *b;
     int met[3] = { 0 };
 
-    train_in("before", "--optimizer", "sgd", "--lr", "0", "--max-steps", "1");
+    train_in("before", "--optimizer", "sgd", "--lr", "1e-300", "--max-steps", "1");
     expect_code(0);
     train_in("r", "--optimizer", "sgd", "--lr", "0.5", "--max-steps", "1", "--lr-scale", "features.*=0.25",
              "--lr-scale", "features.0.*=0");
