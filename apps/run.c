@@ -316,19 +316,23 @@ static bool has(const char *folder, const char *name)
     return there;
 }
 
-/* Whether events.jsonl tells of something that comes only after a checkpoint was saved. */
+/* Whether events.jsonl tells of something that comes only after a checkpoint was saved, such as a second
+ * epoch. */
 static bool had_checkpoint(const char *folder)
 {
     char *path = app_join(folder, "events.jsonl"), *line = NULL;
     FILE *f = fopen(path, "r");
     size_t room = 0;
     bool had = false;
+    int epochs = 0;
 
     while (f && !had && getline(&line, &room, f) >= 0) {
         json_t *event = json_loads(line, 0, NULL);
         const char *what = json_string_value(json_object_get(event, "event"));
 
-        had = what && (!strcmp(what, "end") || !strcmp(what, "interrupted") || !strcmp(what, "resume"));
+        epochs += what && !strcmp(what, "epoch");
+        had = epochs > 1 ||
+              (what && (!strcmp(what, "end") || !strcmp(what, "interrupted") || !strcmp(what, "resume")));
         json_decref(event);
     }
     if (f)
