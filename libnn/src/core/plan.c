@@ -7,6 +7,7 @@
 #include "core/core.h"
 #include "cpu/cpu.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -697,12 +698,10 @@ int nn_set(nn_plan *p, nn_setting what, double value)
             return rc;
         p->counters_set = true;
     }
-    if ((what == NN_LEARNING_RATE && !(value >= 0)) ||
-        (what == NN_EMA_DECAY && !(value >= 0 && value <= 1)) || (what <= NN_LOSS_SEED && !isfinite(value)))
-        return nni_fail(&p->message, NN_EINVAL, "%g is no %s", value,
-                        what == NN_LEARNING_RATE ? "learning rate: 0 or more"
-                        : what == NN_LOSS_SEED   ? "gradient of a loss: a finite number"
-                                                 : "decay of an average: 0 to 1");
+    if (what == NN_LEARNING_RATE && !(value >= 0 && value <= DBL_MAX))
+        return nni_fail(&p->message, NN_EINVAL, "%g is no learning rate: 0 or more", value);
+    if (what == NN_EMA_DECAY && !(value >= 0 && value <= 1))
+        return nni_fail(&p->message, NN_EINVAL, "%g is no decay of an average: 0 to 1", value);
     switch (what) {
     case NN_LEARNING_RATE: p->now.learning_rate = value; return NN_OK;
     case NN_LOSS_SEED: p->now.loss_seed = value; return NN_OK;
