@@ -159,8 +159,10 @@ void app_progress(const char *format, ...)
     va_list args;
     int columns = 100;
 
-    if (terminal < 0)
+    if (terminal < 0) {
         terminal = isatty(STDERR_FILENO) && !(getenv("TERM") && !strcmp(getenv("TERM"), "dumb"));
+        last = terminal ? 0 : now; /* what takes a moment needs no line in a file */
+    }
     if (now - last < (terminal ? 0.1 : 15.0))
         return;
     last = now;
@@ -303,7 +305,8 @@ static void read_recipe(const struct argp *argp, const char *path)
                       errno ? strerror(errno) : "not a regular file of less than a megabyte"));
     recipe.path = path;
     while (errno = 0, getline(&line, &room, f) >= 0) {
-        char *name = trimmed(line), *value = strchr(name, '='), *argument, **list;
+        bool marked = !number && !strncmp(line, "\xef\xbb\xbf", 3); /* some editors begin a file with it */
+        char *name = trimmed(line + (marked ? 3 : 0)), *value = strchr(name, '='), *argument, **list;
         const struct argp_option *o;
         size_t size;
 
@@ -474,11 +477,27 @@ bool app_exists(const char *path)
     return !stat(path, &st);
 }
 
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash ? slash + 1 : path;
+}
+
 bool app_same_file(const char *a, const char *b)
 {
     struct stat x, y;
+    bool a_there = !stat(a, &x), b_there = !stat(b, &y), same;
+    char *copy;
 
-    return !stat(a, &x) && !stat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+    if (a_there && b_there)
+        return x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+    if (a_there || b_there || strcmp(base_name(a), base_name(b)) != 0)
+        return false;
+    copy = strdup(b);
+    same = copy && app_lies_in(a, dirname(copy));
+    free(copy);
+    return same;
 }
 
 bool app_lies_in(const char *file, const char *folder)
@@ -524,6 +543,17 @@ char *app_join(const char *folder, const char *name)
     return path;
 }
 
+char *app_beside(const char *file, const char *name)
+{
+    char *copy = strdup(file), *path;
+
+    if (!copy)
+        exit(app_fail(APP_DEVICE, "out of memory"));
+    path = app_join(dirname(copy), name);
+    free(copy);
+    return path;
+}
+
 int app_make_folder(const char *path)
 {
     char *copy = strdup(path);
@@ -531,7 +561,7 @@ int app_make_folder(const char *path)
 
     if (!copy)
         return app_fail(APP_DEVICE, "out of memory");
-    for (char *at = copy + 1;; at++) {
+    for (char *at = copy + (*copy != 0);; at++) {
         char c = *at;
 
         if (c && c != '/')
@@ -553,10 +583,48 @@ int app_make_folder(const char *path)
     return APP_OK;
 }
 
-int app_write_file(const char *path, const char *text)
+/* A terminal, a pipe, a device is written to: a new file in its place would be the end of it. A link leads to
+ * the file that is meant. */
+static bool written_in_place(const char *path)
 {
     struct stat st;
-    bool exists = !stat(path, &st);
+
+    return !stat(path, &st) && !S_ISDIR(st.st_mode) &&
+           (!S_ISREG(st.st_mode) || (!lstat(path, &st) && S_ISLNK(st.st_mode)));
+}
+
+int app_check_output(const char *option, const char *path, bool devices)
+{
+    size_t size = strlen(path) + 32;
+    char *temporary;
+    struct stat st;
+    int fd, rc = APP_OK;
+
+    if (!*path)
+        return app_fail(APP_USAGE, "%s \"\": a file needs a name", option);
+    if (!stat(path, &st) && !S_ISREG(st.st_mode) && (S_ISDIR(st.st_mode) || !devices))
+        return app_fail(APP_IO, "%s %s: exists and is no regular file", option, path);
+    if (devices && written_in_place(path))
+        return access(path, W_OK)
+                   ? app_fail(APP_IO, "%s %s: cannot be written: %s", option, path, strerror(errno))
+                   : APP_OK;
+    temporary = malloc(size);
+    if (!temporary)
+        return app_fail(APP_DEVICE, "out of memory");
+    (void)snprintf(temporary, size, "%s.try.%ld", path, (long)getpid());
+    fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL, 0666);
+    if (fd < 0) {
+        rc = app_fail(APP_IO, "%s %s: cannot be written: %s", option, path, strerror(errno));
+    } else {
+        (void)close(fd);
+        (void)unlink(temporary);
+    }
+    free(temporary);
+    return rc;
+}
+
+int app_write_file(const char *path, const char *text)
+{
     size_t size = strlen(path) + 8;
     char *temporary = malloc(size);
     FILE *f;
@@ -564,13 +632,7 @@ int app_write_file(const char *path, const char *text)
 
     if (!temporary)
         return app_fail(APP_DEVICE, "out of memory");
-    /* A terminal, a pipe, a device is written to: a new file in its place would be the end of it. A link
-     * leads to the file that is meant. */
-    if (exists && !S_ISDIR(st.st_mode) &&
-        (!S_ISREG(st.st_mode) || (!lstat(path, &st) && S_ISLNK(st.st_mode))))
-        (void)snprintf(temporary, size, "%s", path);
-    else
-        (void)snprintf(temporary, size, "%s.tmp", path);
+    (void)snprintf(temporary, size, written_in_place(path) ? "%s" : "%s.tmp", path);
     f = fopen(temporary, "wb");
     if (!f || fputs(text, f) < 0 || fflush(f) || (fsync(fileno(f)) && errno != EINVAL && errno != EROFS))
         rc = app_fail(APP_IO, "%s: %s", path, strerror(errno));

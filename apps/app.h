@@ -77,14 +77,20 @@ int app_make_folder(const char *path);
 /* Writes a whole small file so that it is old or new, never half. */
 int app_write_file(const char *path, const char *text);
 bool app_exists(const char *path);
-/* Whether both are there and one file, whatever they are called. */
+/* Whether both are one file, whatever they are called, or would be if they were there. */
 bool app_same_file(const char *a, const char *b);
+/* Whether a result can be written to `path`, the argument of `option`, so that this is known before hours of
+ * work. APP_OK, or the exit code with the reason printed. A terminal, a pipe or a device will do where
+ * `devices` says so: app_write_file writes to them, the library's files replace what is there. */
+int app_check_output(const char *option, const char *path, bool devices);
 /* Whether `folder` is the one that `file`, which need not be there, lies or would lie in. */
 bool app_lies_in(const char *file, const char *folder);
 /* A text file of at most `most` bytes, to be freed; NULL with errno otherwise. */
 char *app_read_text(const char *path, size_t most);
 /* "folder/name" in memory to be freed. */
 char *app_join(const char *folder, const char *name);
+/* `name` in the folder of `file`; to be freed. */
+char *app_beside(const char *file, const char *name);
 /* Bytes of memory this process has used at most. */
 double app_peak_bytes(void);
 double app_seconds(void);

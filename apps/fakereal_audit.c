@@ -60,11 +60,22 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     }
 }
 
+static int check_outputs(const struct options *o)
+{
+    int rc = o->json ? app_check_output("--json", o->json, true) : APP_OK;
+
+    if (!rc && o->html)
+        rc = app_check_output("--html", o->html, true);
+    if (!rc && o->json && o->html && app_same_file(o->json, o->html))
+        rc = app_fail(APP_USAGE, "--json and --html are one file");
+    return rc;
+}
+
 /* All files with their hashes and facts. */
 static int examine(const struct options *o, struct audit *a)
 {
     nn_message why;
-    int rc = nn_dataset_new(&a->data);
+    int rc = nn_dataset_new(&a->data), spared;
 
     if (rc)
         return app_fail(APP_DEVICE, "out of memory");
@@ -76,6 +87,9 @@ static int examine(const struct options *o, struct audit *a)
         (void)problems_say(a->data, 0);
         return app_fail(APP_DATA, "%s: there is no image in it", o->data);
     }
+    if (!rc && ((spared = problems_spares("--json", o->json, a->data)) ||
+                (spared = problems_spares("--html", o->html, a->data))))
+        return spared;
     if (!rc)
         rc = nn_dataset_hash(a->data, o->threads, &why);
     if (!rc)
@@ -106,13 +120,8 @@ static int report(const struct options *o, const struct audit *a)
     audit_print(a, group, groups);
     if (fflush(stdout))
         return app_fail(APP_IO, "standard output: %s", strerror(errno));
-    rc = problems_spares("--json", o->json, a->data);
-    if (!rc)
-        rc = problems_spares("--html", o->html, a->data);
-    if (!rc && o->json)
+    if (o->json)
         rc = write_file(o->json, audit_json(a, group, groups));
-    if (!rc && o->json && o->html && app_same_file(o->json, o->html)) /* both are there now, if it is one */
-        rc = app_fail(APP_USAGE, "--json and --html are one file");
     if (!rc && o->html)
         rc = write_file(o->html, audit_html(a, group, groups));
     /* Findings come in the order of their severity. */
@@ -148,7 +157,9 @@ int main(int argc, char **argv)
 
     app_parse(&argp, argc, argv, &o);
     app_catch_interrupts();
-    rc = examine(&o, &a);
+    rc = check_outputs(&o);
+    if (!rc)
+        rc = examine(&o, &a);
     if (!rc)
         rc = report(&o, &a);
     audit_free(&a);

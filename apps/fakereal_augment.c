@@ -118,7 +118,9 @@ static int run(const struct sheet_options *o)
         return app_fail(APP_USAGE, "--output %s is the image that is to be read", o->output);
     if (app_same_file(o->augment, o->output))
         return app_fail(APP_USAGE, "--output %s is the pipeline that is to be read", o->output);
-    rc = train_data_augment(&a, o->augment);
+    rc = app_check_output("--output", o->output, false);
+    if (!rc)
+        rc = train_data_augment(&a, o->augment);
     if (rc)
         return rc;
     rc = nn_image_load(&in, o->image, NULL, &why);

@@ -16,7 +16,7 @@
 enum { OPT_JSON = 256, OPT_SPLIT, OPT_FAKE, OPT_REAL, OPT_CSV, OPT_EXTRA, OPT_THRESHOLD, MOST_LEAKS = 20 };
 
 struct options {
-    const char *checkpoint, *data, *fake, *real, *csv, *json;
+    const char *data, *fake, *real, *csv, *json;
     char **extra;
     int extras;
     int split;
@@ -27,7 +27,6 @@ struct options {
 
 static const struct argp_option LIST[] = {
     { NULL, 0, NULL, 0, "What to evaluate:", 1 },
-    { "checkpoint", 'c', "FILE", 0, "best.safetensors of a run", 1 },
     { "data", 'd', "DIR", 0, "labelled images: DIR/{train,valid,test}/{fake_images,real_images} and the like",
       1 },
     { "fake-dir", OPT_FAKE, "DIR", 0, "instead of --data: a folder of fake images, and", 1 },
@@ -49,7 +48,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
     switch (key) {
     case ARGP_KEY_INIT: state->child_inputs[0] = &o->run; return 0;
-    case 'c': o->checkpoint = arg; return 0;
     case 'd': o->data = arg; return 0;
     case OPT_FAKE: o->fake = arg; return 0;
     case OPT_REAL: o->real = arg; return 0;
@@ -70,8 +68,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case ARGP_KEY_ARG: argp_error(state, "what is \"%s\"? Every value needs its option", arg); return 0;
     case ARGP_KEY_END:
-        if (!o->checkpoint)
-            argp_error(state, "--checkpoint is missing");
         if (!o->fake != !o->real)
             argp_error(state, "--fake-dir and --real-dir go together");
         if (!!o->data + !!o->fake + !!o->csv > 1)
@@ -84,12 +80,13 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 }
 
 struct evaluation {
-    const struct options *o;
+    struct options *o;
     nn_dataset *data;
     int split;
-    char *tsv;     /* the run's split.tsv, NULL when there is none */
+    char *tsv;     /* split.tsv of the first checkpoint's run, NULL when there is none */
     int64_t bad;   /* files that could not be used */
     int64_t leaks; /* -1: unknown */
+    char network[64];
     struct outcome *outcome;
     double *logits;
     int32_t *label;
@@ -127,14 +124,8 @@ static int load_data(struct evaluation *e)
 /* split.tsv in the folder of the checkpoint, NULL if there is none. */
 static char *split_beside(const char *checkpoint)
 {
-    const char *slash = strrchr(checkpoint, '/');
-    char *folder = slash ? strndup(checkpoint, (size_t)(slash - checkpoint) + 1) : strdup(".");
-    char *path;
+    char *path = app_beside(checkpoint, "split.tsv");
 
-    if (!folder)
-        return NULL;
-    path = app_join(folder, "split.tsv");
-    free(folder);
     if (app_exists(path))
         return path;
     free(path);
@@ -190,21 +181,79 @@ static int choose_split(struct evaluation *e)
                     (long long)labelled(d, NN_SPLIT_VALID), (long long)labelled(d, NN_SPLIT_TEST));
 }
 
+static int by_file(const void *a, const void *b)
+{
+    const nn_problem *x = *(const nn_problem *const *)a, *y = *(const nn_problem *const *)b;
+
+    return strcmp(x->file, y->file);
+}
+
+/* Names the images that a run trained on, and returns how many there are: several runs may share some. -1
+ * without memory. */
+static int64_t say_leaks(const nn_dataset *set)
+{
+    const nn_problem **leak = calloc((size_t)set->problems + 1, sizeof *leak);
+    int64_t all = 0, n = 0;
+
+    if (!leak)
+        return -1;
+    for (int64_t i = 0; i < set->problems; i++)
+        if (set->problem[i].kind == NN_PROBLEM_LEAK)
+            leak[all++] = &set->problem[i];
+    qsort(leak, (size_t)all, sizeof *leak, by_file);
+    for (int64_t i = 0; i < all; i++)
+        if (!n || strcmp(leak[i]->file, leak[n - 1]->file) != 0)
+            leak[n++] = leak[i];
+    for (int64_t i = 0; i < n && i < MOST_LEAKS; i++)
+        problem_say(leak[i]->file, leak[i]->text);
+    if (n > MOST_LEAKS)
+        app_say("... and %lld more", (long long)n - MOST_LEAKS);
+    free(leak);
+    return n;
+}
+
+/* Compares the set, which is hashed, with what each checkpoint's run trained on. */
+static int compare_with_runs(struct evaluation *e, nn_dataset *set)
+{
+    const struct paths *checkpoints = &e->o->run.checkpoints;
+    bool all_known = true;
+    int rc = APP_OK;
+
+    for (int64_t i = 0; !rc && i < checkpoints->n; i++) {
+        char *tsv = find_split(checkpoints->at[i]);
+        nn_message why;
+        int64_t n;
+        int status;
+
+        if (!tsv) {
+            app_say("no split.tsv beside %s: whether the run trained on these images cannot be checked",
+                    checkpoints->at[i]);
+            all_known = false;
+        } else if ((status = nn_split_leaks(set, tsv, NN_SPLIT_TEST, &n, &why))) {
+            rc = app_fail(status == NN_ENOMEM ? APP_DEVICE : APP_OK, "%s", why.text);
+            e->bad++;
+            all_known = false;
+        }
+        free(tsv);
+    }
+    if (rc)
+        return rc;
+    e->leaks = say_leaks(set);
+    if (e->leaks < 0)
+        return app_fail(APP_DEVICE, "out of memory");
+    if (!e->leaks && !all_known)
+        e->leaks = -1;
+    return APP_OK;
+}
+
 /* Only what is evaluated is hashed, as a set of its own: the training images may be a hundred times as many.
  */
 static int find_leaks(struct evaluation *e)
 {
     nn_dataset *set;
     nn_message why;
-    int rc;
+    int rc = nn_dataset_new(&set);
 
-    e->leaks = -1;
-    if (!e->tsv) {
-        app_say("no split.tsv beside %s: whether the run trained on these images cannot be checked",
-                e->o->checkpoint);
-        return APP_OK;
-    }
-    rc = nn_dataset_new(&set);
     if (rc)
         return app_fail(app_exit_code(rc), "%s", nn_strerror(rc));
     for (int64_t i = 0; !rc && i < e->data->samples; i++) {
@@ -217,24 +266,9 @@ static int find_leaks(struct evaluation *e)
     }
     if (!rc)
         rc = nn_dataset_hash(set, e->o->run.device.threads, &why);
-    if (!rc) {
-        rc = nn_split_leaks(set, e->tsv, NN_SPLIT_TEST, &e->leaks, &why);
-        if (rc) {
-            e->leaks = -1;
-            e->bad++;
-        }
-    }
-    if (rc)
-        (void)app_fail(0, "%s", why.text);
-    for (int64_t i = 0, told = 0; !rc && i < set->problems && told <= MOST_LEAKS; i++)
-        if (set->problem[i].kind == NN_PROBLEM_LEAK) {
-            if (told++ < MOST_LEAKS)
-                problem_say(set->problem[i].file, set->problem[i].text);
-            else
-                app_say("... and %lld more", (long long)e->leaks - MOST_LEAKS);
-        }
+    rc = rc ? app_fail(app_exit_code(rc), "%s", why.text) : compare_with_runs(e, set);
     nn_dataset_free(set);
-    return rc == NN_ENOMEM ? APP_DEVICE : APP_OK;
+    return rc;
 }
 
 /* ------------------------------------------------------------------------ numbers */
@@ -254,17 +288,17 @@ static int measure(struct evaluation *e, double threshold)
         if (o->why) {
             problem_say(d->sample[i].file, o->why);
             e->bad++;
-            e->not_finite += o->done;
+            e->not_finite += o->not_finite;
         }
-        if (o->why || !o->done || d->sample[i].label == NN_LABEL_NONE)
+        if (o->why || !o->seen || d->sample[i].label == NN_LABEL_NONE)
             continue;
         e->logits[2 * e->n] = o->logits[0];
         e->logits[2 * e->n + 1] = o->logits[1];
         e->label[e->n++] = d->sample[i].label;
     }
     if (e->not_finite)
-        (void)app_fail(0, "%s: gives no finite output for %lld images: a run that diverged?",
-                       e->o->checkpoint, (long long)e->not_finite);
+        (void)app_fail(0, "%s: no finite output for %lld images: a run that diverged?",
+                       e->o->run.checkpoints.at[0], (long long)e->not_finite);
     if (!e->n)
         return app_fail(APP_DATA, "none of the images can be used");
     rc = nn_metrics_binary(&e->metrics, e->logits, e->label, e->n, threshold);
@@ -288,9 +322,12 @@ static void print_result(const struct evaluation *e)
 
     if (e->leaks > 0)
         printf("LEAK: %lld\n", (long long)e->leaks);
-    printf("%-18s ", "checkpoint");
-    app_print(stdout, e->o->checkpoint);
-    printf("\n%-18s ", "data");
+    for (int64_t i = 0; i < e->o->run.checkpoints.n; i++) {
+        printf("%-18s ", i ? "with" : "checkpoint");
+        app_print(stdout, e->o->run.checkpoints.at[i]);
+        printf("\n");
+    }
+    printf("%-18s ", "data");
     app_print(stdout, e->data->source[0].root);
     printf(", %s\n", nn_split_name(e->split));
     printf("%-18s %lld (%lld real, %lld fake)", "samples", (long long)m->samples,
@@ -353,15 +390,24 @@ static json_t *excluded(const struct evaluation *e)
     return list;
 }
 
-static int write_json(const struct evaluation *e, const nn_classifier *c)
+static json_t *checkpoints(const struct evaluation *e)
+{
+    json_t *list = json_array();
+
+    for (int64_t i = 0; i < e->o->run.checkpoints.n; i++)
+        (void)json_array_append_new(list, problem_json(e->o->run.checkpoints.at[i]));
+    return list;
+}
+
+static int write_json(const struct evaluation *e)
 {
     const nn_metrics *m = &e->metrics;
     json_t *j = json_pack(
-        "{s:o, s:s, s:o, s:s, s:I, s:o, s:o, s:o, s:[o,o], s:o, s:o, s:o, s:[[I,I],[I,I]], s:{s:o, "
+        "{s:o, s:o, s:s, s:o, s:s, s:I, s:o, s:o, s:o, s:[o,o], s:o, s:o, s:o, s:[[I,I],[I,I]], s:{s:o, "
         "s:o}, s:o, s:o, s:I, s:f}",
-        "checkpoint", problem_json(e->o->checkpoint), "model", nn_classifier_about(c)->network, "data",
-        problem_json(e->data->source[0].root), "split", nn_split_name(e->split), "samples",
-        (json_int_t)m->samples, "accuracy", number(m->accuracy), "balanced_accuracy",
+        "checkpoint", problem_json(e->o->run.checkpoints.at[0]), "checkpoints", checkpoints(e), "model",
+        e->network, "data", problem_json(e->data->source[0].root), "split", nn_split_name(e->split),
+        "samples", (json_int_t)m->samples, "accuracy", number(m->accuracy), "balanced_accuracy",
         number(m->balanced_accuracy), "macro_f1", number(m->macro_f1), "macro_f1_interval",
         number(e->interval[0]), number(e->interval[1]), "auc", number(m->auc), "loss", number(m->loss),
         "threshold", number(m->threshold), "confusion", (json_int_t)m->confusion[0][0],
@@ -382,14 +428,14 @@ static int write_json(const struct evaluation *e, const nn_classifier *c)
     return rc;
 }
 
-static int evaluate(struct evaluation *e, nn_classifier *c)
+static int evaluate(struct evaluation *e)
 {
     double start;
     int rc = load_data(e);
 
     if (rc)
         return rc;
-    e->tsv = find_split(e->o->checkpoint);
+    e->tsv = find_split(e->o->run.checkpoints.at[0]);
     if (e->tsv && e->o->json && app_same_file(e->o->json, e->tsv))
         return app_fail(APP_USAGE, "--json %s is a file that is to be read", e->o->json);
     rc = choose_split(e);
@@ -400,20 +446,21 @@ static int evaluate(struct evaluation *e, nn_classifier *c)
     e->outcome = calloc((size_t)e->data->samples + 1, sizeof *e->outcome);
     if (!e->outcome)
         return app_fail(APP_DEVICE, "out of memory");
+    (void)snprintf(e->network, sizeof e->network, "%s", nn_classifier_about(e->o->run.first)->network);
     start = app_seconds();
-    rc = inference_run(c, e->data, e->split, &e->o->run, "evaluate", e->outcome);
+    rc = inference_run(&e->o->run, e->data, e->split, "evaluate", e->outcome);
     e->seconds = app_seconds() - start;
     if (app_interrupted)
         return app_fail(128 + (int)app_interrupted, "interrupted: there is no result");
     if (!rc)
-        rc = measure(e, isnan(e->o->threshold) ? nn_classifier_about(c)->threshold : e->o->threshold);
+        rc = measure(e, isnan(e->o->threshold) ? e->o->run.threshold : e->o->threshold);
     if (rc)
         return rc;
     print_result(e);
     if (fflush(stdout))
         rc = app_fail(APP_IO, "the result cannot be printed");
     if (e->o->json) {
-        int written = write_json(e, c);
+        int written = write_json(e);
 
         rc = rc ? rc : written;
     }
@@ -433,7 +480,8 @@ int main(int argc, char **argv)
         "  $ fakereal_evaluate --checkpoint runs/first/best.safetensors --data faces\n"
         "  $ fakereal_evaluate -c best.safetensors -d other --split-name test\n"
         "  $ fakereal_evaluate -c best.safetensors --fake-dir made --real-dir photos\n"
-        "\vThe table goes to stdout. If the run trained on any of these images, it begins with \"LEAK: n\".\n"
+        "  $ fakereal_evaluate -c runs/*/best.safetensors -d faces\n"
+        "\vThe table goes to stdout. If a run trained on any of these images, it begins with \"LEAK: n\".\n"
         "Exit status: 0 done; 2 usage; 3 a leak, files that cannot be used (the rest is measured), or a bad "
         "checkpoint; 4 input or output; 5 device or memory.",
         children,
@@ -441,28 +489,33 @@ int main(int argc, char **argv)
         NULL
     };
     struct evaluation e = { .o = &o };
-    nn_classifier *c = NULL;
     nn_device *device = NULL;
+    char **arguments = inference_spread(&argc, argv);
     int rc;
 
-    app_parse(&argp, argc, argv, &o);
+    app_parse(&argp, argc, arguments, &o);
     app_catch_interrupts();
-    rc = o.json ? inference_can_write(o.json) : APP_OK;
-    if (!rc && o.json && (app_same_file(o.json, o.checkpoint) || (o.csv && app_same_file(o.json, o.csv))))
-        rc = app_fail(APP_USAGE, "--json %s is a file that is to be read", o.json);
+    rc = o.json ? app_check_output("--json", o.json, true) : APP_OK;
+    for (int64_t i = 0; !rc && o.json && i <= o.run.checkpoints.n; i++) {
+        const char *input = i < o.run.checkpoints.n ? o.run.checkpoints.at[i] : o.csv;
+
+        if (input && app_same_file(o.json, input))
+            rc = app_fail(APP_USAGE, "--json %s is a file that is to be read", o.json);
+    }
     if (!rc)
         rc = app_open(&device, &o.run.device);
     if (!rc)
-        rc = inference_open(&c, device, o.checkpoint, &o.run, o.run.batch);
+        rc = inference_open(&o.run, device, o.run.batch);
     if (!rc)
-        rc = evaluate(&e, c);
+        rc = evaluate(&e);
     inference_free(e.outcome, e.data ? e.data->samples : 0);
     free(e.logits);
     free(e.label);
     free(e.tsv);
     nn_dataset_free(e.data);
-    nn_classifier_close(c);
+    inference_close(&o.run);
     nn_close(device);
     free(o.extra);
+    free(arguments);
     return rc;
 }

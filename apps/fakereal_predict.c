@@ -16,13 +16,8 @@
 
 enum { OPT_TEMPLATE = 256, OPT_PROBABILITIES, OPT_FILL, MOST_NAMES = 50 };
 
-struct list {
-    char **at;
-    int64_t n;
-};
-
 struct options {
-    struct list checkpoints, images;
+    struct paths images;
     const char *template, *output, *fill;
     bool probabilities;
     struct inference run;
@@ -30,8 +25,6 @@ struct options {
 
 static const struct argp_option LIST[] = {
     { NULL, 0, NULL, 0, "What to predict:", 1 },
-    { "checkpoint", 'c', "FILE...", 0, "best.safetensors of a run; of several the probabilities are averaged",
-      1 },
     { "images", 'i', "DIR|FILE|-...", 0,
       "a folder with all below it, an image, or - for paths on standard input, one on each line (or each "
       "before a "
@@ -43,20 +36,10 @@ static const struct argp_option LIST[] = {
     { "template", OPT_TEMPLATE, "FILE", 0,
       "sample_submission.csv (ImageId,answer), kept byte for byte but for the answers", 2 },
     { "probabilities", OPT_PROBABILITIES, NULL, 0, "answer P(fake) instead of 0 or 1", 2 },
-    { "fill", OPT_FILL, "0|1", 0, "the answer for rows without a usable image (they stay empty)", 2 },
+    { "fill", OPT_FILL, "0|1", 0,
+      "the answer for rows without a usable image (they stay empty); the exit code is 3 all the same", 2 },
     { 0 }
 };
-
-static void append(struct list *l, char *text)
-{
-    /* Doubling at powers of two: a list on standard input may be long. */
-    if (!(l->n & (l->n - 1))) {
-        l->at = realloc(l->at, (size_t)(l->n ? 2 * l->n : 1) * sizeof *l->at);
-        if (!l->at)
-            exit(app_fail(APP_DEVICE, "out of memory"));
-    }
-    l->at[l->n++] = text;
-}
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
@@ -64,8 +47,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
     switch (key) {
     case ARGP_KEY_INIT: state->child_inputs[0] = &o->run; return 0;
-    case 'c': append(&o->checkpoints, arg); return 0;
-    case 'i': append(&o->images, arg); return 0;
+    case 'i': paths_add(&o->images, arg); return 0;
     case 'o': o->output = arg; return 0;
     case OPT_TEMPLATE: o->template = arg; return 0;
     case OPT_PROBABILITIES: o->probabilities = true; return 0;
@@ -76,8 +58,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case ARGP_KEY_ARG: argp_error(state, "what is \"%s\"? Every value needs its option", arg); return 0;
     case ARGP_KEY_END:
-        if (!o->checkpoints.n)
-            argp_error(state, "--checkpoint is missing");
         if (!o->images.n)
             argp_error(state, "--images is missing");
         if (!o->output)
@@ -87,44 +67,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     default: return ARGP_ERR_UNKNOWN;
     }
-}
-
-/* "--checkpoint a b" means "--checkpoint a --checkpoint b", and so with --images. Returns a new argument
- * list. */
-static char **spread(int *argc, char **argv)
-{
-    static const struct {
-        const char *name, *alias;
-    } many[2] = { { "--checkpoint", "-c" }, { "--images", "-i" } };
-    char **out = calloc(2 * (size_t)*argc + 1, sizeof *out);
-    int n = 0, open = -1;
-    bool ended = false;
-
-    if (!out)
-        exit(app_fail(APP_DEVICE, "out of memory"));
-    for (int i = 0; i < *argc; i++) {
-        char *a = argv[i];
-        bool is_value = a[0] != '-' || !a[1];
-
-        if (i && !ended && is_value && open >= 0)
-            out[n++] = (char *)(uintptr_t)many[open].name;
-        out[n++] = a;
-        if (is_value)
-            continue;
-        open = -1;
-        ended = ended || !strcmp(a, "--");
-        for (int k = 0; k < 2 && !ended; k++) {
-            size_t length = strlen(many[k].name);
-            bool whole = !strcmp(a, many[k].name) || !strcmp(a, many[k].alias);
-
-            if (whole || (!strncmp(a, many[k].name, length) && a[length] == '='))
-                open = k;
-            if (whole && i + 1 < *argc) /* its own value, whatever that looks like */
-                out[n++] = argv[++i];
-        }
-    }
-    *argc = n;
-    return out;
 }
 
 /* ------------------------------------------------------------------------- images */
@@ -143,10 +85,7 @@ struct prediction {
     int64_t rows, room;
     char *standard_input;
     int64_t bad; /* images without an answer */
-    double *sum; /* of P(fake), by sample */
-    int *seen;   /* by how many checkpoints, by sample */
     struct outcome *outcome;
-    double threshold;
 };
 
 static int add_row(struct prediction *p, struct row row)
@@ -310,61 +249,6 @@ static int list_images(struct prediction *p)
 
 /* ------------------------------------------------------------------------ answers */
 
-/* All checkpoints are opened once before the first is run: one that is damaged should not be found after
- * hours. Only one at a time stays in memory. */
-static int check_all(struct prediction *p, nn_device *device)
-{
-    int rc = APP_OK;
-
-    for (int64_t i = 0; !rc && i < p->o->checkpoints.n; i++) {
-        const char *file = p->o->checkpoints.at[i];
-        nn_classifier *c;
-        double threshold;
-
-        rc = inference_open(&c, device, file, &p->o->run, p->rows);
-        if (rc)
-            break;
-        threshold = nn_classifier_about(c)->threshold;
-        nn_classifier_close(c);
-        if (!i)
-            p->threshold = threshold;
-        else if (threshold != p->threshold)
-            app_say("%s: its threshold is %g; that of %s counts, %g", file, threshold,
-                    p->o->checkpoints.at[0], p->threshold);
-    }
-    return rc;
-}
-
-static int run_all(struct prediction *p, nn_device *device)
-{
-    int64_t k = p->o->checkpoints.n, n = p->data->samples;
-    int rc = check_all(p, device);
-
-    p->sum = calloc((size_t)n + 1, sizeof *p->sum);
-    p->seen = calloc((size_t)n + 1, sizeof *p->seen);
-    p->outcome = calloc((size_t)n + 1, sizeof *p->outcome);
-    if (!p->sum || !p->seen || !p->outcome)
-        rc = app_fail(APP_DEVICE, "out of memory");
-    for (int64_t i = 0; !rc && !app_interrupted && i < k; i++) {
-        nn_classifier *c = NULL;
-        char title[64];
-
-        (void)snprintf(title, sizeof title, k > 1 ? "predict (%lld of %lld)" : "predict", (long long)i + 1,
-                       (long long)k);
-        for (int64_t s = 0; s < n; s++)
-            p->outcome[s].done = false;
-        rc = inference_open(&c, device, p->o->checkpoints.at[i], &p->o->run, p->rows);
-        if (!rc)
-            rc = inference_run(c, p->data, NN_SPLIT_TEST, &p->o->run, title, p->outcome);
-        nn_classifier_close(c);
-        for (int64_t s = 0; s < n; s++) {
-            p->sum[s] += p->outcome[s].done ? nn_probability_fake(p->outcome[s].logits) : 0;
-            p->seen[s] += p->outcome[s].done;
-        }
-    }
-    return rc;
-}
-
 /* Answers row by row; whatever has none is named here. */
 static nn_prediction *answers(struct prediction *p, int64_t *complete)
 {
@@ -380,11 +264,12 @@ static nn_prediction *answers(struct prediction *p, int64_t *complete)
         if (why) {
             problem_say(file, why);
             p->bad++;
-        } else if (r->sample >= 0 && p->seen[r->sample] == p->o->checkpoints.n) {
-            v = p->sum[r->sample] / (double)p->o->checkpoints.n;
+        } else if (r->sample >= 0 && p->outcome[r->sample].seen == p->o->run.checkpoints.n) {
+            v = nn_probability_fake(p->outcome[r->sample].logits);
             ++*complete;
         }
-        answer[i] = (nn_prediction){ .path = r->path, .label = v >= p->threshold, .probability_fake = v };
+        answer[i] =
+            (nn_prediction){ .path = r->path, .label = v >= p->o->run.threshold, .probability_fake = v };
     }
     return answer;
 }
@@ -441,7 +326,7 @@ static int write_answers(struct prediction *p, nn_template *template)
     app_say("%s: %lld of %lld images predicted", p->o->output, (long long)complete, (long long)p->rows);
     if (app_interrupted)
         return app_fail(128 + (int)app_interrupted, "interrupted: the images not yet done have no answer");
-    return p->bad || (report.missing && !p->o->fill) ? APP_DATA : APP_OK;
+    return p->bad || report.missing ? APP_DATA : APP_OK;
 }
 
 static void prediction_free(struct prediction *p)
@@ -450,8 +335,6 @@ static void prediction_free(struct prediction *p)
     for (int64_t i = 0; i < p->rows; i++)
         free(p->row[i].why);
     free(p->row);
-    free(p->sum);
-    free(p->seen);
     free(p->standard_input);
     nn_dataset_free(p->data);
 }
@@ -459,8 +342,8 @@ static void prediction_free(struct prediction *p)
 /* The output replaces what was there: that must not be what we are about to read. */
 static int spares_inputs(const struct options *o)
 {
-    for (int64_t i = 0; i < o->checkpoints.n; i++)
-        if (app_same_file(o->output, o->checkpoints.at[i]))
+    for (int64_t i = 0; i < o->run.checkpoints.n; i++)
+        if (app_same_file(o->output, o->run.checkpoints.at[i]))
             return app_fail(APP_USAGE, "--output %s is a checkpoint that is to be read", o->output);
     for (int64_t i = 0; i < o->images.n; i++)
         if (app_same_file(o->output, o->images.at[i]))
@@ -494,12 +377,12 @@ int main(int argc, char **argv)
     nn_template *template = NULL;
     nn_device *device = NULL;
     nn_message why;
-    char **arguments = spread(&argc, argv);
+    char **arguments = inference_spread(&argc, argv);
     int rc;
 
     app_parse(&argp, argc, arguments, &o);
     app_catch_interrupts();
-    rc = inference_can_write(o.output);
+    rc = app_check_output("--output", o.output, false);
     if (!rc)
         rc = spares_inputs(&o);
     if (!rc && o.template) {
@@ -514,13 +397,17 @@ int main(int argc, char **argv)
     if (!rc)
         rc = problems_spares("--output", o.output, p.data);
     if (!rc)
-        rc = run_all(&p, device);
+        rc = inference_open(&o.run, device, p.rows);
+    if (!rc && !(p.outcome = calloc((size_t)p.data->samples + 1, sizeof *p.outcome)))
+        rc = app_fail(APP_DEVICE, "out of memory");
+    if (!rc)
+        rc = inference_run(&o.run, p.data, NN_SPLIT_TEST, "predict", p.outcome);
     if (!rc)
         rc = write_answers(&p, template);
     prediction_free(&p);
     nn_template_free(template);
+    inference_close(&o.run);
     nn_close(device);
-    free(o.checkpoints.at);
     free(o.images.at);
     free(arguments);
     return rc;

@@ -83,6 +83,7 @@ struct item {
 struct job {
     const struct options *o;
     struct item *item; /* [count]; the index is the number of the scene and the file's name */
+    size_t there;      /* bytes of the output's name that name a folder which was there before */
     atomic_llong next, done;
     pthread_mutex_t lock; /* of what follows */
     int code;
@@ -228,6 +229,18 @@ static int remove_folder(const char *path)
     return 0;
 }
 
+/* Without its last part. */
+static void shorten(char *path)
+{
+    size_t n = strlen(path);
+
+    while (n && path[n - 1] == '/')
+        n--;
+    while (n && path[n - 1] != '/')
+        n--;
+    path[n] = 0;
+}
+
 /* A set that is not whole must not be taken for one. */
 static void remove_all(const struct job *j)
 {
@@ -240,6 +253,9 @@ static void remove_all(const struct job *j)
     (void)snprintf(path, sizeof path, "%s/%s", j->o->output, SUBMISSION);
     (void)unlink(path);
     (void)for_folders(j->o, true, remove_folder);
+    (void)snprintf(path, sizeof path, "%s", j->o->output);
+    while (strlen(path) > j->there && !rmdir(path))
+        shorten(path);
 }
 
 /* The template that fakereal_predict fills in. */
@@ -295,15 +311,23 @@ static int write_sheet(const struct options *o)
 /* ----------------------------------------------------------------------- the program */
 
 /* An old set and a new one in one folder would be neither. */
-static int claim_output(const char *path)
+static int claim_output(struct job *j)
 {
+    const char *path = j->o->output;
     const struct dirent *e;
+    char before[4200];
     bool any = false;
     DIR *d;
     int rc;
 
+    if (!*path)
+        return app_fail(APP_USAGE, "--output \"\": a folder needs a name");
     if (strlen(path) > 4000)
         return app_fail(APP_USAGE, "--output: the name is too long");
+    (void)snprintf(before, sizeof before, "%s", path);
+    while (*before && !app_exists(before))
+        shorten(before);
+    j->there = strlen(before);
     rc = app_make_folder(path);
     if (rc)
         return rc;
@@ -342,13 +366,15 @@ static void print_counts(const struct job *j)
 
 static int make_set(struct job *j)
 {
-    int rc = claim_output(j->o->output);
+    int rc = claim_output(j);
 
     if (rc)
         return rc;
     rc = for_folders(j->o, false, app_make_folder);
     if (!rc)
         rc = check_sheet(j->o);
+    if (!rc && j->o->sheet)
+        rc = app_check_output("--sheet", j->o->sheet, false);
     if (!rc)
         rc = make_all(j);
     if (!rc)

@@ -5,6 +5,7 @@
  */
 #include "app.h"
 #include "network.h"
+#include "problems.h"
 #include "run.h"
 #include "train_audit.h"
 #include "train_data.h"
@@ -608,7 +609,8 @@ static int choose_run(struct options *o, char **file)
     if (!own && folder_has_files(o->run_dir))
         return app_fail(APP_USAGE, "%s is not empty; choose another --run-dir, or go on with --resume auto",
                         o->run_dir);
-    return check_folder(o->run_dir);
+    /* A dry run writes nothing, and is told here only what was asked about. */
+    return o->dry_run && o->run_dir == name ? APP_OK : check_folder(o->run_dir);
 }
 
 static int prepare_plans(struct training *t)
@@ -826,6 +828,10 @@ static int run_all(struct options *o, struct training *t)
         rc = app_fail(128 + app_interrupted, "interrupted before the first step");
     else if (!rc)
         rc = begin(t, file);
+    if (!rc && problems_folders(t->data))
+        rc = app_fail(APP_DATA,
+                      "that was without the images of %lld folders that cannot be read (named above)",
+                      (long long)problems_folders(t->data));
     json_decref(stored);
     free(file);
     return rc;

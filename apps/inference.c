@@ -4,18 +4,16 @@
  */
 #include "inference.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum { OPT_DEVICE = 1024, OPT_ISA, OPT_PRECISION };
 
 static const struct argp_option LIST[] = {
+    { "checkpoint", 'c', "FILE...", 0, "best.safetensors of a run; of several the probabilities are averaged",
+      1 },
     { NULL, 0, NULL, 0, "Speed and device:", 8 },
     { "batch-size", 'b', "N", 0, "images the network sees at once (16)", 8 },
     { "threads", 't', "N", 0, "threads (one for each processor)", 8 },
@@ -25,35 +23,100 @@ static const struct argp_option LIST[] = {
     { 0 }
 };
 
+void paths_add(struct paths *l, char *text)
+{
+    /* Doubling at powers of two: a list on standard input may be long. */
+    if (!(l->n & (l->n - 1))) {
+        l->at = realloc(l->at, (size_t)(l->n ? 2 * l->n : 1) * sizeof *l->at);
+        if (!l->at)
+            exit(app_fail(APP_DEVICE, "out of memory"));
+    }
+    l->at[l->n++] = text;
+}
+
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct inference *o = state->input;
 
     switch (key) {
+    case 'c': paths_add(&o->checkpoints, arg); return 0;
     case 'b': o->batch = app_int(state, "batch-size", arg, 1, 4096); return 0;
     case 't': o->device.threads = (int)app_int(state, "threads", arg, 1, 1024); return 0;
     case OPT_DEVICE: o->device.device = arg; return 0;
     case OPT_ISA: o->device.isa = arg; return 0;
     case OPT_PRECISION: o->device.precision = app_precision(state, arg); return 0;
+    case ARGP_KEY_END:
+        if (!o->checkpoints.n)
+            argp_error(state, "--checkpoint is missing");
+        return 0;
     default: return ARGP_ERR_UNKNOWN;
     }
 }
 
 const struct argp inference_argp = { LIST, parse, NULL, NULL, NULL, NULL, NULL };
 
-int inference_open(nn_classifier **out, nn_device *device, const char *checkpoint, const struct inference *o,
-                   int64_t images)
+char **inference_spread(int *argc, char **argv)
+{
+    static const struct {
+        const char *name, *alias;
+    } many[2] = { { "--checkpoint", "-c" }, { "--images", "-i" } };
+    char **out = calloc(2 * (size_t)*argc + 1, sizeof *out);
+    int n = 0, open = -1;
+    bool ended = false;
+
+    if (!out)
+        exit(app_fail(APP_DEVICE, "out of memory"));
+    for (int i = 0; i < *argc; i++) {
+        char *a = argv[i];
+        bool is_value = a[0] != '-' || !a[1];
+
+        if (i && !ended && is_value && open >= 0)
+            out[n++] = (char *)(uintptr_t)many[open].name;
+        out[n++] = a;
+        if (is_value)
+            continue;
+        open = -1;
+        ended = ended || !strcmp(a, "--");
+        for (int k = 0; k < 2 && !ended; k++) {
+            size_t length = strlen(many[k].name);
+            bool whole = !strcmp(a, many[k].name) || !strcmp(a, many[k].alias);
+
+            if (whole || (!strncmp(a, many[k].name, length) && a[length] == '='))
+                open = k;
+            if (whole && i + 1 < *argc) /* its own value, whatever that looks like */
+                out[n++] = argv[++i];
+        }
+    }
+    *argc = n;
+    return out;
+}
+
+/* --------------------------------------------------------------------- checkpoints */
+
+/* Of a file that may be somebody's only copy. */
+static void say_remedy(const char *checkpoint)
+{
+    char *last = app_beside(checkpoint, "last.safetensors");
+
+    if (app_exists(last) && !app_same_file(last, checkpoint))
+        app_say("%s beside it holds the weights of the run's last step, if these will do", last);
+    free(last);
+}
+
+static int open_one(nn_classifier **out, const struct inference *o, const char *checkpoint)
 {
     static const char *const names[2] = { "real", "fake" };
-    nn_classifier_opts opts = { .device = device,
-                                .batch = images < o->batch ? images : o->batch,
-                                .precision = o->device.precision };
+    nn_classifier_opts opts = { .device = o->on, .batch = o->batch, .precision = o->device.precision };
     const nn_preprocess *p;
     nn_message why;
     int rc = nn_classifier_open(out, checkpoint, &opts, &why);
 
-    if (rc)
-        return app_fail(rc == NN_ENOTFOUND || rc == NN_EINVAL ? APP_DATA : app_exit_code(rc), "%s", why.text);
+    if (rc) {
+        (void)app_fail(0, "%s", why.text);
+        if (rc == NN_EFORMAT)
+            say_remedy(checkpoint);
+        return rc == NN_ENOTFOUND || rc == NN_EINVAL ? APP_DATA : app_exit_code(rc);
+    }
     p = &nn_classifier_about(*out)->preprocess;
     if (p->classes != 2 || strcmp(p->class_names[0], names[0]) || strcmp(p->class_names[1], names[1])) {
         rc = app_fail(APP_DATA,
@@ -66,6 +129,43 @@ int inference_open(nn_classifier **out, nn_device *device, const char *checkpoin
     return rc;
 }
 
+int inference_open(struct inference *o, nn_device *device, int64_t images)
+{
+    double *threshold = calloc((size_t)o->checkpoints.n, sizeof *threshold);
+    int rc = threshold ? APP_OK : app_fail(APP_DEVICE, "out of memory");
+
+    o->on = device;
+    o->batch = images < o->batch ? images : o->batch;
+    for (int64_t i = o->checkpoints.n - 1; !rc && i >= 0; i--) {
+        rc = open_one(&o->first, o, o->checkpoints.at[i]);
+        if (rc)
+            break;
+        threshold[i] = nn_classifier_about(o->first)->threshold;
+        if (i) {
+            nn_classifier_close(o->first);
+            o->first = NULL;
+        }
+    }
+    for (int64_t i = 1; !rc && i < o->checkpoints.n; i++)
+        if (threshold[i] != threshold[0])
+            app_say("%s: its threshold is %g; that of %s counts, %g", o->checkpoints.at[i], threshold[i],
+                    o->checkpoints.at[0], threshold[0]);
+    if (!rc)
+        o->threshold = threshold[0];
+    free(threshold);
+    return rc;
+}
+
+void inference_close(struct inference *o)
+{
+    nn_classifier_close(o->first);
+    free(o->checkpoints.at);
+    o->first = NULL;
+    o->checkpoints = (struct paths){ .n = 0 };
+}
+
+/* ---------------------------------------------------------------------------- images */
+
 static bool takes_part(const nn_sample *s, int split) { return s->split == split && !s->excluded; }
 
 static void tell_progress(const char *title, int64_t done, int64_t all, double start)
@@ -75,6 +175,26 @@ static void tell_progress(const char *title, int64_t done, int64_t all, double s
 
     app_progress("%s %lld/%lld  %.1f images/s  %s left", title, (long long)done, (long long)all, rate,
                  app_duration(rate > 0 ? (double)(all - done) / rate : 0, left));
+}
+
+/* log(exp(a) + exp(b)) */
+static double log_add(double a, double b)
+{
+    double most = fmax(a, b);
+
+    return most + log(exp(a - most) + exp(b - most));
+}
+
+/* Makes the logits those of the mean of their probabilities and of all before, of which there are o->seen. */
+static void average(struct outcome *o, const double logits[2])
+{
+    double before = log_add(o->logits[0], o->logits[1]), now = log_add(logits[0], logits[1]);
+
+    for (int c = 0; c < 2; c++)
+        o->logits[c] = o->seen
+                           ? log_add(o->logits[c] - before + log(o->seen), logits[c] - now) - log(o->seen + 1)
+                           : logits[c];
+    o->seen++;
 }
 
 /* Runs one batch. Images that did not decode are zero in it and stay without logits. */
@@ -92,21 +212,23 @@ static int run_batch(nn_classifier *c, const nn_batch *b, double *logits, struct
         struct outcome *o = &out[b->sample[k]];
         const char *why = NULL;
 
-        o->done = !b->status[k];
-        if (!o->done)
+        if (b->status[k]) {
             why = b->why[k][0] ? b->why[k] : nn_strerror(b->status[k]);
-        else if (!isfinite(logits[2 * k]) || !isfinite(logits[2 * k + 1]))
+        } else if (!isfinite(logits[2 * k]) || !isfinite(logits[2 * k + 1])) {
             why = "the network gives no finite number for it";
-        else
-            memcpy(o->logits, logits + 2 * k, sizeof o->logits);
+            o->not_finite = true;
+        } else {
+            average(o, logits + 2 * k);
+        }
         if (why && !o->why && !(o->why = strdup(why)))
             return app_fail(APP_DEVICE, "out of memory");
     }
     return APP_OK;
 }
 
-int inference_run(nn_classifier *c, const nn_dataset *d, int split, const struct inference *o,
-                  const char *title, struct outcome *out)
+/* Shows one network every image. */
+static int run_one(nn_classifier *c, const nn_dataset *d, int split, const struct inference *o,
+                   const char *title, struct outcome *out)
 {
     nn_loader_opts lo = { .data = d,
                           .split = split,
@@ -151,36 +273,30 @@ int inference_run(nn_classifier *c, const nn_dataset *d, int split, const struct
     return rc;
 }
 
+int inference_run(struct inference *o, const nn_dataset *d, int split, const char *title, struct outcome *out)
+{
+    int64_t n = o->checkpoints.n;
+    int rc = APP_OK;
+
+    for (int64_t i = 0; !rc && !app_interrupted && i < n; i++) {
+        nn_classifier *c = i ? NULL : o->first;
+        char text[64];
+
+        o->first = NULL;
+        (void)snprintf(text, sizeof text, n > 1 ? "%s (%lld of %lld)" : "%s", title, (long long)i + 1,
+                       (long long)n);
+        if (!c)
+            rc = open_one(&c, o, o->checkpoints.at[i]);
+        if (!rc)
+            rc = run_one(c, d, split, o, text, out);
+        nn_classifier_close(c);
+    }
+    return rc;
+}
+
 void inference_free(struct outcome *out, int64_t n)
 {
     for (int64_t i = 0; out && i < n; i++)
         free(out[i].why);
     free(out);
-}
-
-/* ----------------------------------------------------------------------- output */
-
-int inference_can_write(const char *path)
-{
-    size_t size = strlen(path) + 32;
-    char *temporary = malloc(size);
-    struct stat st;
-    int fd, rc = APP_OK;
-
-    if (!temporary)
-        return app_fail(APP_DEVICE, "out of memory");
-    (void)snprintf(temporary, size, "%s.try.%ld", path, (long)getpid());
-    if (!stat(path, &st) && !S_ISREG(st.st_mode)) {
-        rc = app_fail(APP_IO, "%s: exists and is no regular file", path);
-    } else {
-        fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL, 0666);
-        if (fd < 0)
-            rc = app_fail(APP_IO, "%s: cannot be written: %s", path, strerror(errno));
-        else
-            (void)close(fd);
-        if (fd >= 0)
-            (void)unlink(temporary);
-    }
-    free(temporary);
-    return rc;
 }

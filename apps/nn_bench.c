@@ -361,6 +361,9 @@ int main(int argc, char **argv)
     int rc;
 
     app_parse(&argp, argc, argv, &o);
+    rc = o.json ? app_check_output("--json", o.json, true) : APP_OK;
+    if (rc)
+        return rc;
     if (!strcmp(o.what, "data"))
         return told(bench_data(&(struct bench_data){ .folder = o.data,
                                                      .augment = o.augment,

@@ -284,6 +284,9 @@ static int convert(const struct options *o)
                         to);
     if (app_same_file(o->file[0], to))
         return app_fail(APP_USAGE, "%s is the file that is to be read; write to another one", to);
+    rc = app_check_output("convert to", to, false);
+    if (rc)
+        return rc;
     rc = app_open(&device, &(struct app_device){ .threads = 1 });
     if (rc)
         return rc;
@@ -374,6 +377,13 @@ static int verify(const struct options *o)
     if (rc)
         return rc;
     rc = weights_open(&w, o->file[0], o->dialect, o->averaged);
+    if (!rc && nn_safetensors_metadata(w.file, NN_NETWORK_KEY) &&
+        !nn_safetensors_metadata(w.file, NN_PREPROCESS_KEY))
+        rc =
+            app_fail(APP_DATA,
+                     "%s: names its network, but its metadata has no \"%s\", so nobody knows which images it "
+                     "wants: fakereal_evaluate, fakereal_predict and nn_classify refuse it",
+                     w.path, NN_PREPROCESS_KEY);
     if (!rc)
         rc = weights_check_values(&w);
     if (!rc) {

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { MOST_NOTES = 20 };
 
@@ -42,7 +43,8 @@ int64_t problems_say(const nn_dataset *d, int64_t from)
 
     for (int64_t i = from; i < d->problems; i++) {
         const nn_problem *p = &d->problem[i];
-        bool is_bad = p->kind == NN_PROBLEM_UNREADABLE || p->kind == NN_PROBLEM_EXCLUDED;
+        bool is_bad =
+            p->kind == NN_PROBLEM_UNREADABLE || p->kind == NN_PROBLEM_EXCLUDED || p->kind == NN_PROBLEM_DEEP;
         char text[4096];
 
         bad += is_bad;
@@ -55,6 +57,20 @@ int64_t problems_say(const nn_dataset *d, int64_t from)
     if (notes > MOST_NOTES)
         app_say("... and %lld more", (long long)notes - MOST_NOTES);
     return bad;
+}
+
+int64_t problems_folders(const nn_dataset *d)
+{
+    int64_t n = 0;
+
+    for (int64_t i = 0; i < d->problems; i++) {
+        const nn_problem *p = &d->problem[i];
+        struct stat st;
+
+        n += p->kind == NN_PROBLEM_DEEP ||
+             (p->kind == NN_PROBLEM_UNREADABLE && !stat(p->file, &st) && S_ISDIR(st.st_mode));
+    }
+    return n;
 }
 
 int problems_spares(const char *option, const char *output, const nn_dataset *d)

@@ -17,6 +17,8 @@ const char *problem_reason(const char *file, const char *text);
 /* Prints problems[from..] of the dataset: of files that could not be used all, of the rest the first few.
  * Returns how many of them are files that could not be used. */
 int64_t problems_say(const nn_dataset *d, int64_t from);
+/* How many folders could not be read: of them nobody knows which images are missing. */
+int64_t problems_folders(const nn_dataset *d);
 /* Whether `output`, the argument of `option` or NULL, is none of the images: it would replace one. APP_OK or
  * APP_USAGE, and said. */
 int problems_spares(const char *option, const char *output, const nn_dataset *d);

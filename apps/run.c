@@ -22,6 +22,8 @@
 #define KEY_STATE "libnn.run.state"
 #define KEY_CONFIG "libnn.run.config"
 
+static const char BEST[] = "best.safetensors", PREDICTIONS[] = "valid_predictions.csv";
+
 /* Exact: floating numbers as hexadecimal text. */
 static char *state_text(const struct run_state *s)
 {
@@ -103,6 +105,18 @@ int run_save_best(struct run *r, struct network *n, nn_base role, double thresho
     return rc;
 }
 
+/* Of a checkpoint that may be somebody's only copy. */
+static void say_remedy(const char *file)
+{
+    char *best = app_beside(file, BEST);
+
+    if (app_exists(best) && !app_same_file(best, file))
+        app_say("without a copy of it the run cannot go on; a new one can begin with its best weights: "
+                "--weights %s --run-dir ANOTHER",
+                best);
+    free(best);
+}
+
 int run_stored_config(json_t **out, const char *file)
 {
     nn_safetensors *f;
@@ -111,15 +125,20 @@ int run_stored_config(json_t **out, const char *file)
     int rc = nn_safetensors_open(&f, file, NULL, &why);
 
     *out = NULL;
-    if (rc)
-        return app_fail(app_exit_code(rc), "%s", why.text);
+    if (rc) {
+        (void)app_fail(0, "%s", why.text);
+        if (rc == NN_EFORMAT)
+            say_remedy(file);
+        return app_exit_code(rc);
+    }
     text = nn_safetensors_metadata(f, KEY_CONFIG);
     if (!text)
         rc = app_fail(APP_DATA, "%s: not a checkpoint of a training run (no \"%s\" in its metadata)", file,
                       KEY_CONFIG);
-    else if (nn_checkpoint_check(f, &why))
+    else if (nn_checkpoint_check(f, &why)) {
         rc = app_fail(APP_DATA, "%s: %s", file, why.text);
-    else if (!(*out = json_loads(text, JSON_REJECT_DUPLICATES, NULL)))
+        say_remedy(file);
+    } else if (!(*out = json_loads(text, JSON_REJECT_DUPLICATES, NULL)))
         rc = app_fail(APP_DATA, "%s: \"%s\" in its metadata is no JSON", file, KEY_CONFIG);
     nn_safetensors_free(f);
     return rc;
@@ -192,8 +211,6 @@ int run_resume(struct run *r, struct network *n, nn_plan *plan, const char *file
 }
 
 /* --------------------------------------------------------- the best weights and their predictions */
-
-static const char BEST[] = "best.safetensors", PREDICTIONS[] = "valid_predictions.csv";
 
 /* Where a file of the best lies while it is put aside. */
 static char *aside_of(const char *folder, const char *name)
@@ -438,20 +455,23 @@ int run_add_row(const struct run *r, const struct run_row *row)
     size_t room = 0, size = 0;
     FILE *in = fopen(path, "r"), *out = open_memstream(&text, &size);
     int64_t epoch = row->epoch;
-    int rc;
+    ssize_t length;
+    int rc, wrong = !in && errno != ENOENT ? errno : 0;
 
     if (!out)
         return app_fail(APP_DEVICE, "out of memory");
     (void)fputs(HEADER, out);
-    while (in && getline(&line, &room, in) >= 0) {
+    while (errno = 0, in && (length = getline(&line, &room, in)) >= 0) {
         char *end;
         long long earlier = strtoll(line, &end, 10);
 
         if (end != line && !earlier)
             epoch = row->epoch - 1;
-        if (end != line && earlier < epoch)
-            (void)fputs(line, out);
+        /* What somebody has written there is not ours to remove. */
+        if (end == line ? !strstr(line, "epoch,step,") : earlier < epoch)
+            (void)fprintf(out, "%s%s", line, length && line[length - 1] != '\n' ? "\n" : "");
     }
+    wrong = wrong ? wrong : errno;
     if (in)
         (void)fclose(in);
     (void)fprintf(out, "%lld,%lld,%s,%s,%s,%s,%s,%s,%s\n", (long long)epoch, (long long)row->step,
@@ -460,7 +480,10 @@ int run_add_row(const struct run *r, const struct run_row *row)
                   nn_csv_number(n[4], row->learning_rate), nn_csv_number(n[5], row->images_per_second),
                   nn_csv_number(n[6], row->wait_for_data));
     (void)fclose(out);
-    rc = text ? app_write_file(path, text) : app_fail(APP_DEVICE, "out of memory");
+    if (wrong) /* written anew, it would lose the rows that are in it */
+        rc = app_fail(APP_IO, "%s: %s", path, strerror(wrong));
+    else
+        rc = text ? app_write_file(path, text) : app_fail(APP_DEVICE, "out of memory");
     free(line);
     free(text);
     free(path);

@@ -99,6 +99,11 @@ int train_data_read(const struct options *o, nn_dataset *d, int64_t *walked)
     if (rc)
         return app_fail(rc == NN_EINVAL ? APP_DATA : app_exit_code(rc), "%s", why.text);
     print_data(d);
+    if (problems_folders(d))
+        app_say(
+            "%lld folders cannot be read: the images in them take no part, and nobody knows how many these "
+            "are",
+            (long long)problems_folders(d));
     if (d->bad * 100 > all)
         return app_fail(
             APP_DATA,

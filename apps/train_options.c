@@ -277,8 +277,8 @@ void options_parse(struct options *o, int argc, char **argv)
         "  $ fakereal_train --data faces --run-dir runs/faces\n"
         "  $ fakereal_train --data faces --model efficientnet_b0 --epochs 10\n"
         "  $ fakereal_train --data faces --run-dir runs/faces --resume auto\v"
-        "Exit codes: 0 done; 1 training diverged; 2 usage; 3 bad data or weights; 4 input or output; "
-        "5 device or memory; 129, 130, 143 interrupted and saved; a second signal ends at once, unsaved.",
+        "Exit codes: 0 done; 1 training diverged; 2 usage; 3 bad data or weights, or done without the images of "
+        "a folder that cannot be read; 4 input or output; 5 device or memory; 129, 130, 143 interrupted and saved; a second signal ends at once, unsaved.",
         NULL,
         NULL,
         NULL

@@ -36,20 +36,28 @@ static int nothing_matches(const nn_model *m, const char *option, const char *pa
 
 static int tell(const nn_model *m, const struct options *o)
 {
-    int64_t count[2] = { 0 }, tensors[2] = { 0 }; /* frozen, trained */
+    enum { FROZEN, HELD, TRAINED, KINDS }; /* held: by a learning rate of 0 */
+    int64_t count[KINDS] = { 0 }, tensors[KINDS] = { 0 };
 
     for (int64_t i = 0; i < nn_model_count(m); i++) {
         const nn_segment *s = nn_model_segment(m, i);
 
+        int kind = !s->trainable ? FROZEN : s->lr_scale > 0 ? TRAINED : HELD;
+
         if (s->base == NN_BASE_PARAM) {
-            count[s->trainable != 0] += s->count;
-            tensors[s->trainable != 0]++;
+            count[kind] += s->count;
+            tensors[kind]++;
         }
     }
-    if (!tensors[1])
-        return app_fail(APP_USAGE, "--freeze: every parameter is frozen, nothing is left to train");
-    app_say("trained: %lld parameters in %lld tensors; frozen: %lld in %lld", (long long)count[1],
-            (long long)tensors[1], (long long)count[0], (long long)tensors[0]);
+    if (!tensors[TRAINED])
+        return app_fail(APP_USAGE, "%s: nothing is left to train",
+                        tensors[HELD] ? "--lr-scale: every parameter is frozen or has a learning rate of 0"
+                                      : "--freeze: every parameter is frozen");
+    app_say(
+        "trained: %lld parameters in %lld tensors; frozen: %lld in %lld; at a learning rate of 0: %lld in "
+        "%lld",
+        (long long)count[TRAINED], (long long)tensors[TRAINED], (long long)count[FROZEN],
+        (long long)tensors[FROZEN], (long long)count[HELD], (long long)tensors[HELD]);
     if (o->unfreeze_at)
         app_say("from epoch %lld on all of them are trained", (long long)o->unfreeze_at);
     for (int i = 0; i < o->lr_scales; i++)

@@ -13,14 +13,11 @@ enum { MOST_CONFIG = 1 << 20, MOST_TOLD = 20 };
 
 char *weights_config(const char *path)
 {
-    const char *slash = strrchr(path, '/');
-    char *folder = strndup(path, slash ? (size_t)(slash - path) : 0), *name,
-         *text = calloc(MOST_CONFIG + 1, 1);
+    char *name = app_beside(path, "config.json"), *text = calloc(MOST_CONFIG + 1, 1);
     FILE *f;
 
-    if (!folder || !text)
+    if (!text)
         exit(app_fail(APP_DEVICE, "out of memory"));
-    name = app_join(slash ? folder : ".", "config.json");
     f = fopen(name, "r");
     if (!f || !fread(text, 1, MOST_CONFIG, f)) {
         free(text);
@@ -28,7 +25,6 @@ char *weights_config(const char *path)
     }
     if (f)
         (void)fclose(f);
-    free(folder);
     free(name);
     return text;
 }

@@ -554,15 +554,21 @@ START_TEST(mistakes)
     files("set/real", 2, true);
     run("fakereal_audit", "--data", in_tree("set"), "--json", in_tree("no/such/folder.json"), NULL);
     expect_code(4);
+    ck_assert_str_eq(ran.out, ""); /* before the work, not after it */
     run("fakereal_audit", "--data", in_tree("set"), "--html", in_tree("set/fake/000.jpg"), NULL);
     expect_code(2);
     expect_in(ran.err, "is an image that is to be read");
+    ck_assert_str_eq(ran.out, "");
+    run("fakereal_audit", "--data", in_tree("set"), "--html", "", NULL);
+    expect_code(2);
     run("fakereal_audit", NULL);
     expect_code(2);
     run("fakereal_audit", "--data", in_tree("set"), "--json", in_tree("one"), "--html", in_tree("./one"),
         NULL);
     expect_code(2);
     expect_in(ran.err, "--json and --html are one file");
+    ck_assert_str_eq(ran.out, "");
+    ck_assert_int_ne(access(in_tree("one"), F_OK), 0);
 }
 END_TEST
 

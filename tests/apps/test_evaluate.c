@@ -244,6 +244,53 @@ START_TEST(leaks)
 }
 END_TEST
 
+/* The loss is that of the mean probabilities, and an image leaks if any of the runs has trained on it. */
+START_TEST(several_checkpoints)
+{
+    enum { N = 6, CHECKPOINTS = 3 };
+    double loss = 0, p[N] = { 0 };
+    char path[64];
+    json_t *j;
+
+    make_folders("second");
+    make_checkpoint("second/best.safetensors", 2, 0.9);
+    make_checkpoint("second/last.safetensors", 3, 0.5);
+    put_images("faces/valid", N / 2, 1);
+    for (uint64_t seed = 1; seed <= CHECKPOINTS; seed++) {
+        struct network n = small_network(seed);
+        double logits[2];
+
+        for (int i = 0; i < N; i++) {
+            (void)snprintf(path, sizeof path, "faces/valid/%s_images/%d.png", i % 2 ? "fake" : "real", i);
+            say(&n, path, logits);
+            p[i] += nn_probability_fake(logits) / CHECKPOINTS;
+        }
+        network_free(&n);
+    }
+    for (int i = 0; i < N; i++)
+        loss -= log(i % 2 ? p[i] : 1 - p[i]) / N;
+    /* One image is of the second run's training, another of both. */
+    put_png("train/train/fake_images/a.png", 1);
+    put_png("train/train/real_images/b.png", 2);
+    write_split("train", 0);
+    ck_assert(!rename(in_tree("run/split.tsv"), in_tree("second/split.tsv")));
+    ck_assert(!unlink(in_tree("train/train/fake_images/a.png")));
+    put_png("train/train/fake_images/a.png", 500);
+    write_split("train", 0);
+    run("fakereal_evaluate", "-c", checkpoint, in_tree("second/best.safetensors"), "--data", in_tree("faces"),
+        "--json", json_path, "-c", in_tree("second/last.safetensors"), NULL);
+    expect_code(3);
+    expect_in(ran.out, "LEAK: 2\n");
+    expect_in(ran.err, "its threshold is 0.9");
+    j = result();
+    ck_assert_uint_eq(json_array_size(json_object_get(j, "checkpoints")), CHECKPOINTS);
+    ck_assert_double_eq(number(j, "leaks"), 2);
+    ck_assert_double_eq(number(j, "threshold"), 0.5);
+    ck_assert_double_eq_tol(number(j, "loss"), loss, 1e-5);
+    json_decref(j);
+}
+END_TEST
+
 START_TEST(split_of_the_run)
 {
     put_images("faces", 5, 1);
@@ -382,6 +429,18 @@ START_TEST(exit_codes)
         NULL);
     expect_code(2);
     expect_in(ran.err, "is a file that is to be read");
+    put("faces/some.csv", "path,label\nvalid/fake_images/0.png,fake\n");
+    ck_assert(!symlink("some.csv", in_tree("faces/link.csv")));
+    ck_assert(!link(in_tree("faces/some.csv"), in_tree("faces/hard.csv")));
+    for (int i = 0; i < 3; i++) {
+        static const char *const spelled[] = { "faces/../faces/some.csv", "faces/link.csv",
+                                               "faces/hard.csv" };
+
+        run("fakereal_evaluate", "--checkpoint", checkpoint, "--csv", in_tree("faces/some.csv"), "--json",
+            in_tree(spelled[i]), NULL);
+        expect_code(2);
+        expect_in(ran.err, "is a file that is to be read");
+    }
     evaluate("--data", in_tree("absent"));
     expect_code(3);
     expect_in(ran.err, "absent");
@@ -417,6 +476,7 @@ int main(void)
     tcase_add_test(t, one_class);
     tcase_add_test(t, bad_images);
     tcase_add_test(t, leaks);
+    tcase_add_test(t, several_checkpoints);
     tcase_add_test(t, split_of_the_run);
     tcase_add_test(t, diverged);
     tcase_add_test(t, exit_codes);

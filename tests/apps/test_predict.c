@@ -233,7 +233,7 @@ START_TEST(template_and_images_differ)
     (void)unlink(in_tree("images/bad.png"));
     predict("--images", in_tree("images"), "--template", in_tree("t.csv"), "--output", in_tree("out.csv"),
             "--fill", "0");
-    expect_code(0);
+    expect_code(3);
     expect_file("out.csv", "ImageId,answer\nabsent.png,0\none,1\ntwice,0\n");
     expect_in(ran.err, "absent.png: ");
     /* An image that cannot be used is never nothing, filled or not. */
@@ -418,6 +418,9 @@ START_TEST(exit_codes)
     expect_in(ran.err, "absent/out.csv");
     predict("--images", in_tree("images"), "--output", in_tree("images"));
     expect_code(4);
+    predict("--images", in_tree("images"), "--output", "");
+    expect_code(2);
+    expect_in(ran.err, "a file needs a name");
     predict("--images", in_tree("images"), "--output", "/dev/full");
     expect_code(4);
     predict("--images", in_tree("images"), "--output", in_tree("file/out.csv"));

@@ -361,6 +361,18 @@ START_TEST(refused)
     put("file", "");
     synth("file", "--count", "20");
     expect_code(4);
+    run("fakereal_synth", "--output", "", NULL);
+    expect_code(2);
+    expect_in(ran.err, "a folder needs a name");
+    /* Nothing is left, but what was there before is. */
+    make_folders("mine/empty");
+    synth("mine/empty", "--count", "20", "--sheet", in_tree("absent/sheet.png"));
+    expect_code(4);
+    synth("mine/new/deeper/", "--count", "20", "--sheet", in_tree("absent/sheet.png"));
+    expect_code(4);
+    ck_assert_int_eq(access(in_tree("mine/empty"), F_OK), 0);
+    ck_assert_int_eq(access(in_tree("mine/empty/train"), F_OK), -1);
+    ck_assert_int_eq(access(in_tree("mine/new"), F_OK), -1);
 }
 END_TEST
 
@@ -376,7 +388,7 @@ START_TEST(disk_full)
     ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &old), 0);
     expect_code(4);
     expect_in(ran.err, strerror(EFBIG));
-    ck_assert_int_eq(access(in_tree("set/train"), F_OK), -1);
+    ck_assert_int_eq(access(in_tree("set"), F_OK), -1);
     synth("set", "--count", "40", "--image-size", "32");
     expect_code(0);
 }

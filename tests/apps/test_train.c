@@ -381,8 +381,6 @@ START_TEST(run_folders)
 }
 END_TEST
 
-/* What belongs to the beginning of a run is not silently passed over when it goes on, and its rates are those
- * that it began with. */
 /* Killed after its first best weights and before its first checkpoint: nothing of that is taken for a result.
  */
 START_TEST(begun_again)
@@ -463,6 +461,8 @@ START_TEST(interrupted_twice)
 }
 END_TEST
 
+/* What belongs to the beginning of a run is not silently passed over when it goes on, and its rates are those
+ * that it began with. */
 START_TEST(resumed_with_other_options)
 {
     make_checkpoint("w.safetensors", 1, 0.5);
@@ -581,6 +581,7 @@ START_TEST(damaged_checkpoints)
         train_in("r", "--max-steps", "3", "--resume", "auto");
         ck_assert_msg(ran.code == 3, "byte %zu of %zu: exit code %d: %s", at[i], size, ran.code, ran.err);
         expect_in(ran.err, "last.safetensors");
+        expect_in(ran.err, "r/best.safetensors --run-dir ANOTHER");
         f = fopen(in_tree("r/last.safetensors"), "r+b");
         ck_assert(f && !fseek(f, (long)at[i], SEEK_SET) && fputc(bytes[at[i]], f) != EOF && !fclose(f));
     }
@@ -1011,6 +1012,73 @@ START_TEST(dry_run)
 }
 END_TEST
 
+/* It has no business in the current folder, but tells of a run folder that it was asked about. */
+START_TEST(dry_run_elsewhere)
+{
+    make_folders("locked");
+    ck_assert(!chmod(in_tree("locked"), 0));
+    if (!forget_privileges(in_tree("locked")))
+        return;
+    ck_assert(!chmod(in_tree("locked"), 0555) && !chdir(in_tree("locked")));
+    run("fakereal_train", "--data", in_tree("d"), SMALL, "--dry-run", NULL);
+    expect_code(0);
+    train_in("locked/r", "--dry-run");
+    expect_code(4);
+    expect_in(ran.err, "Permission denied");
+}
+END_TEST
+
+/* Nobody knows what is in a folder that cannot be read: the rest is done, and the code says that it is one.
+ */
+START_TEST(unreadable_folder)
+{
+    put_class("d/train/fake_images/more", 3, 4000, 1);
+    ck_assert(!chmod(in_tree("d/train/fake_images/more"), 0));
+    if (!forget_privileges(in_tree("d/train/fake_images/more")))
+        return;
+    train_in("r", "--max-steps", "1");
+    ck_assert(!chmod(in_tree("d/train/fake_images/more"), 0755));
+    expect_code(3);
+    expect_in(ran.err, "fake_images/more: cannot be read: Permission denied");
+    expect_in(ran.err, "1 folders cannot be read: the images in them take no part");
+    expect_in(ran.err, "that was without the images of 1 folders");
+    expect_in(ran.out, "r/best.safetensors");
+}
+END_TEST
+
+/* metrics.csv is the user's as well: what is written or cut in it goes with the run, as do all rows before.
+ */
+START_TEST(rows_that_are_kept)
+{
+    char *text, *first, *kept, changed[1024];
+    size_t size;
+
+    train_in("r", "--max-steps", "14");
+    expect_code(0);
+    text = all_of("r/metrics.csv", &size);
+    first = strchr(text, '\n') + 1;
+    text[size - 1] = 0; /* the last line has no end */
+    (void)snprintf(changed, sizeof changed, "\xef\xbb\xbf%.*s# better data from here on\n%s",
+                   (int)(first - text), text, first);
+    put("r/metrics.csv", changed);
+    train_in("r", "--max-steps", "21", "--resume", "auto");
+    expect_code(0);
+    kept = read_text("r/metrics.csv");
+    expect_in(kept, "# better data from here on\n");
+    expect_in(kept, first);
+    ck_assert_int_eq(lines("r/metrics.csv"), 5);
+    ck_assert_msg(!strncmp(kept, "epoch,step,", 11), "%s", kept);
+    free(kept);
+    free(text);
+    /* One that cannot be read is no empty one. */
+    ck_assert(!unlink(in_tree("r/metrics.csv")));
+    put("r/metrics.csv/inside", "of a folder");
+    train_in("r", "--max-steps", "28", "--resume", "auto");
+    expect_code(4);
+    expect_in(ran.err, "metrics.csv");
+}
+END_TEST
+
 START_TEST(recipes)
 {
     static const struct {
@@ -1033,6 +1101,12 @@ START_TEST(recipes)
         expect_code(2);
         expect_in(ran.err, bad[i].complaint);
     }
+    /* As editors of other systems write it. */
+    put("recipe.conf", "\xef\xbb\xbf"
+                       "lr = 1e-3\r\n\r\n# seed\r\nseed=7\r\n");
+    train_in("r", "--recipe", in_tree("recipe.conf"), "--dry-run");
+    expect_code(0);
+    expect_in(ran.err, "seed 7");
     /* The command line wins, wherever the recipe stands on it; its own mistakes are not the recipe's. */
     put("recipe.conf", "  lr = 1e-3 \r\nseed=7\nmax-steps = 1\n");
     train_in("r", "--seed", "8", "--recip", in_tree("recipe.conf"));
@@ -1150,6 +1224,10 @@ int main(void)
     tcase_add_test(t, update_0_changes_no_weight);
     tcase_add_test(t, early_stopping);
     tcase_add_test(t, nan_is_no_improvement);
+    suite_add_tcase(s, t);
+    t = tcase_create("options");
+    tcase_set_timeout(t, 1200);
+    tcase_add_checked_fixture(t, setup, programs_teardown);
     tcase_add_test(t, bad_images);
     tcase_add_test(t, copies);
     tcase_add_test(t, audited);
@@ -1157,7 +1235,14 @@ int main(void)
     tcase_add_test(t, usage);
     tcase_add_test(t, help);
     tcase_add_test(t, dry_run);
+    tcase_add_test(t, dry_run_elsewhere);
+    tcase_add_test(t, unreadable_folder);
+    tcase_add_test(t, rows_that_are_kept);
     tcase_add_test(t, recipes);
+    suite_add_tcase(s, t);
+    t = tcase_create("disks");
+    tcase_set_timeout(t, 1200);
+    tcase_add_checked_fixture(t, setup, programs_teardown);
     tcase_add_test(t, files_that_may_not_grow);
     tcase_add_test(t, full_disk);
     tcase_add_test(t, unwritable);

@@ -241,7 +241,8 @@ START_TEST(mistakes)
     } all[] = {
         { "--freeze", "feature.*", "--freeze feature.*: no parameter is called so" },
         { "--freeze", "*.running_mean", "--freeze *.running_mean: no parameter is called so" },
-        { "--freeze", "*", "every parameter is frozen" },
+        { "--freeze", "*", "every parameter is frozen: nothing is left" },
+        { "--lr-scale", "*=0", "has a learning rate of 0: nothing is left" },
         { "--lr-scale", "head.*=2", "--lr-scale head.*: no parameter is called so" },
         { "--lr-scale", "classifier.*", "not of the form PATTERN=X" },
         { "--lr-scale", "=2", "not of the form PATTERN=X" },

@@ -169,6 +169,10 @@ START_TEST(onnx)
     ck_assert(holds(model, size, "libnn.threshold\x12\x05" /* five bytes of text */ "0.375"));
     ck_assert(holds(model, size, "\"class_names\":[\"real\",\"fake\"]"));
     free(model);
+    run("nn_weights", "info", in_tree("a.onnx"), NULL);
+    expect_code(3);
+    expect_in(ran.err,
+              "a.onnx: not a safetensors file but an ONNX model, which libnn writes but does not read");
     run("nn_weights", "convert", in_tree("a.safetensors"), "/nowhere/x.onnx", NULL);
     expect_code(4);
     ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &old), 0);
@@ -178,6 +182,24 @@ START_TEST(onnx)
     ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &old), 0);
     expect_code(4);
     ck_assert_int_ne(access(in_tree("full.onnx"), F_OK), 0);
+}
+END_TEST
+
+/* Weights that fit a network are no classifier without the record of its images. */
+START_TEST(no_record)
+{
+    struct network n = small_network(1);
+    nn_pair pair = { NN_NETWORK_KEY, "efficientnet_lite0" };
+
+    ck_assert_int_eq(nn_model_save(n.model, in_tree("bare.safetensors"), 0, &pair, 1), NN_OK);
+    network_free(&n);
+    run("nn_weights", "verify", in_tree("bare.safetensors"), NULL);
+    expect_code(3);
+    expect_in(ran.err, "no \"libnn.preprocess\"");
+    put_png("x.png", 1);
+    run("fakereal_predict", "-c", in_tree("bare.safetensors"), "-i", in_tree("x.png"), "-o", in_tree("o.csv"),
+        NULL);
+    expect_code(3);
 }
 END_TEST
 
@@ -353,6 +375,7 @@ int main(void)
     tcase_add_test(t, differences);
     tcase_add_test(t, classify);
     tcase_add_test(t, onnx);
+    tcase_add_test(t, no_record);
     tcase_add_test(t, checkpoints);
     tcase_add_test(t, impossible_values);
     tcase_add_test(t, names_that_command);

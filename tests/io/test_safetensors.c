@@ -659,6 +659,7 @@ START_TEST(other_files)
     BYTES("\211HDF\r\n\32\n\0\0\0\0", "HDF5");
     BYTES("\223NUMPY\1\0v\0{'descr'", "NumPy");
     BYTES("GGUF\3\0\0\0\1\0\0\0", "GGUF");
+    BYTES("\10\10\22\5libnn\32\0", "an ONNX model");
     BYTES("\211PNG\r\n\32\n\0\0\0\15IHDR", "PNG");
     BYTES("\377\330\377\340\0\20JFIF", "JPEG");
     BYTES("{\n  \"metadata\": {},\n  \"weight_map\": {}\n}\n", "JSON");

@@ -245,7 +245,7 @@ static int check_tensor(const struct header *h, struct nni_stored *t)
     if (t->end > h->file->data_size)
         return nni_fail(h->why, NN_EFORMAT,
                         "%s: tensor \"%s\": its data end at %" PRIu64 ", but the file has only %" PRIu64
-                        " bytes of data; was it cut short? Fetch it again",
+                        " bytes of data; was it cut short? Fetch or copy it again",
                         label, name.s, t->end, h->file->data_size);
     t->entry.count = nn_shape_count(t->entry.shape);
     if (t->entry.count < 0 || __builtin_mul_overflow((uint64_t)t->entry.count, t->raw->bits, &bits))
@@ -431,6 +431,14 @@ static int parse_header(const struct header *h)
 
 /* ------------------------------------------------------------------ opening */
 
+/* A message of protocol buffers whose field 1 is the version of the format and whose second field is one of
+ * those that exporters write there: producer_name, domain, graph or opset_import. */
+static bool is_onnx(const unsigned char *head, size_t have)
+{
+    return have >= 8 && head[0] == 0x08 && head[1] >= 3 && head[1] < 64 &&
+           (head[2] == 0x12 || head[2] == 0x22 || head[2] == 0x3a || head[2] == 0x42);
+}
+
 /* What people pass by mistake, by how it begins. */
 static const char *other_format(const unsigned char *head, size_t have)
 {
@@ -453,6 +461,8 @@ static const char *other_format(const unsigned char *head, size_t have)
     };
     size_t at = have >= 3 && !memcmp(head, "\xef\xbb\xbf", 3) ? 3 : 0;
 
+    if (is_onnx(head, have))
+        return "an ONNX model, which libnn writes but does not read; keep what it was made of";
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
         if (have >= known[i].size && !memcmp(head, known[i].magic, known[i].size))
             return known[i].what;

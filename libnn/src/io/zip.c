@@ -88,7 +88,7 @@ static int zip_fail(struct archive *a, zip_error_t *error)
         return nni_fail(a->why, NN_EFORMAT,
                         "%s: byte %" PRIu64
                         ": the directory at the end of a zip archive is missing or does not "
-                        "fit the members; the file was cut short or damaged, fetch it again",
+                        "fit the members; the file was cut short or damaged: fetch or copy it again",
                         a->label, (uint64_t)a->source.size);
     return nni_fail(a->why, code == ZIP_ER_MULTIDISK ? NN_EUNSUPPORTED : NN_EFORMAT,
                     "%s: byte %" PRIu64 ": damaged zip archive: %s", a->label, (uint64_t)a->source.last,
@@ -228,7 +228,7 @@ static int check_sums(const struct archive *a)
         const struct nni_member *m = &a->member[i];
 
         if (checksum(a->source.bytes + m->offset, m->size) != m->crc)
-            return member_fail(a, m->name, m->offset, "its checksum is wrong; fetch the file again");
+            return member_fail(a, m->name, m->offset, "its checksum is wrong: fetch or copy the file again");
     }
     return NN_OK;
 }

@@ -18,6 +18,7 @@
 #include <zlib.h>
 
 enum { GREY = 0, RGB = 2, PALETTE = 3, GREY_ALPHA = 4, RGB_ALPHA = 6 };
+enum { PAETH = 4 }; /* the last of the filters */
 enum { SIGNATURE = 8, AROUND = 12, PALETTE_BYTES = 768 };
 enum { STORED = 65535, STORED_HEAD = 5 }; /* bytes of a stored block, and those before them */
 enum { MOST_STREAM = 1 << 30 };           /* what the decoders take in one chunk */
@@ -154,21 +155,34 @@ static int chunks(struct png *p, bool headers)
     }
 }
 
-/* Bytes of the filtered rows: what the pixel data must inflate to. */
-static uint64_t inflated_size(const nn_image_info *info)
+enum { PASSES = 7 };
+
+/* Rows of pass i, an image that is not interlaced has pass 0 alone, and the bytes of each: its filter, then
+ * its pixels. None in a pass without pixels. */
+static uint64_t rows_of(const nn_image_info *info, int i, uint64_t *bytes)
 {
     static const uint8_t x0[] = { 0, 4, 0, 2, 0, 1, 0 }, y0[] = { 0, 0, 4, 0, 2, 0, 1 };
     static const uint8_t dx[] = { 8, 8, 4, 4, 2, 2, 1 }, dy[] = { 8, 8, 8, 4, 4, 2, 2 };
-    uint64_t bits = (uint64_t)(info->channels * info->bit_depth), total = 0;
-    uint64_t w = (uint64_t)info->width, h = (uint64_t)info->height;
+    uint64_t bits = (uint64_t)(info->channels * info->bit_depth);
+    uint64_t across = (uint64_t)info->width, down = i ? 0 : (uint64_t)info->height;
 
-    if (!info->progressive)
-        return h * (1 + (w * bits + 7) / 8);
-    for (int i = 0; i < 7; i++) {
-        uint64_t across = (w + dx[i] - 1u - x0[i]) / dx[i], down = (h + dy[i] - 1u - y0[i]) / dy[i];
+    if (info->progressive) {
+        across = (across + dx[i] - 1u - x0[i]) / dx[i];
+        down = ((uint64_t)info->height + dy[i] - 1u - y0[i]) / dy[i];
+    }
+    *bytes = 1 + (across * bits + 7) / 8;
+    return across ? down : 0;
+}
 
-        if (across && down)
-            total += down * (1 + (across * bits + 7) / 8);
+/* Bytes of the filtered rows: what the pixel data must inflate to. */
+static uint64_t inflated_size(const nn_image_info *info)
+{
+    uint64_t total = 0, bytes;
+
+    for (int i = 0; i < PASSES; i++) {
+        uint64_t rows = rows_of(info, i, &bytes);
+
+        total += rows * bytes;
     }
     return total;
 }
@@ -263,6 +277,30 @@ static int inflate_pixels(struct png *p, z_stream *z, uint8_t *to, uint64_t size
     return NN_OK;
 }
 
+/* Whether every row of what lies in stored blocks at `pixels` names one of the five filters: a decoder would
+ * refuse it, too, but cannot say which. */
+static int check_filters(struct png *p, const uint8_t *pixels)
+{
+    uint64_t at = 0, bytes;
+
+    for (int i = 0; i < PASSES; i++) {
+        uint64_t rows = rows_of(p->info, i, &bytes);
+
+        for (uint64_t y = 0; y < rows; y++, at += bytes) {
+            unsigned filter = pixels[at + (at / STORED + 1) * STORED_HEAD];
+
+            if (filter <= PAETH)
+                continue;
+            return nni_fail(p->why, NN_EFORMAT,
+                            "PNG: damaged: row %llu of the pixel data at byte %zu%s has the filter %u, and "
+                            "there are 0 to 4; get the file again",
+                            (unsigned long long)y, p->first_pixels,
+                            p->info->progressive ? ", in one of its passes," : "", filter);
+        }
+    }
+    return NN_OK;
+}
+
 /* Fills *clean, whose memory is there, with `size` bytes of pixel data in a stream of `stream` bytes. */
 static int copy(struct png *p, z_stream *z, uint64_t size, uint64_t stream, struct nni_clean *clean)
 {
@@ -280,6 +318,8 @@ static int copy(struct png *p, z_stream *z, uint64_t size, uint64_t stream, stru
     memcpy(to, "IDAT", 4);
     memcpy(to + 4, zlib_head, sizeof zlib_head);
     rc = inflate_pixels(p, z, to + 4 + sizeof zlib_head, size);
+    if (!rc)
+        rc = check_filters(p, to + 4 + sizeof zlib_head);
     if (rc)
         return rc;
     memset(to + stream, 0, 8); /* the checksums of stream and chunk */
