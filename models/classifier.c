@@ -154,16 +154,22 @@ int nn_classifier_open(nn_classifier **out, const char *path, const nn_classifie
 {
     nn_classifier_opts o = opts ? *opts : (nn_classifier_opts){ 0 };
     nn_device_options device = { .threads = o.threads };
-    nn_classifier *c = calloc(1, sizeof *c);
     nn_safetensors *file = NULL;
+    nn_classifier *c;
     nn_message unread;
     int rc;
 
-    *out = NULL;
     why = why ? why : &unread;
+    if (!out || !path)
+        return fail(why, NN_EINVAL, "nn_classifier_open needs a path, and a place for the classifier");
+    *out = NULL;
+    if (o.batch < 0 || o.batch > INT32_MAX || o.size < 0 || o.size > INT32_MAX)
+        return fail(why, NN_EINVAL, "nn_classifier_open: batch %lld and size %lld cannot be",
+                    (long long)o.batch, (long long)o.size);
+    c = calloc(1, sizeof *c);
     if (!c)
         return fail(why, NN_ENOMEM, "%s", nn_strerror(NN_ENOMEM));
-    c->info.batch = o.batch > 0 ? o.batch : 1;
+    c->info.batch = o.batch ? o.batch : 1;
     rc = nn_weights_open(&file, path, NULL, &c->message);
     if (!rc)
         rc = describe(c, file, path, &o);
@@ -202,9 +208,9 @@ void nn_classifier_close(nn_classifier *c)
     free(c);
 }
 
-const nn_classifier_info *nn_classifier_about(const nn_classifier *c) { return &c->info; }
+const nn_classifier_info *nn_classifier_about(const nn_classifier *c) { return c ? &c->info : NULL; }
 
-const char *nn_classifier_error(const nn_classifier *c) { return c->message.text; }
+const char *nn_classifier_error(const nn_classifier *c) { return c ? c->message.text : "no classifier"; }
 
 /* ---- running ---- */
 
@@ -220,9 +226,14 @@ static int forward(nn_classifier *c)
 
 int nn_classifier_logits(nn_classifier *c, const uint8_t *rgb, int64_t count, double *logits)
 {
-    const nn_preprocess *p = &c->info.preprocess;
+    const nn_preprocess *p;
     int rc;
 
+    if (!c)
+        return NN_EINVAL;
+    p = &c->info.preprocess;
+    if (!rgb || !logits)
+        return fail(&c->message, NN_EINVAL, "nn_classifier_logits needs rgb and logits");
     if (count < 0 || count > c->info.batch)
         return fail(&c->message, NN_EINVAL, "%lld images for a classifier opened with a batch of %lld",
                     (long long)count, (long long)c->info.batch);
@@ -236,11 +247,17 @@ int nn_classifier_logits(nn_classifier *c, const uint8_t *rgb, int64_t count, do
 int nn_classifier_run(nn_classifier *c, const uint8_t *rgb, int64_t width, int64_t height, size_t stride,
                       double *probabilities)
 {
-    const nn_preprocess *p = &c->info.preprocess;
     nn_image image = { (uint8_t *)(uintptr_t)rgb, width, height, stride }; /* only read */
     double most = -INFINITY, sum = 0;
-    int rc = nn_preprocess_apply(p, &image, nn_host(c->plan, "image", NULL), &c->scratch, &c->message);
+    const nn_preprocess *p;
+    int rc;
 
+    if (!c)
+        return NN_EINVAL;
+    if (!probabilities)
+        return fail(&c->message, NN_EINVAL, "nn_classifier_run needs a place for the probabilities");
+    p = &c->info.preprocess;
+    rc = nn_preprocess_apply(p, &image, nn_host(c->plan, "image", NULL), &c->scratch, &c->message);
     if (!rc)
         rc = forward(c);
     if (rc)

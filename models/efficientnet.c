@@ -146,9 +146,12 @@ static nn_tensor *dropout(nn_graph *g, const char *name, nn_tensor *x, double p)
  * gets torch.nn.Linear's own initialiser, as in the scripts that put a new layer on a pretrained network. */
 nn_tensor *nn_efficientnet(nn_graph *g, nn_tensor *image, const nn_efficientnet_config *c)
 {
-    int64_t outputs = c->backbone ? c->backbone : c->classes;
+    int64_t outputs;
     nn_tensor *x;
 
+    if (!c)
+        return nn_graph_fail(g, NN_EINVAL, "nn_efficientnet needs a configuration");
+    outputs = c->backbone ? c->backbone : c->classes;
     if (c->backbone)
         nn_push(g, "backbone");
     x = nn_flatten(g, nn_global_avg_pool(g, features(g, image, c)));
@@ -172,7 +175,7 @@ const nn_efficientnet_config *nn_efficientnet_at(int index)
 
 const nn_efficientnet_config *nn_efficientnet_find(const char *name)
 {
-    for (int i = 0; i < CONFIGS; i++)
+    for (int i = 0; name && i < CONFIGS; i++)
         if (!strcmp(configs[i].name, name))
             return &configs[i];
     return NULL;
@@ -180,10 +183,10 @@ const nn_efficientnet_config *nn_efficientnet_find(const char *name)
 
 int64_t nn_efficientnet_blocks(const nn_efficientnet_config *c, int stage)
 {
-    return stage >= 1 && stage <= STAGES ? blocks_of(c, stage - 1) : 0;
+    return c && stage >= 1 && stage <= STAGES ? blocks_of(c, stage - 1) : 0;
 }
 
 int64_t nn_efficientnet_channels(const nn_efficientnet_config *c, int stage)
 {
-    return stage >= 1 && stage <= STAGES ? widened(c, stages[stage - 1].out) : 0;
+    return c && stage >= 1 && stage <= STAGES ? widened(c, stages[stage - 1].out) : 0;
 }

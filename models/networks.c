@@ -35,6 +35,8 @@ int nn_network_at(int index, nn_network *out)
 {
     static int (*const family[])(int, nn_network *) = { efficientnet_at, resnet_at, vgg_at };
 
+    if (!out)
+        return NN_EINVAL;
     for (size_t f = 0; index >= 0 && f < sizeof family / sizeof *family; f++) {
         int members = 0;
 
@@ -55,6 +57,8 @@ int nn_network_at(int index, nn_network *out)
 
 int nn_network_find(const char *name, nn_network *out)
 {
+    if (!name || !out)
+        return NN_EINVAL;
     for (int i = 0; !nn_network_at(i, out); i++)
         if (!strcmp(out->name, name))
             return NN_OK;

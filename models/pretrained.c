@@ -428,6 +428,8 @@ int nn_pretrained_identify(nn_pretrained *out, nn_safetensors *file, const nn_pr
     json_error_t error;
     int rc;
 
+    if (!out || !file)
+        return fail(why, NN_EINVAL, "nn_pretrained_identify needs a file, and a place for what it finds");
     *out = (nn_pretrained){ .threshold = 0.5 };
     rc = nni_names_recognise(&k.names, file, why);
     if (network && !k.opts->dialect)

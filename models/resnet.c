@@ -55,8 +55,11 @@ static nn_tensor *block(nn_graph *g, const nn_resnet_config *c, nn_tensor *x, in
 nn_tensor *nn_resnet(nn_graph *g, nn_tensor *image, const nn_resnet_config *c)
 {
     static const char *const stage[] = { "layer1", "layer2", "layer3", "layer4" };
-    nn_tensor *x = conv_bn(g, 1, image, (nn_conv2d_opts){ .out = 64, .k = 7, .stride = 2 });
+    nn_tensor *x;
 
+    if (!c)
+        return nn_graph_fail(g, NN_EINVAL, "nn_resnet needs a configuration");
+    x = conv_bn(g, 1, image, (nn_conv2d_opts){ .out = 64, .k = 7, .stride = 2 });
     x = nn_max_pool2d(g, nn_relu(g, x), (nn_pool_opts){ .k = 3, .stride = 2, .pad = 1 });
     for (int s = 0; s < 4; s++) {
         nn_push(g, stage[s]);
@@ -78,7 +81,7 @@ const nn_resnet_config *nn_resnet_at(int index)
 
 const nn_resnet_config *nn_resnet_find(const char *name)
 {
-    for (int i = 0; i < CONFIGS; i++)
+    for (int i = 0; name && i < CONFIGS; i++)
         if (!strcmp(configs[i].name, name))
             return &configs[i];
     return NULL;

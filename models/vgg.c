@@ -45,9 +45,13 @@ static nn_tensor *features(nn_graph *g, nn_tensor *x, const nn_vgg_config *c)
 nn_tensor *nn_vgg(nn_graph *g, nn_tensor *image, const nn_vgg_config *c)
 {
     static const int channels_first[] = { 0, 3, 1, 2 };
-    nn_linear_opts hidden = { .out = 4096, .init_std = 0.01 }, last = { .out = c->classes, .init_std = 0.01 };
-    nn_tensor *x = features(g, image, c);
+    nn_linear_opts hidden = { .out = 4096, .init_std = 0.01 }, last = { .init_std = 0.01 };
+    nn_tensor *x;
 
+    if (!c)
+        return nn_graph_fail(g, NN_EINVAL, "nn_vgg needs a configuration");
+    last.out = c->classes;
+    x = features(g, image, c);
     if (nn_dim(x, 1) != SIDE || nn_dim(x, 2) != SIDE)
         x = nn_adaptive_avg_pool2d(g, x, SIDE, SIDE);
     x = nn_flatten(g, nn_permute(g, x, channels_first));
@@ -67,7 +71,7 @@ const nn_vgg_config *nn_vgg_at(int index) { return index >= 0 && index < CONFIGS
 
 const nn_vgg_config *nn_vgg_find(const char *name)
 {
-    for (int i = 0; i < CONFIGS; i++)
+    for (int i = 0; name && i < CONFIGS; i++)
         if (!strcmp(configs[i].name, name))
             return &configs[i];
     return NULL;

@@ -4,6 +4,8 @@
  * a user may have set. The compilers are those of the environment (CC, CXX, or cc
  * and c++); a language whose compiler is missing is reported as not checked.
  */
+#include "source.h"
+
 #include <check.h>
 #include <dirent.h>
 #include <stdio.h>
@@ -17,15 +19,6 @@ enum { MOST = 64 };
 static char header[MOST][64];
 static int headers;
 static char include_folder[512];
-
-static int is_folder(const char *path)
-{
-    DIR *d = opendir(path);
-
-    if (d)
-        (void)closedir(d);
-    return d != NULL;
-}
 
 static int by_name(const void *a, const void *b) { return strcmp(a, b); }
 
@@ -50,13 +43,7 @@ static void list(const char *folder)
 
 static void collect(void)
 {
-    static const char *const up[] = { "", "../", "../../", "../../../", "../../../../" };
-    const char *here = __FILE__, *end = strstr(here, "tests/core/test_headers.c");
-
-    if (end)
-        (void)snprintf(include_folder, sizeof include_folder, "%.*slibnn/include", (int)(end - here), here);
-    for (size_t i = 0; !is_folder(include_folder) && i < sizeof up / sizeof *up; i++)
-        (void)snprintf(include_folder, sizeof include_folder, "%slibnn/include", up[i]);
+    (void)source_path(include_folder, sizeof include_folder, "libnn/include");
     list("");
     list("models/");
     qsort(header, (size_t)headers, sizeof header[0], by_name);

@@ -3,12 +3,13 @@
  * An op without a kernel, a backward or a test does not land. This walks the list of ops and looks
  * for each one's tests/ops/test_<op>.c, so a missing file fails here and not in somebody's training.
  */
+#include "source.h"
+
 #include <nn/nn.h>
 
 #include <check.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 static const struct {
     const char *symbol;
@@ -19,25 +20,6 @@ static const struct {
 #undef X
 };
 enum { OPS = sizeof list / sizeof *list };
-
-/* The top of the source tree, from where the compiler saw this file or from the working folder. */
-static int find(const char *tail, char *path, size_t size)
-{
-    static const char *const up[] = { "", "../", "../../", "../../../", "../../../../" };
-    const char *here = __FILE__, *end = strstr(here, "tests/core/test_op_list.c");
-
-    if (end) {
-        (void)snprintf(path, size, "%.*s%s", (int)(end - here), here, tail);
-        if (!access(path, R_OK))
-            return 1;
-    }
-    for (size_t i = 0; i < sizeof up / sizeof *up; i++) {
-        (void)snprintf(path, size, "%s%s", up[i], tail);
-        if (!access(path, R_OK))
-            return 1;
-    }
-    return 0;
-}
 
 START_TEST(is_complete)
 {
@@ -77,10 +59,10 @@ START_TEST(has_a_test)
     FILE *f;
     size_t n;
 
-    ck_assert_msg(find("libnn/include/nn/ops.h", path, sizeof path),
+    ck_assert_msg(source_path(path, sizeof path, "libnn/include/nn/ops.h"),
                   "the source tree was not found: run this from a folder inside it");
     (void)snprintf(tail, sizeof tail, "tests/ops/test_%s.c", list[_i].op->name);
-    ck_assert_msg(find(tail, path, sizeof path), "%s is missing", tail);
+    ck_assert_msg(source_path(path, sizeof path, tail), "%s is missing", tail);
     f = fopen(path, "rb");
     ck_assert_ptr_nonnull(f);
     n = fread(text, 1, sizeof text - 1, f);

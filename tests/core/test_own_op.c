@@ -5,12 +5,12 @@
  * file, so neither can change without the other.
  */
 #include "op_test.h"
+#include "source.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <nn/nn.h>
 
@@ -208,14 +208,9 @@ END_TEST
 
 static char *text_of(const char *tail)
 {
-    static const char *const up[] = { "", "../", "../../", "../../../", "../../../../" };
-    char path[256], *text = calloc(1, 1 << 17);
-    FILE *f = NULL;
+    char path[512], *text = calloc(1, 1 << 17);
+    FILE *f = source_path(path, sizeof path, tail) ? fopen(path, "rb") : NULL;
 
-    for (size_t i = 0; !f && i < sizeof up / sizeof *up; i++) {
-        (void)snprintf(path, sizeof path, "%s%s", up[i], tail);
-        f = fopen(path, "rb");
-    }
     ck_assert_msg(f != NULL, "%s was not found: run this from a folder inside the source tree", tail);
     ck_assert_ptr_nonnull(text);
     ck_assert_uint_gt(fread(text, 1, (1 << 17) - 1, f), 0);

@@ -9,6 +9,9 @@
  *   - `free` functions accept NULL; option structs are valid when zeroed;
  *   - bytes are `size_t`, elements and dimensions are `int64_t`;
  *   - the text of an error lives in the object you passed in, or in the nn_message you passed last;
+ *   - NULL for what is needed, a number that makes no sense, an unknown enumerator or flag: NN_EINVAL (while
+ *     recording NN_ESHAPE, too) and a text that names the function or op and the argument. Functions without
+ *     a status then do nothing and return 0, NULL, "" or NaN. Pointers to freed objects are not noticed;
  *   - the library never prints, exits, aborts or reads the environment.
  */
 #ifndef NN_BASE_H

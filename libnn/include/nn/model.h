@@ -78,8 +78,8 @@ NN_API int nn_model_read(nn_model *model, const char *name, nn_base role, nn_dty
 NN_API int nn_model_write(nn_model *model, const char *name, nn_base role, nn_dtype type, const void *data);
 
 /* Settings of every parameter whose name matches `pattern` ('*' matches any run of characters, '?'
- * one). They return the number of entries that matched. Plans compiled earlier keep the set of
- * gradients they were compiled with. */
+ * one). They return the number of entries that matched, or NN_EINVAL: a scale must be 0 or more. Plans
+ * compiled earlier keep the set of gradients they were compiled with. */
 NN_API int64_t nn_model_set_trainable(nn_model *model, const char *pattern, int trainable);
 NN_API int64_t nn_model_set_lr_scale(nn_model *model, const char *pattern, double scale);
 NN_API int64_t nn_model_set_decay_scale(nn_model *model, const char *pattern, double scale);

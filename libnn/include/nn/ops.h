@@ -66,7 +66,8 @@ NN_API nn_tensor *nn_group_norm(nn_graph *g, nn_tensor *x, nn_tensor *gamma, nn_
 
 /* ---- normalisation, in its parts ---- */
 
-/* Mean and biased variance [C] of x [...,C] over all but the channel. One value per channel is an error. */
+/* Mean and biased variance [C] of x [...,C] over all but the channel (NULL: not wanted). One value per
+ * channel is an error. */
 NN_API int nn_moments(nn_graph *g, nn_tensor *x, nn_tensor **mean, nn_tensor **variance);
 /* scale = gamma / sqrt(variance + eps); gamma [C] or NULL (ones). */
 NN_API nn_tensor *nn_bn_coeff(nn_graph *g, nn_tensor *variance, nn_tensor *gamma, double eps);
@@ -88,10 +89,11 @@ NN_API nn_tensor *nn_exp(nn_graph *g, nn_tensor *x);
 NN_API nn_tensor *nn_log(nn_graph *g, nn_tensor *x);
 NN_API nn_tensor *nn_sqrt(nn_graph *g, nn_tensor *x);
 NN_API nn_tensor *nn_tanh(nn_graph *g, nn_tensor *x);
-NN_API nn_tensor *nn_hardswish(nn_graph *g, nn_tensor *x);                      /* x*relu6(x+3)/6 */
-NN_API nn_tensor *nn_gelu(nn_graph *g, nn_tensor *x, int approximate);          /* x*normal cdf(x), or tanh */
-NN_API nn_tensor *nn_leaky_relu(nn_graph *g, nn_tensor *x, double slope);       /* x > 0 ? x : slope*x */
-NN_API nn_tensor *nn_clamp(nn_graph *g, nn_tensor *x, double low, double high); /* either may be infinite */
+NN_API nn_tensor *nn_hardswish(nn_graph *g, nn_tensor *x);                /* x*relu6(x+3)/6 */
+NN_API nn_tensor *nn_gelu(nn_graph *g, nn_tensor *x, int approximate);    /* x*normal cdf(x), or tanh */
+NN_API nn_tensor *nn_leaky_relu(nn_graph *g, nn_tensor *x, double slope); /* x > 0 ? x : slope*x */
+NN_API nn_tensor *nn_clamp(nn_graph *g, nn_tensor *x, double low,
+                           double high); /* low <= high; infinite is fine */
 /* Broadcasting as in NumPy: dimensions are aligned at the end, and one of a pair may be 1. */
 NN_API nn_tensor *nn_add(nn_graph *g, nn_tensor *a, nn_tensor *b);
 NN_API nn_tensor *nn_sub(nn_graph *g, nn_tensor *a, nn_tensor *b);

@@ -32,7 +32,8 @@ struct nn_optim {
      */
     int (*launch)(const nn_optim *self, const void *table, void *stream);
     double decay;
-    double p[6]; /* the optimizer's own numbers */
+    double p[6];       /* the optimizer's own numbers */
+    const char *wrong; /* which of them make no sense, and nn_compile refuses them; NULL: all do */
 };
 
 typedef struct nn_sgd_opts {
@@ -44,12 +45,13 @@ typedef struct nn_adam_opts {
     double decay;
 } nn_adam_opts;
 
+/* Betas are in [0,1), all other numbers 0 or more; Nesterov's momentum is not 0, without dampening. */
 NN_API nn_optim nn_sgd(nn_sgd_opts opts);
 NN_API nn_optim nn_adam(nn_adam_opts opts);  /* decay is added to the gradient */
 NN_API nn_optim nn_adamw(nn_adam_opts opts); /* decay is decoupled; torch's default is 0.01 */
 NN_API nn_optim nn_radam(nn_adam_opts opts); /* decay is added to the gradient, as in torch.optim.RAdam */
 
-/* Learning rate of update k, counted from 0. */
+/* Learning rate of update k, counted from 0; NaN, which nn_set refuses, for what is negative or no number. */
 NN_API double nn_warmup(int64_t k, double rate, int64_t warmup_steps); /* rate * min(k/warmup, 1) */
 /* Cosine from `rate` to `final` over `total` updates; `final` beyond. */
 NN_API double nn_cosine(int64_t k, double rate, double final, int64_t total);

@@ -18,6 +18,9 @@
 
 /* Formats into `out` (may be NULL) and returns `status`, so that errors are one statement. */
 int nni_fail(nn_message *out, int status, const char *format, ...) NN_PRINTF(3, 4);
+/* NN_EINVAL and a text for a caller who passed NULL: `function` is __func__, `what` the arguments that it
+ * must be given ("path"). */
+int nni_null(nn_message *out, const char *function, const char *what);
 /* "[8,224,224,3]" into `text`; returns `text`. */
 typedef struct nni_text {
     char s[128];

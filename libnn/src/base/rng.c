@@ -13,7 +13,8 @@
 
 void nn_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4])
 {
-    nni_philox_words(counter, key, out);
+    if (counter && key && out)
+        nni_philox_words(counter, key, out);
 }
 
 nni_stream nni_stream_of(uint64_t seed, uint64_t stream)

@@ -32,7 +32,7 @@ int nn_open(nn_device **out, const char *name, const nn_device_options *options,
     if (out)
         *out = NULL;
     if (!out || !name)
-        return nni_fail(why, NN_EINVAL, "nn_open needs a place for the device and its name");
+        return nni_null(why, __func__, "out or name");
     while (i < BACKEND_COUNT && !names(BACKENDS[i].name, name))
         i++;
     if (i == BACKEND_COUNT)
@@ -85,6 +85,6 @@ void nni_log(const nn_device *d, nn_log_level level, const char *format, ...)
 }
 
 const char *nn_device_name(const nn_device *d) { return d ? d->name : ""; }
-const char *nn_device_isa(const nn_device *d) { return d->isa; }
-int nn_device_threads(const nn_device *d) { return nni_pool_threads(d->pool); }
-size_t nn_device_peak_bytes(nn_device *d) { return d->backend->peak ? d->backend->peak(d) : 0; }
+const char *nn_device_isa(const nn_device *d) { return d ? d->isa : ""; }
+int nn_device_threads(const nn_device *d) { return d ? nni_pool_threads(d->pool) : 0; }
+size_t nn_device_peak_bytes(nn_device *d) { return d && d->backend->peak ? d->backend->peak(d) : 0; }

@@ -5,8 +5,11 @@
  */
 #include "core/core.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
+
+static bool is_mode(nn_mode mode) { return mode == NN_EVAL || mode == NN_TRAIN; }
 
 int nn_graph_new(nn_graph **out, nn_device *device, nn_model *model, nn_mode mode)
 {
@@ -15,7 +18,7 @@ int nn_graph_new(nn_graph **out, nn_device *device, nn_model *model, nn_mode mod
     if (!out)
         return NN_EINVAL;
     *out = NULL;
-    if (!device)
+    if (!device || !is_mode(mode))
         return NN_EINVAL;
     g = nni_alloc_zero(sizeof *g);
     if (!g)
@@ -46,6 +49,8 @@ static const char *path_of(const nn_graph *g) { return g->scope ? g->scope->path
 
 nn_tensor *nn_graph_fail(nn_graph *g, int status, const char *format, ...)
 {
+    enum { TAIL = 160 }; /* of a path says where, and leaves room for what */
+    size_t length = g ? strlen(path_of(g)) : 0;
     nn_message text;
     va_list args;
 
@@ -54,8 +59,9 @@ nn_tensor *nn_graph_fail(nn_graph *g, int status, const char *format, ...)
     va_start(args, format);
     (void)vsnprintf(text.text, sizeof text.text, format, args);
     va_end(args);
-    g->status = status;
-    (void)nni_fail(&g->message, status, "%s%s%.440s", path_of(g), g->scope ? ": " : "", text.text);
+    g->status = status < 0 ? status : NN_EINVAL;
+    (void)nni_fail(&g->message, status, "%s%s%.440s", path_of(g) + (length > TAIL ? length - TAIL : 0),
+                   g->scope ? ": " : "", text.text);
     return NULL;
 }
 
@@ -63,6 +69,23 @@ static void *no_memory(nn_graph *g)
 {
     (void)nn_graph_fail(g, NN_ENOMEM, "out of memory while recording");
     return NULL;
+}
+
+enum {
+    MOST_PATH = 1024
+}; /* bytes: paths become names in files, and scopes that nest forever are a mistake */
+
+/* Whether `function` was given a name that is there and can follow the scope's path. */
+static bool is_name(nn_graph *g, const char *function, const char *name)
+{
+    if (!name || !*name)
+        (void)nn_graph_fail(g, NN_EINVAL, "%s: a name is needed", function);
+    else if (strlen(path_of(g)) + strlen(name) > MOST_PATH)
+        (void)nn_graph_fail(g, NN_EINVAL, "%s: with the name \"%.40s\" the path is longer than %d bytes",
+                            function, name, MOST_PATH);
+    else
+        return true;
+    return false;
 }
 
 nn_model *nn_use_model(nn_graph *g, nn_model *model)
@@ -95,20 +118,29 @@ nn_mode nn_use_mode(nn_graph *g, nn_mode mode)
 {
     nn_mode old = g ? g->mode : NN_EVAL;
 
-    if (g)
+    if (!is_mode(mode))
+        (void)nn_graph_fail(g, NN_EINVAL, "nn_use_mode: there is no mode %d", (int)mode);
+    else if (g)
         g->mode = mode;
     return old;
 }
 
 void nn_use_mode_at(nn_graph *g, const char *pattern, nn_mode mode)
 {
-    struct nni_mode_at *m = g ? nni_arena_take(&g->arena, sizeof *m) : NULL;
+    struct nni_mode_at *m;
 
+    if (!g || !is_name(g, "nn_use_mode_at", pattern))
+        return;
+    if (!is_mode(mode)) {
+        (void)nn_graph_fail(g, NN_EINVAL, "nn_use_mode_at: there is no mode %d", (int)mode);
+        return;
+    }
+    m = nni_arena_take(&g->arena, sizeof *m);
     if (m)
         *m = (struct nni_mode_at){ g->mode_at, nni_arena_text(&g->arena, pattern), mode };
     if (m && m->pattern)
         g->mode_at = m;
-    else if (g)
+    else
         (void)no_memory(g);
 }
 
@@ -118,6 +150,13 @@ nn_mode nn_mode_of(const nn_graph *g)
         if (nn_match(m->pattern, g->scope->path))
             return m->mode;
     return g ? g->mode : NN_EVAL;
+}
+
+/* "<scope>.<name>" in the graph's memory; NULL: there is none. */
+static const char *path_to(nn_graph *g, const char *name)
+{
+    return g->scope ? nni_arena_printf(&g->arena, "%s.%s", g->scope->path, name)
+                    : nni_arena_text(&g->arena, name);
 }
 
 void nn_push(nn_graph *g, const char *name)
@@ -132,11 +171,14 @@ void nn_push(nn_graph *g, const char *name)
         return;
     }
     s->up = g->scope;
-    s->path = g->scope ? nni_arena_printf(&g->arena, "%s.%s", g->scope->path, name)
-                       : nni_arena_text(&g->arena, name);
-    if (!s->path) {
-        (void)no_memory(g);
-        s->path = "";
+    s->path = path_of(g); /* stays so after a failure, for the nn_pop that belongs here will come */
+    if (is_name(g, "nn_push", name)) {
+        const char *path = path_to(g, name);
+
+        if (path)
+            s->path = path;
+        else
+            (void)no_memory(g);
     }
     g->scope = s;
 }
@@ -189,11 +231,11 @@ nn_tensor *nn_input(nn_graph *g, const char *name, nn_dtype type, nn_shape shape
     nn_tensor *t;
     nni_text text;
 
-    if (!g || g->status)
+    if (!g || g->status || !is_name(g, "nn_input", name))
         return NULL;
     if (nn_shape_count(shape) <= 0 || !nn_dtype_size(type))
-        return nn_graph_fail(g, NN_ESHAPE, "input \"%s\": impossible shape %s", name,
-                             nni_shape_text(shape, &text));
+        return nn_graph_fail(g, NN_ESHAPE, "input \"%s\": impossible shape %s or type %s", name,
+                             nni_shape_text(shape, &text), nn_dtype_name(type));
     if (type == (NN_REAL == NN_F32 ? NN_F64 : NN_F32))
         return nn_graph_fail(g, NN_EUNSUPPORTED,
                              "input \"%s\": this build computes in %s; declare it as NN_REAL", name,
@@ -221,13 +263,14 @@ static nn_tensor *entry(nn_graph *g, const char *name, nn_base base, nn_dtype ty
     const char *path;
     nn_tensor *t;
     int64_t index;
+    nni_text text;
     int rc;
 
-    if (!g || g->status)
-        return NULL;
     if (g->current < 0)
         return nn_graph_fail(g, NN_ESTATE, "%s: the graph has no model to declare it in", name);
-    path = g->scope ? nni_arena_printf(&g->arena, "%s.%s", g->scope->path, name) : name;
+    if (nn_shape_count(shape) <= 0)
+        return nn_graph_fail(g, NN_ESHAPE, "%s: impossible shape %s", name, nni_shape_text(shape, &text));
+    path = path_to(g, name);
     if (!path)
         return no_memory(g);
     rc = nni_model_declare(g->model[g->current], path, base, type, shape, init, fill, &index);
@@ -244,27 +287,51 @@ static nn_tensor *entry(nn_graph *g, const char *name, nn_base base, nn_dtype ty
     t->base = (uint8_t)base;
     t->model = (uint8_t)g->current;
     t->index = index;
-    t->name = nni_arena_text(&g->arena, path);
-    return t->name ? t : no_memory(g);
+    t->name = path;
+    return t;
 }
 
 nn_tensor *nn_param(nn_graph *g, const char *name, nn_shape shape, nn_init init)
 {
+    bool random = init.kind == NN_INIT_NORMAL || init.kind == NN_INIT_UNIFORM;
+
+    if (!g || g->status || !is_name(g, "nn_param", name))
+        return NULL;
+    if (!random && init.kind != NN_INIT_ZERO && init.kind != NN_INIT_CONSTANT)
+        return nn_graph_fail(g, NN_EINVAL, "%s: there is no kind %d of initialiser", name, (int)init.kind);
+    if (!isfinite(init.a) || (random && init.a < 0))
+        return nn_graph_fail(g, NN_EINVAL, "%s: %g cannot be what its initialiser needs: %s", name, init.a,
+                             random ? "a number from 0 on" : "a finite number");
     return entry(g, name, NN_BASE_PARAM, NN_REAL, shape, init, 0);
 }
 
 nn_tensor *nn_state(nn_graph *g, const char *name, nn_dtype type, nn_shape shape, double fill)
 {
+    if (!g || g->status || !is_name(g, "nn_state", name))
+        return NULL;
     if (type != NN_I64 && type != NN_REAL)
         return nn_graph_fail(g, NN_EUNSUPPORTED, "%s: state is NN_REAL or NN_I64", name);
+    if (type == NN_I64 && !(fabs(fill) <= 0x1p53))
+        return nn_graph_fail(g, NN_EINVAL, "%s: %g is no integer to begin with", name, fill);
     return entry(g, name, NN_BASE_STATE, type, shape, (nn_init){ 0 }, fill);
+}
+
+/* Whether `function` was given a tensor of this graph, of which no failure is known. */
+static bool is_own(nn_graph *g, const char *function, const nn_tensor *x)
+{
+    if (!g || g->status)
+        return false;
+    if (!x || x->graph != g)
+        (void)nn_graph_fail(g, NN_EINVAL, "%s: %s", function,
+                            x ? "the tensor belongs to another graph" : "there is no tensor");
+    return x && x->graph == g;
 }
 
 nn_tensor *nn_observe(nn_graph *g, const char *name, nn_tensor *x)
 {
     struct nni_observed *o;
 
-    if (!g || !x || g->status)
+    if (!is_own(g, "nn_observe", x) || !is_name(g, "nn_observe", name))
         return NULL;
     for (const struct nni_observed *other = g->observed; other; other = other->next)
         if (!strcmp(other->name, name))
@@ -285,7 +352,7 @@ nn_tensor *nn_detach(nn_graph *g, nn_tensor *x)
 {
     nn_tensor *t;
 
-    if (!g || !x || g->status)
+    if (!is_own(g, "nn_detach", x))
         return NULL;
     t = new_tensor(g, x->shape, x->type);
     if (!t)
@@ -314,6 +381,8 @@ int nn_infer_out(nn_node *n, int i, nn_dtype type, nn_shape shape)
 {
     nni_text text;
 
+    if (!n)
+        return NN_EINVAL;
     if (i < 0 || i >= NN_MAX_OUT)
         return nn_infer_fail(n, "output %d is out of range", i);
     if (nn_shape_count(shape) <= 0)
@@ -333,6 +402,8 @@ int nn_infer_out(nn_node *n, int i, nn_dtype type, nn_shape shape)
 
 int nn_infer_save(nn_node *n, int i, nn_dtype type, nn_shape shape)
 {
+    if (!n)
+        return NN_EINVAL;
     if (i < 0 || i >= NN_MAX_SAVE || nn_shape_count(shape) < 0)
         return nn_infer_fail(n, "saved value %d has an impossible shape", i);
     n->save_shape[i] = shape;
@@ -345,6 +416,8 @@ int nn_infer_fail(nn_node *n, const char *format, ...)
     nn_message text;
     va_list args;
 
+    if (!n)
+        return NN_EINVAL;
     va_start(args, format);
     (void)vsnprintf(text.text, sizeof text.text, format, args);
     va_end(args);
@@ -388,16 +461,19 @@ nn_node *nn_apply_all(nn_graph *g, const nn_op *op, const void *attrs, nn_tensor
 
     if (!g || g->status)
         return NULL;
-    if (op->abi != NN_OP_ABI)
-        return (void)nn_graph_fail(g, NN_EINVAL, "op %s was built for ABI %u of libnn, this is %d", op->name,
-                                   op->abi, NN_OP_ABI),
+    if (!op)
+        return (void)nn_graph_fail(g, NN_EINVAL, "nn_apply: there is no op"), NULL;
+    if (op->abi != NN_OP_ABI || !op->name || !op->infer)
+        return (void)nn_graph_fail(g, NN_EINVAL,
+                                   "op %s was built for ABI %u of libnn, this is %d; or has no infer",
+                                   op->name ? op->name : "without a name", op->abi, NN_OP_ABI),
                NULL;
-    if (count > NN_MAX_IN)
-        return (void)nn_graph_fail(g, NN_EINVAL, "%s: more than %d inputs", op->name, (int)NN_MAX_IN), NULL;
-    if (count < op->inputs || (op->attrs_bytes && !attrs))
-        return (void)nn_graph_fail(g, NN_EINVAL, "%s: needs %d inputs%s", op->name, op->inputs,
-                                   op->attrs_bytes ? " and attributes" : ""),
+    if (count > NN_MAX_IN || count < op->inputs || (count > 0 && !in))
+        return (void)nn_graph_fail(g, NN_EINVAL, "%s: %d inputs given; it needs %d inputs, or up to %d",
+                                   op->name, in ? count : 0, op->inputs, (int)NN_MAX_IN),
                NULL;
+    if (op->attrs_bytes && !attrs)
+        return (void)nn_graph_fail(g, NN_EINVAL, "%s: an argument that it needs is NULL", op->name), NULL;
     for (int i = 0; i < count; i++) {
         if (!in[i] && !(op->optional & NN_IN(i)))
             return (void)nn_graph_fail(g, NN_EINVAL, "%s: input %d is missing", op->name, i), NULL;

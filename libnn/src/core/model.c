@@ -9,6 +9,7 @@
  */
 #include "core/core.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -18,6 +19,8 @@ int nn_match(const char *pattern, const char *name)
 {
     const char *star = NULL, *retry = NULL;
 
+    if (!pattern || !name)
+        return 0;
     while (*name) {
         if (*pattern == '*') {
             star = pattern++;
@@ -79,11 +82,11 @@ void nn_model_free(nn_model *m)
 }
 
 const char *nn_model_error(const nn_model *m) { return m ? m->message.text : "no model"; }
-int64_t nn_model_count(const nn_model *m) { return m->count; }
+int64_t nn_model_count(const nn_model *m) { return m ? m->count : 0; }
 
 const nn_segment *nn_model_segment(const nn_model *m, int64_t index)
 {
-    return index >= 0 && index < m->count ? &m->segment[index] : NULL;
+    return m && index >= 0 && index < m->count ? &m->segment[index] : NULL;
 }
 
 /* Index of the name, or -1. The table is open addressing and never more than half full. */
@@ -194,13 +197,15 @@ int nni_model_declare(nn_model *m, const char *name, nn_base base, nn_dtype type
 
 const nn_segment *nn_model_find(const nn_model *m, const char *name)
 {
-    int64_t at = find(m, name);
+    int64_t at = m && name ? find(m, name) : -1;
 
     return at < 0 ? NULL : &m->segment[at];
 }
 
 void nn_model_changed(nn_model *m)
 {
+    if (!m)
+        return;
     m->version++;
     for (int i = 0; i < NN_BASES; i++)
         if (m->mirror[i] && m->newer[i] != DEVICE)
@@ -211,7 +216,7 @@ int64_t nn_model_parameters(const nn_model *m)
 {
     int64_t n = 0;
 
-    for (int64_t i = 0; i < m->count; i++)
+    for (int64_t i = 0; m && i < m->count; i++)
         if (m->segment[i].base == NN_BASE_PARAM)
             n += m->segment[i].count;
     return n;
@@ -260,7 +265,7 @@ void nni_model_ran(nn_model *m, nn_base base) { m->newer[base] = DEVICE; }
 
 void *nn_model_buffer(nn_model *m, nn_base base, size_t *bytes)
 {
-    void *at = base >= 0 && base < NN_BASES ? nni_model_host(m, base) : NULL;
+    void *at = m && base >= 0 && base < NN_BASES ? nni_model_host(m, base) : NULL;
 
     if (bytes)
         *bytes = at ? m->bytes[is_state(base)] : 0;
@@ -336,6 +341,8 @@ static int make_role(nn_model *m, nn_base base)
 
 int nn_model_seal(nn_model *m)
 {
+    if (!m)
+        return NN_EINVAL;
     if (m->sealed)
         return NN_OK;
     if (make_role(m, NN_BASE_PARAM) || make_role(m, NN_BASE_STATE) || !nni_model_host(m, NN_BASE_PARAM) ||
@@ -431,10 +438,17 @@ static int locate(nn_model *m, const char *name, nn_base role, const nn_segment 
     return NN_OK;
 }
 
+static int ready(nn_model *m, const char *function, const char *name, const void *data)
+{
+    if (!m)
+        return NN_EINVAL;
+    return name && data ? nn_model_seal(m) : nni_null(&m->message, function, "name or data");
+}
+
 int nn_model_read(nn_model *m, const char *name, nn_base role, nn_dtype type, void *data)
 {
     const nn_segment *s;
-    int rc = nn_model_seal(m);
+    int rc = ready(m, __func__, name, data);
     char *at;
 
     if (!rc)
@@ -450,7 +464,7 @@ int nn_model_read(nn_model *m, const char *name, nn_base role, nn_dtype type, vo
 int nn_model_write(nn_model *m, const char *name, nn_base role, nn_dtype type, const void *data)
 {
     const nn_segment *s;
-    int rc = nn_model_seal(m);
+    int rc = ready(m, __func__, name, data);
     char *at;
 
     if (!rc)
@@ -470,13 +484,17 @@ static int64_t set(nn_model *m, const char *pattern, enum what what, double valu
 {
     int64_t n = 0;
 
+    if (!m || !pattern)
+        return nni_null(m ? &m->message : NULL, "nn_model_set", "the pattern");
+    if (!(value >= 0 && value <= DBL_MAX))
+        return nni_fail(&m->message, NN_EINVAL, "%s: %g is no scale: 0 or more", pattern, value);
     for (int64_t i = 0; i < m->count; i++) {
         nn_segment *s = &m->segment[i];
 
         if (s->base != NN_BASE_PARAM || !nn_match(pattern, s->name))
             continue;
         if (what == TRAINABLE)
-            s->trainable = value != 0;
+            s->trainable = value > 0;
         else if (what == LR_SCALE)
             s->lr_scale = value;
         else
@@ -488,7 +506,7 @@ static int64_t set(nn_model *m, const char *pattern, enum what what, double valu
 
 int64_t nn_model_set_trainable(nn_model *m, const char *pattern, int trainable)
 {
-    return set(m, pattern, TRAINABLE, trainable);
+    return set(m, pattern, TRAINABLE, trainable != 0);
 }
 int64_t nn_model_set_lr_scale(nn_model *m, const char *pattern, double scale)
 {

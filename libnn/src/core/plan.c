@@ -288,8 +288,17 @@ static int need_roles(nn_plan *p, bool backward)
 
 static int check_options(struct nni_compile *c)
 {
+    const unsigned known =
+        NN_PLAN_DEBUG | NN_PLAN_NO_FUSE | NN_PLAN_NO_REUSE | NN_PLAN_NO_CHEAP | NN_PLAN_RECOMPUTE;
     const nn_plan_opts *o = c->opts;
 
+    if (o->flags & ~known)
+        return nni_fail(&c->graph->message, NN_EINVAL, "nn_compile: unknown flags 0x%x", o->flags & ~known);
+    if (o->seed_count < 0 || o->input_count < 0 || (o->seed_count && !o->seeds) ||
+        (o->input_count && !o->inputs))
+        return nni_fail(&c->graph->message, NN_EINVAL, "nn_compile: %d seeds and %d inputs cannot be%s",
+                        o->seed_count, o->input_count,
+                        o->seed_count < 0 || o->input_count < 0 ? "" : " at NULL");
     if (o->loss &&
         (o->loss->graph != c->graph || nn_shape_count(o->loss->shape) != 1 || o->loss->type != NN_REAL))
         return nni_fail(&c->graph->message, NN_ESHAPE, "the loss must be one number of type %s in this graph",
@@ -317,9 +326,9 @@ static int check_options(struct nni_compile *c)
         return nni_fail(&c->graph->message, NN_EINVAL,
                         "clip_norm %g must be 0 or more, ema_decay %g from 0 to 1", o->clip_norm,
                         o->ema_decay);
-    if (o->seed_count < 0 || o->input_count < 0)
-        return nni_fail(&c->graph->message, NN_EINVAL, "%d seeds and %d inputs cannot be", o->seed_count,
-                        o->input_count);
+    if (o->optim.name && (o->optim.wrong || !o->optim.update || o->optim.moments < 0 || o->optim.moments > 2))
+        return nni_fail(&c->graph->message, NN_EINVAL, "optimizer %s: %s", o->optim.name,
+                        o->optim.wrong ? o->optim.wrong : "it needs an update function and 0 to 2 moments");
     if (o->optim.name && !o->loss && !o->seed_count)
         return nni_fail(&c->graph->message, NN_EINVAL, "an optimizer needs a loss");
     if (o->share && o->share->device != c->graph->device)
@@ -542,8 +551,12 @@ static int update(nn_plan *p)
 
 static int run(nn_plan *p, unsigned what)
 {
+    const unsigned segments = NN_FORWARD | NN_BACKWARD | NN_UPDATE;
     int rc;
 
+    if (!(what & segments) || what & ~(segments | NN_ACCUMULATE))
+        return nni_fail(&p->message, NN_EINVAL, "nn_run: 0x%x names no segment, or something that is none",
+                        what);
     if (what & NN_BACKWARD && p->steps == p->forward_steps && !p->zeros)
         return nni_fail(
             &p->message, NN_ESTATE,
@@ -582,7 +595,7 @@ int nn_run(nn_plan *p, unsigned what)
 
 static const struct nni_plan_input *find_input(const nn_plan *p, const char *name)
 {
-    for (int64_t i = 0; i < p->input_count; i++)
+    for (int64_t i = 0; name && i < p->input_count; i++)
         if (!strcmp(p->inputs[i].name, name))
             return &p->inputs[i];
     return NULL;
@@ -599,9 +612,14 @@ void *nn_host(nn_plan *p, const char *name, size_t *bytes)
 
 int nn_write(nn_plan *p, const char *name, const void *data, size_t bytes)
 {
-    const struct nni_plan_input *in = find_input(p, name);
+    const struct nni_plan_input *in;
     nni_text text;
 
+    if (!p)
+        return NN_EINVAL;
+    if (!name || !data)
+        return nni_null(&p->message, __func__, "name or data");
+    in = find_input(p, name);
     if (!in)
         return nni_fail(&p->message, NN_ENOTFOUND, "no input is called \"%s\"", name);
     if (bytes != in->bytes)
@@ -645,6 +663,10 @@ static int read_operand(nn_plan *p, const char *name, const nn_operand *o, nn_dt
 
 static int read_named(nn_plan *p, const char *name, bool gradient, nn_dtype type, void *data, int64_t count)
 {
+    if (!p)
+        return NN_EINVAL;
+    if (!name || !data)
+        return nni_null(&p->message, gradient ? "nn_read_gradient" : "nn_read", "name or data");
     for (int64_t i = 0; i < p->readables; i++)
         if (!strcmp(p->readable[i].name, name)) {
             const nn_operand *o = gradient ? &p->readable[i].gradient : &p->readable[i].value;
@@ -671,7 +693,7 @@ int nn_read_gradient(nn_plan *p, const char *name, nn_dtype type, void *data, in
 
 nn_real *nn_seed(nn_plan *p, int i)
 {
-    const nn_operand *o = i >= 0 && i < p->seed_count ? &p->seed[i] : NULL;
+    const nn_operand *o = p && i >= 0 && i < p->seed_count ? &p->seed[i] : NULL;
 
     if (!o || !nn_has(o))
         return NULL;
@@ -683,12 +705,14 @@ nn_real *nn_seed(nn_plan *p, int i)
 
 double nn_loss(nn_plan *p)
 {
-    return p->loss_valid && p->memory->owner == p && nn_has(&p->loss) ? p->device->backend->loss(p)
-                                                                      : (double)NAN;
+    return p && p->loss_valid && p->memory->owner == p && nn_has(&p->loss) ? p->device->backend->loss(p)
+                                                                           : (double)NAN;
 }
 
 int nn_set(nn_plan *p, nn_setting what, double value)
 {
+    if (!p)
+        return NN_EINVAL;
     if (what >= NN_STEP && what <= NN_SKIPPED && !(value >= 0 && value <= 0x1p53))
         return nni_fail(&p->message, NN_EINVAL, "setting %d is a counter: %g is none", (int)what, value);
     if (what == NN_APPLIED || what == NN_SKIPPED) {
@@ -718,7 +742,7 @@ double nn_get(nn_plan *p, nn_setting what)
 {
     bool left = what == NN_APPLIED || what == NN_SKIPPED || what == NN_GRAD_NORM;
 
-    if (left && p->device->backend->settle(p))
+    if (!p || (left && p->device->backend->settle(p)))
         return (double)NAN;
     switch (what) {
     case NN_LEARNING_RATE: return p->now.learning_rate;
@@ -735,6 +759,8 @@ double nn_get(nn_plan *p, nn_setting what)
 
 int nn_rebind(nn_plan *p, nn_base from, nn_base to)
 {
+    if (!p)
+        return NN_EINVAL;
     if (from != NN_BASE_PARAM || (to != NN_BASE_PARAM && to != NN_BASE_EMA))
         return nni_fail(&p->message, NN_EINVAL, "only NN_BASE_PARAM can be rebound, to NN_BASE_EMA or back");
     if (p->steps > p->forward_steps && to != NN_BASE_PARAM)
@@ -846,10 +872,16 @@ static void summarise(nn_plan *p)
     s->arithmetic_intensity = bytes > 0 ? flops / bytes : 0;
 }
 
-void nn_plan_summary(const nn_plan *p, nn_summary *out) { *out = p->summary; }
+void nn_plan_summary(const nn_plan *p, nn_summary *out)
+{
+    if (out)
+        *out = p ? p->summary : (nn_summary){ 0 };
+}
 
 void nn_profile(nn_plan *p, int on)
 {
+    if (!p)
+        return;
     p->profiling = on != 0;
     if (!on)
         return;
@@ -863,8 +895,10 @@ void nn_profile(nn_plan *p, int on)
 
 int64_t nn_profile_rows(const nn_plan *p, nn_profile_row *rows, int64_t most)
 {
-    int64_t n = p->steps + (p->optim.name != NULL);
+    int64_t n = p ? p->steps + (p->optim.name != NULL) : 0;
 
+    if (!p || !rows)
+        return n;
     for (int64_t i = 0; i < p->steps && i < most; i++) {
         const struct nni_planned *s = &p->step[i];
 

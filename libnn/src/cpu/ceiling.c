@@ -67,6 +67,8 @@ static int measure(nn_device *d, nn_ceilings *out)
 
 int nn_device_ceilings(nn_device *d, nn_ceilings *out)
 {
+    if (!d || !out)
+        return NN_EINVAL;
     *out = (nn_ceilings){ 0 };
     return d->cpu ? measure(d, out) : NN_EUNSUPPORTED;
 }

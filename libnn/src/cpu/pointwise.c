@@ -37,6 +37,13 @@ int nni_infer_vector(nn_node *n, int i, int64_t channels)
                          nni_shape_text(nn_shape_get(n->in[i]), &text), (long long)channels);
 }
 
+int nni_infer_constant(nn_node *n, const char *name, double value, double low, double high)
+{
+    if (value >= low && value <= high)
+        return NN_OK;
+    return nn_infer_fail(n, "%s is %g; it must be from %g to %g", name, value, low, high);
+}
+
 int nni_infer_affine(nn_node *n, int k, int64_t channels)
 {
     int rc = NN_OK;

@@ -108,6 +108,9 @@ int nni_infer_real(nn_node *n, int i, int rank);
 /* in[i] is an activation: NN_REAL or bfloat16, and like in[0]. */
 int nni_infer_activation(nn_node *n, int i, int rank);
 int nni_infer_vector(nn_node *n, int i, int64_t channels);
+/* The constant called `name` is from `low` to `high`, and so no NaN. */
+int nni_infer_constant(nn_node *n, const char *name, double value, double low, double high);
+#define NNI_MOST_EPS 1e30 /* finite in nn_real */
 int nni_infer_affine(nn_node *n, int k, int64_t channels);
 
 /* The affine as a kernel takes it; the identity when the slot is empty. For tiles. */

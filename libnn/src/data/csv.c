@@ -12,8 +12,8 @@
 
 size_t nn_csv_field(char *out, size_t size, const char *text)
 {
-    bool quote = strpbrk(text, ",\"\r\n") != NULL;
     size_t at = 0;
+    bool quote;
 
 #define PUT(c)                                                                                               \
     do {                                                                                                     \
@@ -21,6 +21,10 @@ size_t nn_csv_field(char *out, size_t size, const char *text)
             out[at] = (c);                                                                                   \
         at++;                                                                                                \
     } while (0)
+    if (!out)
+        size = 0;
+    text = text ? text : "";
+    quote = strpbrk(text, ",\"\r\n") != NULL;
     if (quote)
         PUT('"');
     for (; *text; text++) {
@@ -41,6 +45,8 @@ const char *nn_csv_number(char out[32], double value)
     char text[64];
     size_t n = 0;
 
+    if (!out)
+        return "";
     if (!isfinite(value)) {
         out[0] = 0;
         return out;

@@ -15,6 +15,8 @@ const char *nn_split_name(int split) { return split >= 0 && split < NN_SPLITS ? 
 
 int nn_split_named(const char *name)
 {
+    if (!name)
+        return -1;
     for (int i = 0; i < NN_SPLITS; i++)
         if (!strcasecmp(name, split_names[i]))
             return i;
@@ -34,8 +36,12 @@ const char *nn_problem_name(nn_problem_kind kind)
 
 int nn_dataset_new(nn_dataset **out)
 {
-    nn_dataset *d = nni_alloc_zero(sizeof *d);
+    nn_dataset *d;
 
+    if (!out)
+        return NN_EINVAL;
+    *out = NULL;
+    d = nni_alloc_zero(sizeof *d);
     if (d)
         d->memory = nni_alloc_zero(sizeof *d->memory);
     if (!d || !d->memory) {
@@ -171,8 +177,11 @@ int nni_dataset_exclude(nn_dataset *d, int64_t i, const char *reason)
 int nn_dataset_check(const nn_dataset *d, int split, nn_message *why)
 {
     const int64_t *n;
-    const char *root = d->sources ? d->source[0].root : "";
+    const char *root;
 
+    if (!d)
+        return nni_null(why, __func__, "the dataset");
+    root = d->sources ? d->source[0].root : "";
     if (split < 0 || split >= NN_SPLITS)
         return nni_fail(why, NN_EINVAL, "split %d does not exist", split);
     n = d->count[split];

@@ -15,7 +15,11 @@ int nn_dataset_digest(const nn_dataset *d, int32_t source, char hex[65])
     struct sha256_ctx c;
     uint8_t digest[SHA256_DIGEST_SIZE];
 
+    if (!hex)
+        return NN_EINVAL;
     hex[0] = 0;
+    if (!d)
+        return NN_EINVAL;
     sha256_init(&c);
     for (int64_t i = 0; i < d->samples; i++) {
         const nn_sample *s = &d->sample[i];

@@ -584,12 +584,15 @@ static int no_root(const char *folder, const struct search *search, int64_t prob
 static int add_folder(nn_dataset *d, const char *folder, bool extra, nn_message *why)
 {
     struct search search = { .d = d };
-    struct transaction t = { .samples = d->samples, .problems = d->problems, .sources = d->sources };
+    struct transaction t;
     struct scan s = { 0 };
     char absolute[PATH_MAX];
-    int rc = resolve_folder(folder, absolute, why);
+    int rc;
 
-    if (rc)
+    if (!d || !folder)
+        return nni_null(why, extra ? "nn_dataset_add_extra" : "nn_dataset_add", "the dataset or folder");
+    t = (struct transaction){ .samples = d->samples, .problems = d->problems, .sources = d->sources };
+    if ((rc = resolve_folder(folder, absolute, why)))
         return rc;
     rc = search_root(&search, absolute);
     if (!rc && (!search.found[0] || search.found[1]))
@@ -641,6 +644,8 @@ int nn_dataset_add_pair(nn_dataset *d, const char *fake_dir, const char *real_di
     char absolute[2][PATH_MAX];
     int rc = NN_OK;
 
+    if (!d || !fake_dir || !real_dir)
+        return nni_null(why, __func__, "the dataset, fake_dir or real_dir");
     for (int i = 0; !rc && i < 2; i++)
         rc = resolve_folder(side[i].folder, absolute[i], why);
     if (!rc && !strcmp(absolute[0], absolute[1]))
@@ -690,6 +695,8 @@ int nn_dataset_add_images(nn_dataset *d, const char *path, nn_message *why)
     char absolute[PATH_MAX];
     int rc;
 
+    if (!d || !path)
+        return nni_null(why, __func__, "the dataset or path");
     if (nni_seam.stat(path, &st))
         return nni_fail(why, errno == ENOENT ? NN_ENOTFOUND : NN_EIO, "%s: %s", path, strerror(errno));
     if (st.is_file)

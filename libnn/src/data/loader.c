@@ -284,13 +284,13 @@ void nn_loader_free(nn_loader *l)
     release(l);
 }
 
-int64_t nn_loader_samples(const nn_loader *l) { return l->n; }
+int64_t nn_loader_samples(const nn_loader *l) { return l ? l->n : 0; }
 
 int nn_loader_start(nn_loader *l, int64_t epoch, int64_t position)
 {
     int rc = NN_OK;
 
-    if (epoch < 0 || position < 0 || (position % l->o.batch && position != l->n))
+    if (!l || epoch < 0 || position < 0 || (position % l->o.batch && position != l->n))
         return NN_EINVAL;
     (void)pthread_mutex_lock(&l->lock);
     l->running = false;
@@ -315,6 +315,8 @@ int nn_loader_next(nn_loader *l, nn_batch *out)
     double start = nni_seconds(), share = 1, waited;
     const struct slot *s;
 
+    if (!l || !out)
+        return NN_EINVAL;
     *out = (nn_batch){ 0 };
     (void)pthread_mutex_lock(&l->lock);
     if (!l->running) {
@@ -403,6 +405,8 @@ int nn_dataset_verify(nn_dataset *d, int threads, void (*progress)(void *payload
     int64_t all = 0;
     int started = 0, rc = NN_OK;
 
+    if (!d)
+        return nni_null(why, __func__, "the dataset");
     for (int64_t i = 0; i < d->samples; i++)
         all += wanted(&d->sample[i]);
     threads = threads < 1 ? nni_processors() : threads;

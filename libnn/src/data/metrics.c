@@ -28,7 +28,10 @@ static double sigmoid(double m)
 /* log(1+exp(-m)), the loss of a positive label. */
 static double softplus_minus(double m) { return (m < 0 ? -m : 0) + log1p(exp(-fabs(m))); }
 
-double nn_probability_fake(const double logits[2]) { return sigmoid(logits[1] - logits[0]); }
+double nn_probability_fake(const double logits[2])
+{
+    return logits ? sigmoid(logits[1] - logits[0]) : (double)NAN;
+}
 
 static int by_margin(const void *left, const void *right)
 {
@@ -86,7 +89,7 @@ int nn_metrics_binary(nn_metrics *out, const double *logits, const int32_t *labe
     double loss = 0;
     bool nan = false;
 
-    if (n < 1 || !logits || !label)
+    if (!out || n < 1 || !logits || !label)
         return NN_EINVAL;
     for (int64_t i = 0; i < n; i++)
         if (label[i] != NN_LABEL_REAL && label[i] != NN_LABEL_FAKE)
@@ -139,7 +142,7 @@ int nn_macro_f1_interval(double interval[2], const nn_metrics *m, uint64_t seed)
     double f1[RESAMPLES];
     uint64_t end[4]; /* images are numbered by cell of the confusion matrix; each cell's end */
 
-    if (m->samples < 1 || m->samples > UINT32_MAX)
+    if (!interval || !m || m->samples < 1 || m->samples > UINT32_MAX)
         return NN_EINVAL;
     for (int c = 0; c < 4; c++)
         end[c] = (uint64_t)m->confusion[c / 2][c % 2] + (c ? end[c - 1] : 0);

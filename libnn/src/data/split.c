@@ -87,8 +87,11 @@ int nni_dataset_hash(nn_dataset *d, nni_pool *pool, nn_message *why)
 int nn_dataset_hash(nn_dataset *d, int threads, nn_message *why)
 {
     nni_pool *pool;
-    int rc = nni_pool_new(&pool, threads > 0 ? threads : nni_processors());
+    int rc;
 
+    if (!d)
+        return nni_null(why, __func__, "the dataset");
+    rc = nni_pool_new(&pool, threads > 0 ? threads : nni_processors());
     if (rc)
         return nni_fail(why, rc, "cannot start %d threads to hash images", threads);
     rc = nni_dataset_hash(d, pool, why);
@@ -202,9 +205,13 @@ static int judge_group(nn_dataset *d, const struct content *group, int64_t n)
 int nn_dataset_deduplicate(nn_dataset *d, nn_message *why)
 {
     int64_t n = 0, end;
-    struct content *c = sort_contents(d, &n);
-    int rc = c ? NN_OK : NN_ENOMEM;
+    struct content *c;
+    int rc;
 
+    if (!d)
+        return nni_null(why, __func__, "the dataset");
+    c = sort_contents(d, &n);
+    rc = c ? NN_OK : NN_ENOMEM;
     for (int64_t i = 0; !rc && i < n; i = end) {
         end = end_of_group(c, i, n);
         if (end - i > 1)
@@ -253,6 +260,8 @@ int nn_dataset_split(nn_dataset *d, double fraction, uint64_t seed, nn_message *
     bool *moves = NULL;
     int rc = NN_OK;
 
+    if (!d)
+        return nni_null(why, __func__, "the dataset");
     if (!(fraction > 0 && fraction < 1))
         return nni_fail(why, NN_EINVAL,
                         "the part of train that becomes valid must lie between 0 and 1, not %g", fraction);
@@ -417,6 +426,8 @@ int nn_split_write(const nn_dataset *d, const char *file, nn_message *why)
 {
     nni_buffer b = { 0 };
 
+    if (!d || !file)
+        return nni_null(why, __func__, "the dataset or file");
     nni_buffer_text(&b, header);
     nni_buffer_text(&b, "\n");
     for (int64_t i = 0; i < d->samples; i++) {
@@ -605,11 +616,14 @@ int nn_split_apply(nn_dataset *d, const char *file, nn_message *why)
     struct reader r;
     struct named *names = NULL;
     char *verdict = NULL, *reason, *absent;
-    int64_t n = 0, problems = d->problems;
-    int rc = reader_open(&r, file, why);
+    int64_t n = 0, problems;
+    int rc;
 
-    if (rc)
+    if (!d || !file)
+        return nni_null(why, __func__, "the dataset or file");
+    if ((rc = reader_open(&r, file, why)))
         return rc;
+    problems = d->problems;
     names = nni_alloc_array((size_t)d->samples, sizeof *names);
     verdict = nni_alloc_array((size_t)d->samples, sizeof *verdict);
     reason = nni_arena_printf(&d->memory->arena, "excluded in %s", file);
@@ -661,10 +675,12 @@ int nn_split_leaks(nn_dataset *d, const char *file, int split, int64_t *leaks, n
     struct row row;
     int64_t n = 0;
     char *line;
-    int rc = reader_open(&r, file, why);
+    int rc;
 
+    if (!d || !file || !leaks)
+        return nni_null(why, __func__, "the dataset, file or n");
     *leaks = 0;
-    if (rc)
+    if ((rc = reader_open(&r, file, why)))
         return rc;
     c = sort_contents(d, &n);
     if (!c)

@@ -55,13 +55,18 @@ static int take_row(nn_dataset *d, nni_csv *c, const char *folder, int split)
 int nn_dataset_add_table(nn_dataset *d, const char *file, int split, nn_message *why)
 {
     static const char *const names[2] = { "path", "label" };
-    int64_t samples = d->samples, problems = d->problems;
-    int32_t sources = d->sources;
+    int64_t samples, problems;
+    int32_t sources;
     nni_csv c = { .file = file, .columns = "path and label", .why = why };
     char absolute[PATH_MAX], *slash;
     void *text = NULL;
     int rc;
 
+    if (!d || !file)
+        return nni_null(why, __func__, "the dataset or file");
+    samples = d->samples;
+    problems = d->problems;
+    sources = d->sources;
     if (split < 0 || split >= NN_SPLITS)
         return nni_fail(why, NN_EINVAL, "%s: %d is no split", file, split);
     if (nni_seam.realpath(file, absolute))

@@ -72,10 +72,14 @@ static int parse(nn_template *t, nn_message *why)
 
 int nn_template_read(nn_template **out, const char *file, nn_message *why)
 {
-    nn_template *t = nni_alloc_zero(sizeof *t);
+    nn_template *t;
     void *text;
     int rc;
 
+    if (!out || !file)
+        return nni_null(why, __func__, "out or file");
+    *out = NULL;
+    t = nni_alloc_zero(sizeof *t);
     if (!t)
         return nni_fail(why, NN_ENOMEM, "%s: no memory", file);
     rc = nni_read_file(file, NNI_LIST_BYTES, &text, &t->size, why);
@@ -235,6 +239,8 @@ int nn_template_write(nn_template *t, const char *file, const nn_prediction *p, 
     size_t kept = 0;
     int rc;
 
+    if (!t || !file || n < 0 || (n && !p))
+        return nni_null(why, __func__, "the template, file or predictions");
     opts = opts ? opts : &none;
     if (opts->fill && strpbrk(opts->fill, ",\"\r\n"))
         return nni_fail(why, NN_EINVAL,
@@ -267,6 +273,8 @@ int nn_predictions_write(const char *file, const nn_prediction *p, int64_t n, nn
     nni_buffer b = { 0 };
     char number[32];
 
+    if (!file || n < 0 || (n && !p))
+        return nni_null(why, __func__, "file or predictions");
     nni_buffer_text(&b, "path,label,probability_fake\n");
     for (int64_t i = 0; i < n; i++) {
         nni_buffer_csv_field(&b, p[i].path);

@@ -111,6 +111,8 @@ int nn_checkpoint_save(nn_plan *p, nn_model *m, const char *path, const nn_pair 
     bool memory;
     int rc;
 
+    if (!p || !m || !path || pair_count < 0 || (pair_count && !pairs))
+        return nni_null(why, __func__, "plan, model, path or pairs");
     if (!m->sealed || !trains(p, m))
         return nni_fail(why, NN_ESTATE, "%s: the model %s", path,
                         m->sealed ? "is none of the plan's" : "has no values yet");
@@ -146,6 +148,8 @@ int nn_checkpoint_check(const nn_safetensors *file, nn_message *why)
     uint32_t sum = 0;
     char now[16];
 
+    if (!file)
+        return nni_null(why, __func__, "file");
     if (!text)
         return nni_fail(why, NN_EFORMAT,
                         "not a checkpoint: its metadata has no \"" KEY "checksum\" (weights alone are "
@@ -195,8 +199,13 @@ int nn_checkpoint_load(nn_plan *p, nn_model *m, const nn_safetensors *file, nn_m
 {
     const char *optim = nn_safetensors_metadata(file, KEY "optimizer");
     uint64_t counter[COUNTER_COUNT], seed;
-    int rc = nn_checkpoint_check(file, why);
+    int rc;
 
+    if (!p || !m || !file)
+        return nni_null(why, __func__, "plan, model or file");
+    rc = nn_checkpoint_check(file, why);
+    if (!rc && !trains(p, m))
+        rc = nni_fail(why, NN_ESTATE, "the model is none of the plan's");
     for (int i = 0; !rc && i < COUNTER_COUNT; i++)
         rc = read_number(file, COUNTERS[i].key, &counter[i], why);
     if (!rc)

@@ -144,14 +144,16 @@ int nn_model_load_from(nn_model *m, const nn_safetensors *file, const nn_load_op
     struct load l = { .model = m, .file = file };
     int rc;
 
+    if (report)
+        *report = l.report;
+    if (!m || !file)
+        return nni_null(m ? &m->message : NULL, __func__, "model or file");
     if (opts)
         l.opts = *opts;
     if (!l.opts.from)
         l.opts.from = "";
     if (!l.opts.into)
         l.opts.into = "";
-    if (report)
-        *report = l.report;
     rc = need(m, &l.opts.role);
     if (rc)
         return rc;
@@ -199,6 +201,8 @@ int nn_model_load(nn_model *m, const char *path, const nn_load_opts *opts, nn_lo
 
     if (report)
         *report = (nn_load_report){ 0 };
+    if (!m)
+        return NN_EINVAL;
     rc = nn_safetensors_open(&file, path, NULL, &m->message);
     if (rc)
         return rc;
@@ -217,6 +221,8 @@ int nn_model_save(nn_model *m, const char *path, nn_base role, const nn_pair *pa
     int64_t n = 0;
     int rc;
 
+    if (!m || !path)
+        return nni_null(m ? &m->message : NULL, __func__, "model or path");
     if ((role == NN_BASE_EMA || is_moment(role)) && !m->buffer[role])
         return nni_fail(&m->message, NN_ESTATE,
                         "%s: this model has no %s yet: no plan that was compiled keeps them", path,

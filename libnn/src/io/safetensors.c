@@ -522,6 +522,8 @@ int nn_safetensors_parse(nn_safetensors **out, const void *bytes, size_t size, c
     size_t n = 0;
     int rc;
 
+    if (!out || (size && !bytes))
+        return nni_null(why, __func__, "out or bytes");
     *out = NULL;
     f = nni_tensors_new(name ? name : "memory");
     if (!f)
@@ -624,6 +626,8 @@ int nn_safetensors_open(nn_safetensors **out, const char *path, const nn_safeten
     struct nni_stat st;
     int fd, rc;
 
+    if (!out || !path)
+        return nni_null(why, __func__, "out or path");
     *out = NULL;
     f = nni_tensors_new(path);
     if (!f)

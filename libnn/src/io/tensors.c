@@ -180,6 +180,8 @@ int nn_safetensors_rename(nn_safetensors *f,
                           const char *(*rename)(void *payload, const char *name, char text[256]),
                           void *payload, nn_message *why)
 {
+    if (!f || !rename)
+        return nni_null(why, __func__, "file or rename");
     for (int64_t i = 0; i < f->count; i++) {
         nn_safetensors_entry *e = &f->tensors[i].entry;
         char text[256];
@@ -196,11 +198,11 @@ void nni_tensors_sort_metadata(nn_safetensors *f)
     qsort(f->metadata, (size_t)f->pairs, sizeof *f->metadata, by_key);
 }
 
-int64_t nn_safetensors_count(const nn_safetensors *file) { return file->count; }
+int64_t nn_safetensors_count(const nn_safetensors *file) { return file ? file->count : 0; }
 
 const nn_safetensors_entry *nn_safetensors_at(const nn_safetensors *file, int64_t index)
 {
-    return index < 0 || index >= file->count ? NULL : &file->tensors[index].entry;
+    return !file || index < 0 || index >= file->count ? NULL : &file->tensors[index].entry;
 }
 
 int64_t nn_safetensors_find(const nn_safetensors *file, const char *name)
@@ -208,23 +210,23 @@ int64_t nn_safetensors_find(const nn_safetensors *file, const char *name)
     struct nni_stored key = { .entry.name = name };
     const struct nni_stored *wanted = &key, *const *found = NULL;
 
-    if (file->count)
+    if (file && name && file->count)
         found = bsearch(&wanted, file->by_name, (size_t)file->count, sizeof *file->by_name, by_name);
     return found ? *found - file->tensors : -1;
 }
 
-int64_t nn_safetensors_metadata_count(const nn_safetensors *file) { return file->pairs; }
+int64_t nn_safetensors_metadata_count(const nn_safetensors *file) { return file ? file->pairs : 0; }
 
 const nn_pair *nn_safetensors_metadata_at(const nn_safetensors *file, int64_t index)
 {
-    return index < 0 || index >= file->pairs ? NULL : &file->metadata[index];
+    return !file || index < 0 || index >= file->pairs ? NULL : &file->metadata[index];
 }
 
 const char *nn_safetensors_metadata(const nn_safetensors *file, const char *key)
 {
     nn_pair wanted = { .key = key }, *found = NULL;
 
-    if (file->pairs)
+    if (file && key && file->pairs)
         found = bsearch(&wanted, file->metadata, (size_t)file->pairs, sizeof wanted, by_key);
     return found ? found->value : NULL;
 }
@@ -322,6 +324,8 @@ int nn_safetensors_read(const nn_safetensors *file, int64_t index, nn_dtype to, 
     int64_t bad = -1;
     nni_text name, shape;
 
+    if (!file || (count && !dst))
+        return nni_null(why, __func__, "file or dst");
     if (!entry)
         return nni_fail(why, NN_EINVAL, "%s: there is no tensor %" PRId64 " of %" PRId64, file->label, index,
                         file->count);
@@ -371,6 +375,8 @@ int nn_safetensors_nonfinite(const nn_safetensors *file, int64_t index, int64_t 
     const struct nni_raw_type *raw;
     nni_text name;
 
+    if (!file || !count || !first)
+        return nni_null(why, __func__, "file, count or first");
     *count = 0;
     *first = -1;
     if (!entry)

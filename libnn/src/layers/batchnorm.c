@@ -16,8 +16,8 @@ nn_tensor *nn_layer_batchnorm(nn_graph *g, const char *name, nn_tensor *x, nn_ba
     double eps = opts.eps != 0 ? opts.eps : 1e-5, momentum = opts.momentum != 0 ? opts.momentum : 0.1;
     nn_tensor *gamma, *beta, *mean, *variance, *batches;
 
-    if (!x)
-        return NULL;
+    if (!name || !x)
+        return nn_graph_fail(g, NN_EINVAL, "nn_layer_batchnorm needs a name and an input");
     nn_push(g, name);
     gamma = nn_param(g, "weight", shape, (nn_init){ .kind = NN_INIT_CONSTANT, .a = 1 });
     beta = nn_param(g, "bias", shape, (nn_init){ .kind = NN_INIT_ZERO });

@@ -17,16 +17,16 @@ nn_tensor *nn_layer_conv2d(nn_graph *g, const char *name, nn_tensor *x, nn_conv2
     nn_init init, bias_init = { .kind = NN_INIT_ZERO };
     nn_tensor *weight, *bias = NULL;
 
-    if (!x)
-        return NULL;
+    if (!name || !x)
+        return nn_graph_fail(g, NN_EINVAL, "nn_layer_conv2d needs a name and an input");
     if (opts.out < 1 || opts.k < 1 || groups < 1 || in % groups || opts.out % groups)
         return nn_graph_fail(
             g, NN_ESHAPE,
             "convolution '%s': %lld groups do not divide %lld input and %lld output channels, "
             "or the kernel size %lld is not positive",
             name, (long long)groups, (long long)in, (long long)opts.out, (long long)opts.k);
-    fan_in = (double)(in / groups * opts.k * opts.k);
-    fan_out = (double)(opts.out * opts.k * opts.k);
+    fan_in = (double)(in / groups) * (double)opts.k * (double)opts.k;
+    fan_out = (double)opts.out * (double)opts.k * (double)opts.k;
     init = (nn_init){ .kind = NN_INIT_NORMAL, .a = sqrt(2 / fan_out) };
     if (opts.init_default)
         init = bias_init = (nn_init){ .kind = NN_INIT_UNIFORM, .a = 1 / sqrt(fan_in) };

@@ -8,8 +8,6 @@
 nn_tensor *nn_layer_conv2d_norm(nn_graph *g, const char *name, nn_tensor *x, nn_conv2d_opts conv,
                                 nn_batchnorm_opts norm)
 {
-    if (!x)
-        return NULL;
     nn_push(g, name);
     x = nn_layer_conv2d(g, "0", x, conv);
     x = nn_layer_batchnorm(g, "1", x, norm);

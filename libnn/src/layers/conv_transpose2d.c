@@ -10,21 +10,22 @@ nn_tensor *nn_layer_conv_transpose2d(nn_graph *g, const char *name, nn_tensor *x
                                      nn_conv_transpose2d_opts opts)
 {
     int64_t in = nn_dim(x, -1), groups = opts.groups ? opts.groups : 1;
+    double k = (double)opts.k;
     nn_init init, bias_init = { .kind = NN_INIT_ZERO };
     nn_tensor *weight, *bias = NULL;
 
-    if (!x)
-        return NULL;
+    if (!name || !x)
+        return nn_graph_fail(g, NN_EINVAL, "nn_layer_conv_transpose2d needs a name and an input");
     if (opts.out < 1 || opts.k < 1 || groups < 1 || in % groups || opts.out % groups)
         return nn_graph_fail(
             g, NN_ESHAPE,
             "transposed convolution '%s': %lld groups do not divide %lld input and %lld output channels, "
             "or the kernel size %lld is not positive",
             name, (long long)groups, (long long)in, (long long)opts.out, (long long)opts.k);
-    init = (nn_init){ .kind = NN_INIT_NORMAL, .a = sqrt(2 / (double)(in * opts.k * opts.k)) };
+    init = (nn_init){ .kind = NN_INIT_NORMAL, .a = sqrt(2 / ((double)in * k * k)) };
     if (opts.init_default)
-        init = bias_init = (nn_init){ .kind = NN_INIT_UNIFORM,
-                                      .a = 1 / sqrt((double)(opts.out / groups * opts.k * opts.k)) };
+        init = bias_init =
+            (nn_init){ .kind = NN_INIT_UNIFORM, .a = 1 / sqrt((double)(opts.out / groups) * k * k) };
 
     nn_push(g, name);
     weight = nn_param(g, "weight", NN_SHAPE4(in, opts.out / groups, opts.k, opts.k), init);

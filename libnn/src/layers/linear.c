@@ -13,15 +13,15 @@ nn_tensor *nn_layer_linear(nn_graph *g, const char *name, nn_tensor *x, nn_linea
     nn_init init, bias_init = { .kind = NN_INIT_ZERO };
     nn_tensor *weight, *bias = NULL;
 
-    if (!x)
-        return NULL;
+    if (!name || !x)
+        return nn_graph_fail(g, NN_EINVAL, "nn_layer_linear needs a name and an input");
     if (opts.out < 1 || in < 1)
         return nn_graph_fail(g, NN_ESHAPE, "linear layer '%s': cannot map %lld inputs to %lld outputs", name,
                              (long long)in, (long long)opts.out);
     init = (nn_init){ .kind = NN_INIT_UNIFORM, .a = 1 / sqrt((double)opts.out) };
     if (opts.init_default)
         init = bias_init = (nn_init){ .kind = NN_INIT_UNIFORM, .a = 1 / sqrt((double)in) };
-    if (opts.init_std > 0)
+    if (opts.init_std != 0)
         init = (nn_init){ .kind = NN_INIT_NORMAL, .a = opts.init_std };
 
     nn_push(g, name);

@@ -36,8 +36,9 @@ nn_tensor *nn_layer_mbconv(nn_graph *g, const char *name, nn_tensor *x, nn_mbcon
 {
     nn_tensor *y;
 
-    if (!x)
-        return NULL;
+    if (opts.expand < 0 || opts.expand > INT32_MAX || opts.stride < 0)
+        return nn_graph_fail(g, NN_EINVAL, "nn_layer_mbconv: expand is %lld, stride %lld; neither can be",
+                             (long long)opts.expand, (long long)opts.stride);
     nn_push(g, name);
     nn_push(g, "block");
     y = block(g, x, &opts);

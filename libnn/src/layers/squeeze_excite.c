@@ -14,8 +14,6 @@ nn_tensor *nn_layer_squeeze_excite(nn_graph *g, const char *name, nn_tensor *x, 
     nn_conv2d_opts fc2 = { .out = nn_dim(x, -1), .k = 1, .bias = 1 };
     nn_tensor *gate;
 
-    if (!x)
-        return NULL;
     nn_push(g, name);
     gate = nn_global_avg_pool(g, x);
     gate = nn_silu(g, nn_layer_conv2d(g, "fc1", gate, fc1));

@@ -65,12 +65,15 @@ static int backward(nn_step *s)
 
 static int infer(nn_node *n)
 {
+    const struct nni_bn_coeff *a = n->attrs;
     int rc = nni_infer_real(n, VARIANCE, 1);
 
     if (!rc)
         rc = nni_infer_vector(n, VARIANCE, nn_dim(n->in[VARIANCE], -1));
     if (!rc)
         rc = nni_infer_vector(n, GAMMA, nn_dim(n->in[VARIANCE], -1));
+    if (!rc)
+        rc = nni_infer_constant(n, "eps", a->eps, 0, NNI_MOST_EPS);
     return rc ? rc : nn_infer_out(n, 0, NN_REAL, nn_shape_get(n->in[VARIANCE]));
 }
 

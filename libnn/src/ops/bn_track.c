@@ -54,6 +54,8 @@ static int infer(nn_node *n)
 
     for (int i = MEAN; !rc && i <= RUNNING_VARIANCE; i++)
         rc = nni_infer_vector(n, i, nn_dim(n->in[MEAN], -1));
+    if (!rc)
+        rc = nni_infer_constant(n, "momentum", a->momentum, 0, 1);
     if (rc)
         return rc;
     for (int i = RUNNING_MEAN; i <= BATCHES; i++)

@@ -4,7 +4,21 @@
  * for relu6. An end that is infinite limits nothing. A NaN stays one, and has no gradient.
  */
 #include "cuda/if_cuda.h"
+#include "cpu/cpu.h"
 #include "ops/unary.h"
+
+#include <math.h>
+
+static int infer(nn_node *n)
+{
+    const struct nni_formula *f = n->attrs;
+    double low = (double)f->k[0];
+    int rc = nni_infer_constant(n, "low", low, -INFINITY, INFINITY);
+
+    if (!rc)
+        rc = nni_infer_constant(n, "high", (double)f->k[1], low, INFINITY);
+    return rc ? rc : nni_unary_infer(n);
+}
 
 const nn_op nn_op_clamp = {
     .abi = NN_OP_ABI,
@@ -14,7 +28,7 @@ const nn_op nn_op_clamp = {
     .alias = NN_ALIAS_FORWARD | NN_ALIAS_BACKWARD0,
     .flags = NN_OP_CHEAP,
     .attrs_bytes = sizeof(struct nni_formula),
-    .infer = nni_unary_infer,
+    .infer = infer,
     .forward = { nni_unary_forward, NNI_IF_CUDA(nni_cuda_unary_forward) },
     .backward = { nni_unary_backward, NNI_IF_CUDA(nni_cuda_unary_backward) },
 };

@@ -100,13 +100,10 @@ const nn_op nn_op_concat = {
 
 nn_tensor *nn_concat(nn_graph *g, nn_tensor *const *x, int count, int axis)
 {
-    struct nni_concat a = { nni_axis(count > 0 ? nn_shape_get(x[0]).rank : 0, axis), count };
+    struct nni_concat a = { nni_axis(x && count > 0 ? nn_shape_get(x[0]).rank : 0, axis), count };
 
     if (count < 1 || count > NN_MAX_IN)
         return nn_graph_fail(g, NN_EINVAL, "concat: %d tensors; from 1 to %d can be concatenated", count,
                              NN_MAX_IN);
-    for (int k = 0; k < count; k++)
-        if (!x[k])
-            return NULL;
     return nn_apply(g, &nn_op_concat, &a, x, count);
 }

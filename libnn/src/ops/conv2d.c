@@ -45,8 +45,9 @@ nn_tensor *nn_conv2d(nn_graph *g, nn_tensor *x, nn_tensor *weight, nn_tensor *bi
 
     if (s.rank == 4 && w.rank == 4 && w.dim[2] == w.dim[3]) {
         int one = opts.groups == 0 || opts.groups == 1;
+        int known = opts.dilation >= 0 && opts.padding >= NN_PAD_AUTO && opts.padding <= NN_PAD_EXPLICIT;
 
-        if (w.dim[2] == 1 && one && (opts.stride == 0 || opts.stride == 1) && !opts.pad)
+        if (w.dim[2] == 1 && one && known && (opts.stride == 0 || opts.stride == 1) && !opts.pad)
             return nn_conv1x1(g, x, weight, bias);
         if (!one && opts.groups == s.dim[3] && opts.groups == w.dim[0])
             return nn_depthwise(g, x, weight, bias, opts);

@@ -321,7 +321,7 @@ const nn_op nn_op_expand_depthwise = {
 nn_tensor *nn_expand_depthwise(nn_graph *g, nn_tensor *x, nn_tensor *w1, nn_tensor *const norm[3],
                                nn_tensor *w2, nn_expand_opts opts)
 {
-    nn_tensor *in[6] = { x, w1, norm[0], norm[1], norm[2], w2 };
+    nn_tensor *in[6] = { x, w1, norm ? norm[0] : NULL, norm ? norm[1] : NULL, norm ? norm[2] : NULL, w2 };
 
     return nn_apply(g, &nn_op_expand_depthwise, &opts, in, 6);
 }

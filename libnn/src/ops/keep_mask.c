@@ -93,7 +93,7 @@ static nn_tensor *masked(nn_graph *g, nn_tensor *x, double p, const char *what, 
     nn_shape shape = nn_shape_get(x);
 
     if (!x)
-        return NULL;
+        return nn_graph_fail(g, NN_EINVAL, "%s: there is no input", what);
     if (!(p >= 0 && p < 1))
         return nn_graph_fail(g, NN_EINVAL, "%s: the probability is %g; it must be in [0,1)", what, p);
     if (p == 0 || nn_mode_of(g) == NN_EVAL)

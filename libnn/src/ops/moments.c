@@ -133,7 +133,9 @@ int nn_moments(nn_graph *g, nn_tensor *x, nn_tensor **mean, nn_tensor **variance
 {
     nn_node *n = nn_apply_all(g, &nn_op_moments, NULL, &x, 1);
 
-    *mean = n ? n->out[0] : NULL;
-    *variance = n ? n->out[1] : NULL;
+    if (mean)
+        *mean = n ? n->out[0] : NULL;
+    if (variance)
+        *variance = n ? n->out[1] : NULL;
     return n ? NN_OK : nn_graph_status(g);
 }

@@ -368,6 +368,8 @@ int nni_norm_infer(nn_node *n, int least_rank)
                            (long long)channels);
     for (int i = GAMMA; !rc && i <= BETA; i++)
         rc = nni_infer_vector(n, i, channels);
+    if (!rc)
+        rc = nni_infer_constant(n, "eps", a->eps, 0, NNI_MOST_EPS);
     if (rc)
         return rc;
     sets = nni_rows(x) / a->places * a->groups;

@@ -135,9 +135,11 @@ const nn_op nn_op_normalize = {
 
 nn_tensor *nn_normalize(nn_graph *g, nn_tensor *x, const double mean[3], const double std[3], double maximum)
 {
-    struct nni_normalize a = { .mean = { mean[0], mean[1], mean[2] },
-                               .std = { std[0], std[1], std[2] },
-                               .maximum = maximum };
+    struct nni_normalize a = { .maximum = maximum };
 
-    return nn_apply(g, &nn_op_normalize, &a, &x, 1);
+    for (int c = 0; mean && std && c < 3; c++) {
+        a.mean[c] = mean[c];
+        a.std[c] = std[c];
+    }
+    return nn_apply(g, &nn_op_normalize, mean && std ? &a : NULL, &x, 1);
 }

@@ -125,7 +125,7 @@ nn_tensor *nn_permute(nn_graph *g, nn_tensor *x, const int *order)
 {
     struct nni_permute a = { { 0 } };
 
-    for (int k = 0; k < nn_shape_get(x).rank; k++)
+    for (int k = 0; order && k < nn_shape_get(x).rank; k++)
         a.order[k] = order[k];
-    return nn_apply(g, &nn_op_permute, &a, &x, 1);
+    return nn_apply(g, &nn_op_permute, order ? &a : NULL, &x, 1);
 }

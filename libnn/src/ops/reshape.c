@@ -101,9 +101,7 @@ nn_tensor *nn_flatten(nn_graph *g, nn_tensor *x)
     nn_shape shape = nn_shape_get(x);
     int64_t rest = 1;
 
-    if (!x)
-        return NULL;
-    if (shape.rank < 1)
+    if (x && shape.rank < 1)
         return nn_graph_fail(g, NN_ESHAPE, "flatten: a scalar has no first dimension to keep");
     for (int i = 1; i < shape.rank; i++)
         rest *= shape.dim[i];

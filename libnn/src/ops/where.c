@@ -27,5 +27,7 @@ nn_tensor *nn_where(nn_graph *g, nn_tensor *mask, nn_tensor *a, nn_tensor *b)
 
     if (nn_type_get(mask) == NN_U8)
         mask = nn_cast(g, mask, NN_REAL);
-    return nn_apply(g, &nn_op_where, &f, (nn_tensor *[]){ nn_detach(g, mask), a, b }, 3);
+    if (mask)
+        mask = nn_detach(g, mask);
+    return nn_apply(g, &nn_op_where, &f, (nn_tensor *[]){ mask, a, b }, 3);
 }

@@ -9,24 +9,34 @@
 
 #include "optim/numbers.h"
 
+#include <float.h>
 #include <nn/optim.h>
+#include <stdbool.h>
 
 /* Elements that an update handles at a time. The count being constant lets the compiler make vector
  * code without a scalar twin at the level of optimisation that the library is built with. */
 enum { NNI_UPDATE_BLOCK = 16 };
 
+static inline bool nni_from_zero(double x) { return x >= 0 && x <= DBL_MAX; }
+
 static inline nn_optim nni_adam_like(const char *name, nn_adam_opts opts,
                                      void (*update)(const nn_optim *self, const nn_update *u),
                                      int (*launch)(const nn_optim *self, const void *table, void *stream))
 {
-    return (nn_optim){ .name = name,
-                       .moments = 2,
-                       .update = update,
-                       .launch = launch,
-                       .decay = opts.decay,
-                       .p = { [NNI_BETA1] = opts.beta1 != 0 ? opts.beta1 : 0.9,
-                              [NNI_BETA2] = opts.beta2 != 0 ? opts.beta2 : 0.999,
-                              [NNI_EPS] = opts.eps != 0 ? opts.eps : 1e-8 } };
+    nn_optim o = { .name = name,
+                   .moments = 2,
+                   .update = update,
+                   .launch = launch,
+                   .decay = opts.decay,
+                   .p = { [NNI_BETA1] = opts.beta1 != 0 ? opts.beta1 : 0.9,
+                          [NNI_BETA2] = opts.beta2 != 0 ? opts.beta2 : 0.999,
+                          [NNI_EPS] = opts.eps != 0 ? opts.eps : 1e-8 } };
+
+    if (!(opts.beta1 >= 0 && opts.beta1 < 1 && opts.beta2 >= 0 && opts.beta2 < 1))
+        o.wrong = "beta1 and beta2 must be in [0,1)";
+    else if (!nni_from_zero(opts.eps) || !nni_from_zero(opts.decay))
+        o.wrong = "eps and decay must be 0 or more";
+    return o;
 }
 
 #endif

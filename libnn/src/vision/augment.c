@@ -395,17 +395,19 @@ void nn_augment_free(nn_augment *a)
     nni_free(a);
 }
 
-const char *nn_augment_text(const nn_augment *a) { return a->text; }
+const char *nn_augment_text(const nn_augment *a) { return a ? a->text : ""; }
 
 const struct nni_step *nni_augment_step(const nn_augment *a, int i)
 {
     return i < a->steps ? &a->step[i] : NULL;
 }
 
-nn_dtype nn_augment_type(const nn_augment *a) { return a->normalize ? NN_F32 : NN_U8; }
+nn_dtype nn_augment_type(const nn_augment *a) { return a && a->normalize ? NN_F32 : NN_U8; }
 
 void nn_augment_settle(const nn_augment *a, nn_preprocess *record)
 {
+    if (!a || !record)
+        return;
     if (a->normalize)
         record->maximum = a->normalize->low[0];
     if (a->native) {

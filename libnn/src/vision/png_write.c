@@ -141,6 +141,8 @@ int nn_image_save_png(const nn_image *image, const char *path, int level, nn_mes
     size_t size = 0;
     int rc;
 
+    if (!path)
+        return nni_null(why, __func__, "path");
     if (!image || !image->rgb || image->width < 1 || image->height < 1 || image->width > NNI_IMAGE_SIDE ||
         image->height > NNI_IMAGE_SIDE || level < 0 || level > 9)
         return nni_fail(why, NN_EINVAL, "%s: sides are 1 to %d, the level is 0 to 9", path, NNI_IMAGE_SIDE);
