@@ -9,7 +9,11 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-enum { PIECE = 4096, CHAINS = 4 }; /* elements summed in nn_real; sums that do not wait for each other */
+enum {
+    PIECE = 4096, /* elements summed in nn_real */
+    CHAINS = 4,   /* sums that do not wait for each other */
+    AHEAD = 1024  /* elements fetched before they are needed, which hardware alone does too late */
+};
 
 /* n is VEC, as a constant, or less: then the other lanes are 0. */
 INLINE vec get(const nn_real *p, int n) { return n == VEC ? vload(p) : vload_part(p, n); }
@@ -19,6 +23,11 @@ INLINE void put(nn_real *p, vec x, int n)
         vstore(p, x);
     else
         vstore_part(p, x, n);
+}
+INLINE vec get_ahead(const nn_real *p, int n)
+{
+    __builtin_prefetch(p + AHEAD);
+    return get(p, n);
 }
 INLINE vec get_or(const nn_real *p, int64_t i, int n, nn_real otherwise)
 {
@@ -198,7 +207,8 @@ INLINE double sum_of(const nn_real *a, const nn_real *b, int64_t n)
         struct chains part = { 0 };
 
         end = end_of(at, n);
-#define PRODUCT(i, w, k) part.sum[k] += b ? get(a + (i), w) * get(b + (i), w) : get(a + (i), w)
+#define PRODUCT(i, w, k)                                                                                     \
+    part.sum[k] += b ? get_ahead(a + (i), w) * get_ahead(b + (i), w) : get_ahead(a + (i), w)
         FOR_VECTORS(at, end, PRODUCT);
 #undef PRODUCT
         sum += total(&part);
@@ -225,7 +235,11 @@ static void k_log_softmax(nn_real *y, const nn_real *x, int64_t n)
 #undef SHIFT
 }
 
-#define STORE(i, w, d) put(dx + (i), add ? get(dx + (i), w) + (d) : (d), w)
+#define STORE(i, w, d)                                                                                       \
+    do {                                                                                                     \
+        __builtin_prefetch(dx + (i) + AHEAD, 1);                                                             \
+        put(dx + (i), add ? get(dx + (i), w) + (d) : (d), w);                                                \
+    } while (0)
 
 static void k_softmax_grad(nn_real *dx, const nn_real *y, const nn_real *dy, int64_t n, bool add)
 {
@@ -240,7 +254,7 @@ static void k_log_softmax_grad(nn_real *dx, const nn_real *y, const nn_real *dy,
 {
     vec sum = vset((nn_real)sum_of(dy, NULL, n));
 
-#define GRAD(i, w, k) STORE(i, w, get(dy + (i), w) - vexp(get(y + (i), w)) * sum)
+#define GRAD(i, w, k) STORE(i, w, get(dy + (i), w) - vexp(get_ahead(y + (i), w)) * sum)
     FOR_VECTORS(0, n, GRAD);
 #undef GRAD
 }
