@@ -189,27 +189,29 @@ START_TEST(products)
 }
 END_TEST
 
-/* B whose k is two nested indices, as the weights of a convolution are read. */
+/* B whose k is two nested indices, as the weights of a convolution are read: 3 taps, and more than are packed
+ * together. */
 START_TEST(nested_rows_of_b)
 {
-    enum { M = 5, N = 19, OUTER = 3, INNER = 21, K = OUTER * INNER };
+    enum { M = 5, N = 19, INNER = 21 };
+    const int64_t outer = _i ? 1100 : 3, k = outer * INNER;
     nn_device *device;
 
     for (int isa = 0; op_test_isa(isa); isa++) {
         const struct nni_gemm_kernels *kernels = kernels_of(isa, &device);
-        nni_gemm g = nni_gemm_of(kernels->plain, M, N, K, NNI_LOAD_NONE);
-        nn_real *a = integers(M, K, 3), *w = integers(N, K, 4), *b = integers(K, N, 0), *c = guarded(M * N);
+        nni_gemm g = nni_gemm_of(kernels->plain, M, N, k, NNI_LOAD_NONE);
+        nn_real *a = integers(M, k, 3), *w = integers(N, k, 4), *b = integers(k, N, 0), *c = guarded(M * N);
         nn_real *packed = nni_alloc(g.packed_bytes), *lane = nni_alloc(g.lane_bytes);
         struct nni_gemm_b how = {
-            .at = w, .inner = INNER, .outer_stride = 1, .inner_stride = OUTER, .n_stride = K
+            .at = w, .inner = INNER, .outer_stride = 1, .inner_stride = outer, .n_stride = k
         };
         struct matrix to = { .to = c, .cols = N };
-        nni_gemm_io io = { .a = a, .lda = K, .c = c, .ldc = N };
+        nni_gemm_io io = { .a = a, .lda = k, .c = c, .ldc = N };
 
         for (int64_t n = 0; n < N; n++)
-            for (int64_t o = 0; o < OUTER; o++)
+            for (int64_t o = 0; o < outer; o++)
                 for (int64_t i = 0; i < INNER; i++)
-                    b[(o * INNER + i) * N + n] = w[n * K + i * OUTER + o];
+                    b[(o * INNER + i) * N + n] = w[n * k + i * outer + o];
         if (kernels->depth > 1) { /* stores bfloat16 */
             io.c = NULL;
             io.store_c = save;
@@ -219,7 +221,7 @@ START_TEST(nested_rows_of_b)
             nni_gemm_pack(&g, &how, packed, p);
         for (int64_t t = 0; t < nni_gemm_tiles(&g); t++)
             nni_gemm_tile(&g, &io, packed, t, lane);
-        check(c, a, b, M, N, K, K, 1, N, 1, 0, op_test_isa(isa));
+        check(c, a, b, M, N, k, k, 1, N, 1, 0, op_test_isa(isa));
         release_guarded(c, M * N, "result");
         nni_free(a);
         nni_free(w);
@@ -417,7 +419,7 @@ int main(void)
 
     tcase_set_timeout(t, 600);
     tcase_add_test(t, products);
-    tcase_add_test(t, nested_rows_of_b);
+    tcase_add_loop_test(t, nested_rows_of_b, 0, 2);
     tcase_add_test(t, weight_gradients);
     tcase_add_test(t, pairs);
     tcase_add_test(t, divisions);

@@ -20,7 +20,7 @@ enum {
     PAIR_BYTES = 768 << 10,
     PAIR_ROWS = 192,  /* of a chunk of G */
     LEAST_ROWS = 104, /* of a chunk, where there are as many: below, reading and writing C shows */
-    SLAB = 16,        /* rows of a piece of B packed together with those of the other pieces */
+    SLAB = 16,        /* rows of a piece of B packed together with those of the other pieces, at most */
     GROUP = 16,       /* rows loaded together that are then turned into words of pairs of them */
     Y_COLS = 48       /* of a panel of Y: an odd number of cache lines, or rows would collide */
 };
@@ -96,22 +96,54 @@ void nni_gemm_pack(const nni_gemm *g, const struct nni_gemm_b *b, nn_real *packe
     nni_gemm_pack_panel(g, b, packed + nni_gemm_panel_of(g, panel).col0 * g->words, panel);
 }
 
+/* Where piece `piece` of B begins. */
+static int64_t piece_at(const struct nni_gemm_b *b, int64_t piece)
+{
+    int64_t across = most(1, b->across);
+
+    return piece / across * b->outer_stride + piece % across * b->across_stride;
+}
+
+/* The pieces of a convolution's weights, one for each tap, lie between each other: a stretch of memory with
+ * elements of all of them at a time, so that each cache line is read once. */
+static int pack_between(const nni_gemm *g, const struct nni_gemm_b *b, nn_real *to,
+                        const struct nni_gemm_panel *at)
+{
+    enum { RUN = 1024 };
+    int64_t row[RUN], pieces = g->k / b->inner, low = 0, high = 0, span, some;
+
+    for (int64_t p = 0; p < pieces; p++) {
+        low = least(low, piece_at(b, p));
+        high = most(high, piece_at(b, p));
+    }
+    span = high - low + 1;
+    if (span > RUN)
+        return 0;
+    some = b->inner_stride > span ? 1 : least(SLAB, RUN / span);
+    for (int64_t from = 0; from < b->inner; from += some) {
+        int64_t rows = least(some, b->inner - from), count = (rows - 1) * b->inner_stride + span;
+
+        for (int64_t i = 0; i < count; i++)
+            row[i] = -1;
+        for (int64_t p = 0; p < pieces; p++)
+            for (int64_t r = 0; r < rows; r++)
+                row[r * b->inner_stride + piece_at(b, p) - low] = p * b->inner + from + r;
+        g->kernels->pack_run(to, at->width, b->at + low + from * b->inner_stride + at->col0 * b->n_stride,
+                             b->n_stride, row, count, at->cols);
+    }
+    return 1;
+}
+
 void nni_gemm_pack_panel(const nni_gemm *g, const struct nni_gemm_b *b, nn_real *to, int64_t panel)
 {
     struct nni_gemm_panel at = nni_gemm_panel_of(g, panel);
-    int64_t across = most(1, b->across), slab = b->inner < g->k ? SLAB : b->inner;
 
-    /* The pieces of a convolution's weights, one for each tap, lie between each other: some of all pieces at
-     * a time, so that each cache line is fetched once. */
-    for (int64_t from = 0; from < b->inner; from += slab)
-        for (int64_t p = from; p < g->k; p += b->inner) {
-            int64_t piece = p / b->inner,
-                    first = piece / across * b->outer_stride + piece % across * b->across_stride;
-
-            g->kernels->pack(to + p * at.width, at.width,
-                             b->at + first + from * b->inner_stride + at.col0 * b->n_stride, b->inner_stride,
-                             b->n_stride, least(slab, least(b->inner - from, g->k - p)), at.cols);
-        }
+    if (b->inner < g->k && pack_between(g, b, to, &at))
+        return;
+    for (int64_t p = 0; p < g->k; p += b->inner)
+        g->kernels->pack(to + p * at.width, at.width,
+                         b->at + piece_at(b, p / b->inner) + at.col0 * b->n_stride, b->inner_stride,
+                         b->n_stride, b->inner, at.cols);
 }
 
 void nni_gemm_stage(const nni_gemm *g, const nni_gemm_io *io, nn_real *stage, int64_t row_tile)

@@ -69,6 +69,10 @@ struct nni_gemm_kernels {
      * a depth of 2 in words: then k is all there is. */
     void (*pack)(nn_real *to, int64_t width, const nn_real *from, int64_t k_stride, int64_t n_stride,
                  int64_t k, int64_t cols);
+    /* to[row[i]*width + j] = from[i + j*n_stride] for i < count, j < cols, where row[i] is not negative; zero
+     * from there up to width. With a depth of 1. */
+    void (*pack_run)(nn_real *to, int64_t width, const nn_real *from, int64_t n_stride, const int64_t *row,
+                     int64_t count, int64_t cols);
     /* dst = gate*act(scale*(src-mean)+beta); the operand's vectors begin at column 0 of dst. */
     void (*prologue)(nn_real *dst, int64_t ldd, const void *src, int64_t lds, int64_t rows, int64_t cols,
                      const struct nni_prologue *p);

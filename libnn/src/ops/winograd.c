@@ -23,7 +23,8 @@ enum {
     LEAST = 48,         /* squares that share a pass over the weights */
     TARGET = 32,        /* tiles */
     TILE_FLOPS = 2000000,
-    BLOCK = 96, /* of cols and of channels in the weights' gradient */
+    PACKED = 64, /* channels of the weights in lane memory */
+    BLOCK = 96,  /* of cols and of channels in the weights' gradient */
     SCRATCH_BYTES = 32 << 20
 };
 
@@ -103,11 +104,11 @@ struct nni_winograd nni_winograd_of(const struct nni_gemm_kernels *gemm, struct 
     squares = most(LEAST, CACHED / (PLANES * (int64_t)sizeof(nn_real)) / (w.channels + w.cols));
     divide(&w, squares);
     w.product = nni_gemm_of(gemm, w.chunk * w.across, w.cols, w.channels, NNI_LOAD_NONE);
-    w.taps = nni_gemm_of(gemm, w.chunk * w.across, w.cols, TAPS * w.channels, NNI_LOAD_NONE);
     w.panels = w.product.panels;
     w.col_tiles = 2 * w.row_tiles > target ? 1 : least(w.panels, ceil_div(target, w.row_tiles));
     w.packed_bytes = PLANES * w.product.packed_bytes;
-    w.pack_lane_bytes = (size_t)(TAPS * w.channels * gemm->units * NNI_GEMM_UNIT) * sizeof(nn_real);
+    w.pack_lane_bytes =
+        (size_t)(TAPS * least(w.channels, PACKED) * gemm->units * NNI_GEMM_UNIT) * sizeof(nn_real);
     (void)memory_of(&w, NULL, &w.lane_bytes);
     return w;
 }
@@ -116,10 +117,19 @@ void nni_winograd_pack(const struct nni_winograd *w, const struct nni_winograd_k
                        const struct nni_gemm_b *b, nn_real *packed, int64_t panel, void *lane)
 {
     struct nni_gemm_panel p = nni_gemm_panel_of(&w->product, panel);
-    int64_t apart = (int64_t)(w->product.packed_bytes / sizeof(nn_real)), count = w->channels * p.width;
+    int64_t apart = (int64_t)(w->product.packed_bytes / sizeof(nn_real));
 
-    nni_gemm_pack_panel(&w->taps, b, lane, panel);
-    kernels->weights(packed + p.col0 * w->channels, apart, lane, count, count);
+    for (int64_t c = 0; c < w->channels; c += PACKED) {
+        int64_t some = least(PACKED, w->channels - c), count = some * p.width;
+        struct nni_gemm_b part = *b;
+        nni_gemm taps = w->product;
+
+        part.at += c * b->inner_stride;
+        part.inner = some;
+        taps.k = TAPS * some;
+        nni_gemm_pack_panel(&taps, &part, lane, panel);
+        kernels->weights(packed + p.col0 * w->channels + c * p.width, apart, lane, count, count);
+    }
 }
 
 /* Pixels as a transform takes them. */

@@ -16,7 +16,6 @@ struct nni_winograd {
     int64_t tile_pixels;            /* of dst, in all row tiles but the last */
     int64_t col_tiles, panels;
     nni_gemm product; /* of one of the 16 matrices: its panels */
-    nni_gemm taps;    /* of the weights, [9][channels] to cols: its panels */
     size_t packed_bytes, lane_bytes, pack_lane_bytes;
 };
 

@@ -315,8 +315,8 @@ static ALWAYS side row_of(const nn_real *from)
 #endif
 }
 
-/* to[i*width + j] = word i of the row at from + j*stride, for i, j < 8. */
-static ALWAYS void transpose(nn_real *to, int64_t width, const nn_real *from, int64_t stride)
+/* to[i][j] = word i of the row at from + j*stride, for i, j < 8. */
+static ALWAYS void transpose(side to[SIDE], const nn_real *from, int64_t stride)
 {
     side a[SIDE], b[SIDE];
 
@@ -338,8 +338,8 @@ static ALWAYS void transpose(nn_real *to, int64_t width, const nn_real *from, in
     }
     UNROLL
     for (int i = 0; i < 4; i++) {
-        *(side_unaligned *)(to + i * width) = SHUFFLE(a[i], a[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
-        *(side_unaligned *)(to + (i + 4) * width) = SHUFFLE(a[i], a[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+        to[i] = SHUFFLE(a[i], a[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
+        to[i + 4] = SHUFFLE(a[i], a[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
     }
 }
 #endif
@@ -443,8 +443,14 @@ static void pack(nn_real *to, int64_t width, const nn_real *from, int64_t k_stri
         whole_k = k / (WORD * SIDE) * SIDE;
         whole_cols = cols / SIDE * SIDE;
         for (int64_t p = 0; p < whole_k; p += SIDE)
-            for (int64_t j = 0; j < whole_cols; j += SIDE)
-                transpose(to + p * width + j, width, from + p * WORD + j * n_stride, n_stride);
+            for (int64_t j = 0; j < whole_cols; j += SIDE) {
+                side turned[SIDE];
+
+                transpose(turned, from + p * WORD + j * n_stride, n_stride);
+                UNROLL
+                for (int i = 0; i < SIDE; i++)
+                    *(side_unaligned *)(to + (p + i) * width + j) = turned[i];
+            }
     }
 #endif
     for (int64_t p = 0; p * WORD < k; p++)
@@ -452,6 +458,40 @@ static void pack(nn_real *to, int64_t width, const nn_real *from, int64_t k_stri
             to[p * width + j] =
                 j < cols ? word_of(from + p * WORD * k_stride + j * n_stride, k_stride, k - p * WORD) : 0;
 }
+
+#if !PAIRS
+static void pack_run(nn_real *to, int64_t width, const nn_real *from, int64_t n_stride, const int64_t *row,
+                     int64_t count, int64_t cols)
+{
+    int64_t whole_cols = 0;
+
+#if OWN_BLOCKS
+    enum { AHEAD = 64 }; /* elements fetched before they are needed */
+
+    if (count >= SIDE)
+        whole_cols = cols / SIDE * SIDE;
+    for (int64_t i = 0; whole_cols && i < count; i += SIDE) {
+        int64_t first = i + SIDE <= count ? i : count - SIDE;
+
+        for (int64_t j = 0; j < whole_cols; j += SIDE) {
+            side turned[SIDE];
+
+            UNROLL
+            for (int r = 0; r < SIDE; r++)
+                __builtin_prefetch(from + first + (j + r) * n_stride + AHEAD);
+            transpose(turned, from + first + j * n_stride, n_stride);
+            UNROLL
+            for (int r = 0; r < SIDE; r++)
+                if (row[first + r] >= 0)
+                    *(side_unaligned *)(to + row[first + r] * width + j) = turned[r];
+        }
+    }
+#endif
+    for (int64_t i = 0; i < count; i++)
+        for (int64_t j = whole_cols; row[i] >= 0 && j < width; j++)
+            to[row[i] * width + j] = j < cols ? from[i + j * n_stride] : 0;
+}
+#endif
 
 /* ------------------------------------------------- prologues and epilogues */
 
@@ -805,6 +845,7 @@ const struct nni_gemm_kernels NNI_NAME(nni_gemm) = {
     .plain = &nni_gemm_bf16_avx512,
 #else
     .plain = &NNI_NAME(nni_gemm),
+    .pack_run = pack_run,
 #endif
     .pack = pack,
     .prologue = prologue,
