@@ -97,6 +97,7 @@ double app_seconds(void);
 
 /* The devices' options, the same in every program. */
 #define APP_ISAS "portable|avx2|avx512|avx512_bf16"
+#define APP_DEVICES "cpu, or in a build with CUDA cuda or cuda:N (cpu)" /* help of the option "device" */
 #define APP_PRECISIONS "fp32|bf16" /* argument of the option "precision" */
 struct app_device {
     const char *device, *isa;

@@ -154,7 +154,7 @@ int main(int argc, char **argv)
         "the others as it may be trained on. Prints the pipeline with all its settings.\n\n"
         "Examples:\n"
         "  $ fakereal_augment -i face.jpg -o sheet.png\n"
-        "  $ fakereal_augment -i face.jpg --augment \"elastic alpha=900 p=1\" -o sheet.png\v"
+        "  $ fakereal_augment -i face.jpg --augment \"jpeg p=1\" -o sheet.png\v"
         "Exit codes: 0 done; 2 usage; 3 bad image; 4 input or output; 5 memory.",
         NULL,
         NULL,

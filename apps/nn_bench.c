@@ -46,7 +46,7 @@ static const struct argp_option LIST[] = {
     { "augment", OPT_AUGMENT, "NAME|TEXT|FILE", 0, "data: as for fakereal_train (flip)", 0 },
     { "json", OPT_JSON, "FILE", 0, "also write the result there", 0 },
     { NULL, 0, NULL, 0, "Device:", 2 },
-    { "device", OPT_DEVICE, "NAME", 0, "cpu (default)", 2 },
+    { "device", OPT_DEVICE, "NAME", 0, APP_DEVICES, 2 },
     { "threads", 't', "N", 0, "threads (one for each processor)", 2 },
     { "isa", OPT_ISA, APP_ISAS, 0, "instruction set (the best there is)", 2 },
     { "precision", OPT_PRECISION, APP_PRECISIONS, 0, "how activations are stored (fp32)", 2 },

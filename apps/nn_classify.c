@@ -31,9 +31,9 @@ static const struct argp_option LIST[] = {
     { "image-size", OPT_SIZE, "N", 0, "height and width of the network's input (that of its evaluation)", 1 },
     { "format", OPT_FORMAT, "text|tsv", 0,
       "tsv: image, rank from 1, class index from 0, probability, name (text)", 1 },
-    { "device", OPT_DEVICE, "NAME", 0, "cpu", 2 },
+    { "device", OPT_DEVICE, "NAME", 0, APP_DEVICES, 2 },
     { "threads", 't', "N", 0, "threads (one for each processor)", 2 },
-    { "isa", OPT_ISA, APP_ISAS, 0, "(the best there is)", 2 },
+    { "isa", OPT_ISA, APP_ISAS, 0, "instruction set (the best there is)", 2 },
     { "precision", OPT_PRECISION, APP_PRECISIONS, 0, "how activations are stored (fp32)", 2 },
     { 0 }
 };
@@ -133,8 +133,8 @@ int main(int argc, char **argv)
         "IMAGE...",
         "Says what is in images.\n\n"
         "Examples:\n"
-        "  nn_classify --weights efficientnet_b0_rwightman-7f5810bc.pth cat.jpg\n"
-        "  nn_classify --weights tf_efficientnet_lite0-0aa007d2.pth --format tsv *.png\v"
+        "  $ nn_classify --weights efficientnet_b0_rwightman-7f5810bc.pth cat.jpg\n"
+        "  $ nn_classify --weights tf_efficientnet_lite0-0aa007d2.pth --format tsv *.png\v"
         "Exit status: 0 done; 2 usage, or the weights do not tell their dialect; 3 bad weights, or images "
         "that "
         "cannot be used (the others are answered); 4 input or output; 5 device or memory.",

@@ -84,6 +84,26 @@ static const char *shape_text(const nn_shape *s, char text[128])
 
 /* --------------------------------------------------------------------- info */
 
+enum { MOST_VALUE = 400 }; /* bytes of a value of the metadata that are shown */
+
+/* How the network wants its images. */
+static void print_pixels(const nn_preprocess *p)
+{
+    (void)printf("pixels\t");
+    if (p->resize_shorter)
+        (void)printf("shorter side resized to %lld (%s)", (long long)p->resize_shorter,
+                     nn_resize_name(p->kernel));
+    else if (p->resize_width)
+        (void)printf("resized to %lldx%lld (%s)", (long long)p->resize_width, (long long)p->resize_height,
+                     nn_resize_name(p->kernel));
+    else
+        (void)printf("not resized");
+    if (p->crop)
+        (void)printf(", %lld from the middle", (long long)p->size);
+    (void)printf(", mean %g %g %g, std %g %g %g\n", p->mean[0], p->mean[1], p->mean[2], p->std[0], p->std[1],
+                 p->std[2]);
+}
+
 static int info(const struct options *o)
 {
     const char *path = o->file[0];
@@ -110,9 +130,10 @@ static int info(const struct options *o)
                  (long long)elements, (long long)bytes);
     for (int64_t i = 0; i < nn_safetensors_metadata_count(file); i++) {
         const nn_pair *pair = nn_safetensors_metadata_at(file, i);
-        char value[201];
+        char value[MOST_VALUE + 4];
 
-        (void)snprintf(value, sizeof value, "%s", pair->value);
+        (void)snprintf(value, sizeof value, strlen(pair->value) > MOST_VALUE ? "%.*s..." : "%.*s", MOST_VALUE,
+                       pair->value);
         print_pair(pair->key, value);
     }
     config = weights_config(path);
@@ -124,10 +145,7 @@ static int info(const struct options *o)
 
         weights_describe(&w, text);
         print_pair("network", text);
-        (void)printf("pixels\t%s, shorter side %lld, crop %lld, mean %g %g %g, std %g %g %g\n",
-                     nn_resize_name(p.preprocess.kernel), (long long)p.preprocess.resize_shorter,
-                     (long long)p.preprocess.size, p.preprocess.mean[0], p.preprocess.mean[1],
-                     p.preprocess.mean[2], p.preprocess.std[0], p.preprocess.std[1], p.preprocess.std[2]);
+        print_pixels(&p.preprocess);
         nn_preprocess_free(&p.preprocess);
     } else {
         print_pair("network", why.text);
@@ -309,8 +327,6 @@ static int convert(const struct options *o)
 /* How tensor `a` differs from `b`; NULL when it does not. */
 static const char *difference(const nn_safetensors_entry *a, const nn_safetensors_entry *b)
 {
-    if (!b)
-        return "only in the first";
     if (strcmp(a->dtype, b->dtype) != 0)
         return "of different types";
     if (!nn_shape_equal(a->shape, b->shape))
@@ -330,36 +346,91 @@ static void unify(nn_safetensors *file, const char *path, const struct options *
     free(config);
 }
 
+/* A file, and what the names of its network begin with where that is all that is compared. */
+struct side {
+    nn_safetensors *file;
+    const char *prefix;
+};
+
+/* The name of tensor i without the prefix; NULL: it has none. */
+static const char *name_of(const struct side *s, int64_t i)
+{
+    const char *name = nn_safetensors_at(s->file, i)->name;
+    size_t n = strlen(s->prefix);
+
+    return strncmp(name, s->prefix, n) ? NULL : name + n;
+}
+
+static const nn_safetensors_entry *counterpart(const struct side *s, const char *name)
+{
+    char *whole = NULL;
+    const nn_safetensors_entry *e;
+
+    if (asprintf(&whole, "%s%s", s->prefix, name) < 0)
+        exit(app_fail(APP_DEVICE, "out of memory"));
+    e = nn_safetensors_at(s->file, nn_safetensors_find(s->file, whole));
+    free(whole);
+    return e;
+}
+
+/* Tells the tensors of `a` that `b` has not, or if `values` has otherwise. *tensors: how many there are. */
+static int64_t tell_differences(const struct side *a, const struct side *b, bool values, const char *absent,
+                                int64_t *tensors)
+{
+    int64_t differ = 0;
+
+    *tensors = 0;
+    for (int64_t i = 0; i < nn_safetensors_count(a->file); i++) {
+        const char *name = name_of(a, i), *how = NULL;
+        const nn_safetensors_entry *other;
+
+        if (!name)
+            continue;
+        ++*tensors;
+        other = counterpart(b, name);
+        if (!other)
+            how = absent;
+        else if (values)
+            how = difference(nn_safetensors_at(a->file, i), other);
+        if (how && ++differ)
+            print_pair(name, how);
+    }
+    return differ;
+}
+
+/* Two checkpoints of training are compared in all that they hold, one and a network in the network. */
+static void choose_prefixes(struct side side[2], const struct options *o)
+{
+    bool checkpoint[2];
+
+    for (int i = 0; i < 2; i++)
+        checkpoint[i] = nn_safetensors_metadata(side[i].file, checksum_key) != NULL;
+    for (int i = 0; i < 2; i++) {
+        side[i].prefix = !checkpoint[i] || checkpoint[!i] ? "" : o->averaged ? "ema/" : "model/";
+        if (*side[i].prefix)
+            app_say("%s is a checkpoint of a training: its network alone is compared", o->file[i]);
+    }
+}
+
 static int diff(const struct options *o)
 {
-    nn_safetensors *a = NULL, *b = NULL;
-    int64_t differ = 0;
-    int rc = open_plain(&a, o->file[0], o);
+    struct side side[2] = { { NULL, "" }, { NULL, "" } };
+    int64_t differ = 0, tensors[2];
+    int rc = open_plain(&side[0].file, o->file[0], o);
 
     if (!rc)
-        rc = open_plain(&b, o->file[1], o);
+        rc = open_plain(&side[1].file, o->file[1], o);
     if (!rc) {
-        unify(a, o->file[0], o);
-        unify(b, o->file[1], o);
+        for (int i = 0; i < 2; i++)
+            unify(side[i].file, o->file[i], o);
+        choose_prefixes(side, o);
+        differ = tell_differences(&side[0], &side[1], true, "only in the first", &tensors[0]) +
+                 tell_differences(&side[1], &side[0], false, "only in the second", &tensors[1]);
+        app_say("%lld and %lld tensors, %lld differ", (long long)tensors[0], (long long)tensors[1],
+                (long long)differ);
     }
-    for (int64_t i = 0; !rc && i < nn_safetensors_count(a); i++) {
-        const nn_safetensors_entry *x = nn_safetensors_at(a, i);
-        const char *how = difference(x, nn_safetensors_at(b, nn_safetensors_find(b, x->name)));
-
-        if (how && ++differ)
-            print_pair(x->name, how);
-    }
-    for (int64_t i = 0; !rc && i < nn_safetensors_count(b); i++) {
-        const nn_safetensors_entry *x = nn_safetensors_at(b, i);
-
-        if (nn_safetensors_find(a, x->name) < 0 && ++differ)
-            print_pair(x->name, "only in the second");
-    }
-    if (!rc)
-        app_say("%lld and %lld tensors, %lld differ", (long long)nn_safetensors_count(a),
-                (long long)nn_safetensors_count(b), (long long)differ);
-    nn_safetensors_free(a);
-    nn_safetensors_free(b);
+    for (int i = 0; i < 2; i++)
+        nn_safetensors_free(side[i].file);
     return rc ? rc : differ ? APP_NO : APP_OK;
 }
 
@@ -418,11 +489,11 @@ int main(int argc, char **argv)
                                "info FILE\nconvert FROM TO\ndiff A B\nverify FILE",
                                "Weight files: .safetensors, and .pth of torchvision, timm and lukemelas.\n\n"
                                "Examples:\n"
-                               "  nn_weights info efficientnet_b0_rwightman-7f5810bc.pth\n"
-                               "  nn_weights convert tf_efficientnet_b0_ns-c0e6a31c.pth b0.safetensors\n"
-                               "  nn_weights convert b0.safetensors b0.pth\n"
-                               "  nn_weights convert runs/first/best.safetensors faces.onnx\n"
-                               "  nn_weights diff a.safetensors b.pth\v"
+                               "  $ nn_weights info efficientnet_b0_rwightman-7f5810bc.pth\n"
+                               "  $ nn_weights convert tf_efficientnet_b0_ns-c0e6a31c.pth b0.safetensors\n"
+                               "  $ nn_weights convert b0.safetensors b0.pth\n"
+                               "  $ nn_weights convert runs/first/best.safetensors faces.onnx\n"
+                               "  $ nn_weights diff a.safetensors b.pth\v"
                                "convert writes names as torchvision has them; a .safetensors file also says "
                                "how the network pads and "
                                "which pixels it wants, and every program of libnn opens it. Like verify it "

@@ -59,11 +59,11 @@ static const struct argp_option LIST[] = {
     { NULL, 0, NULL, 0, "Data (fake = 1 is the positive class, real = 0):", 1 },
     { "data", 'd', "DIR", 0,
       "folder with {train,valid}/{fake_images,real_images} or one of the other known layouts", 1 },
-    { "fake-dir", O_FAKE, "DIR", 0, "instead of --data: a folder of fake images", 1 },
-    { "real-dir", O_REAL, "DIR", 0, "and one of real images", 1 },
+    { "fake-dir", O_FAKE, "DIR", 0, "instead of --data, with --real-dir: a folder of fake images", 1 },
+    { "real-dir", O_REAL, "DIR", 0, "a folder of real images, with --fake-dir", 1 },
     { "train-csv", O_TRAIN_CSV, "FILE", 0,
       "instead of --data: a table path,label of training images; paths from its folder", 1 },
-    { "valid-csv", O_VALID_CSV, "FILE", 0, "and one of images to validate on", 1 },
+    { "valid-csv", O_VALID_CSV, "FILE", 0, "such a table of images to validate on, with --train-csv", 1 },
     { "extra-data", O_EXTRA, "DIR", 0,
       "more training images; copies of known ones are dropped. May be repeated", 1 },
     { "split", O_SPLIT, "FILE", 0, "use the split.tsv of an earlier run", 1 },
@@ -79,33 +79,35 @@ static const struct argp_option LIST[] = {
       "blend each training image and its label with another, in shares from Beta(X,X); 0.2 is usual (off)",
       1 },
     { "image-size", O_IMAGE_SIZE, "N", 0, "height and width of the network's input (224)", 1 },
-    { "mean", O_MEAN, "R,G,B", 0, "of pixels in 0..1 (that of --weights, else ImageNet's)", 1 },
-    { "std", O_STD, "R,G,B", 0, "their standard deviation; fakereal_audit --mean-std measures both", 1 },
+    { "mean", O_MEAN, "R,G,B", 0, "mean of pixels in 0..1 (that of --weights, else ImageNet's)", 1 },
+    { "std", O_STD, "R,G,B", 0, "standard deviation of pixels; fakereal_audit --mean-std measures both", 1 },
     { NULL, 0, NULL, 0, "Network:", 2 },
     { "model", 'm', "NAME", 0,
-      "efficientnet_b0 ... b7, entry_b6, efficientnet_lite0 ... lite4, resnet18 ... resnet152, "
+      "one of efficientnet_b0 ... b7, entry_b6, efficientnet_lite0 ... lite4, resnet18 ... resnet152, "
       "vgg11_bn ... vgg19_bn (efficientnet_b6)",
       2 },
     { "weights", O_WEIGHTS, "FILE", 0,
       "start from these weights: .safetensors or .pth of torchvision, timm, lukemelas or of an earlier run",
       2 },
     { "dialect", O_DIALECT, "torchvision|timm|timm-tf|timm-tf-ap|lukemelas|lukemelas-ap", 0,
-      "of --weights, where the file does not tell", 2 },
+      "what kind of file --weights is, where it does not tell", 2 },
     { "head", O_HEAD, "auto|load|new", 0,
-      "classifier of --weights: take it if it fits, take it, or begin with a fresh one (auto)", 2 },
+      "auto: take the classifier of --weights if it fits; load: take it; new: begin with a fresh one (auto)",
+      2 },
     { NULL, 0, NULL, 0, "Training:", 3 },
     { "recipe", O_RECIPE, "FILE", 0, "read options from lines \"option = value\" first", 3 },
     { "epochs", O_EPOCHS, "N", 0, "at most so many (100)", 3 },
     { "batch-size", 'b', "N", 0, "images in a step (32)", 3 },
-    { "optimizer", O_OPTIMIZER, "adam|adamw|radam|sgd", 0, "(adamw)", 3 },
+    { "optimizer", O_OPTIMIZER, "adam|adamw|radam|sgd", 0, "sgd has a momentum of 0.9 (adamw)", 3 },
     { "lr", O_LR, "X", 0, "learning rate (1e-4)", 3 },
-    { "weight-decay", O_DECAY, "X", 0, "0.01 for adamw, else 0", 3 },
+    { "weight-decay", O_DECAY, "X", 0, "(0.01 for adamw, else 0)", 3 },
     { "warmup-steps", O_WARMUP, "auto|N", 0,
       "linear warm-up; auto: a tenth of the planned steps, at most 1500 (auto)", 3 },
-    { "schedule", O_SCHEDULE, "constant|cosine|step|plateau", 0, "(constant)", 3 },
+    { "schedule", O_SCHEDULE, "constant|cosine|step|plateau", 0,
+      "how the learning rate changes after the warm-up (constant)", 3 },
     { "step-every", O_STEP_EVERY, "N", 0, "schedule step: epochs between reductions (10)", 3 },
     { "step-factor", O_STEP_FACTOR, "X", 0, "schedules step and plateau: the reduction (0.1)", 3 },
-    { "label-smoothing", O_SMOOTHING, "X", 0, "(0)", 3 },
+    { "label-smoothing", O_SMOOTHING, "X", 0, "share of the label that goes to both classes alike (0)", 3 },
     { "clip-norm", O_CLIP, "X", 0, "limit of the gradient's norm (off)", 3 },
     { "freeze", O_FREEZE, "PATTERN", 0,
       "leave parameters of such names as they are, and the statistics of their batch norms (\"features.*\"). "
@@ -116,7 +118,8 @@ static const struct argp_option LIST[] = {
       "X times the learning rate for parameters of such names. May be repeated, the last that fits counts",
       3 },
     { "ema-decay", O_EMA, "X", 0, "validate and keep averaged weights (off)", 3 },
-    { "monitor", O_MONITOR, "valid_loss|valid_macro_f1|valid_accuracy", 0, "(valid_loss)", 3 },
+    { "monitor", O_MONITOR, "valid_loss|valid_macro_f1|valid_accuracy", 0,
+      "what tells the best epoch, for best.safetensors and --patience (valid_loss)", 3 },
     { "patience", O_PATIENCE, "N", 0, "stop after so many epochs without improvement; 0: never (5)", 3 },
     { "max-steps", O_MAX_STEPS, "N", 0,
       "end after so many updates in all, resumed ones included; the schedule is that of --epochs", 3 },
@@ -125,10 +128,11 @@ static const struct argp_option LIST[] = {
     { "run-dir", 'o', "DIR", 0, "run folder (runs/MODEL-DATE)", 4 },
     { "resume", O_RESUME, "auto|FILE", 0,
       "go on from the run folder's last checkpoint if there is one, or from FILE", 4 },
-    { "checkpoint-every", O_EVERY, "STEPS", 0, "besides the end of each epoch (500)", 4 },
+    { "checkpoint-every", O_EVERY, "STEPS", 0,
+      "save last.safetensors so often, besides the end of each epoch (500)", 4 },
     { "dry-run", O_DRY_RUN, NULL, 0, "check the data, print the plan and stop", 4 },
     { NULL, 0, NULL, 0, "Device:", 5 },
-    { "device", O_DEVICE, "NAME", 0, "cpu", 5 },
+    { "device", O_DEVICE, "NAME", 0, APP_DEVICES, 5 },
     { "threads", 't', "N", 0, "threads (one for each processor)", 5 },
     { "loader-threads", O_LOADERS, "N", 0, "threads that decode images (1)", 5 },
     { "cache", O_CACHE, "auto|none|SIZE", 0,
@@ -268,21 +272,21 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 void options_parse(struct options *o, int argc, char **argv)
 {
-    const struct argp argp = {
-        LIST,
-        parse,
-        NULL,
-        "Trains a classifier of real and fake images.\n\n"
-        "Examples:\n"
-        "  $ fakereal_train --data faces --run-dir runs/faces\n"
-        "  $ fakereal_train --data faces --model efficientnet_b0 --epochs 10\n"
-        "  $ fakereal_train --data faces --run-dir runs/faces --resume auto\v"
-        "Exit codes: 0 done; 1 training diverged; 2 usage; 3 bad data or weights, or done without the images of "
-        "a folder that cannot be read; 4 input or output; 5 device or memory; 129, 130, 143 interrupted and saved; a second signal ends at once, unsaved.",
-        NULL,
-        NULL,
-        NULL
-    };
+    const struct argp argp = { LIST,
+                               parse,
+                               NULL,
+                               "Trains a classifier of real and fake images.\n\n"
+                               "Examples:\n"
+                               "  $ fakereal_train --data faces --run-dir runs/faces\n"
+                               "  $ fakereal_train --data faces --model efficientnet_b0 --epochs 10\n"
+                               "  $ fakereal_train --data faces --run-dir runs/faces --resume auto\v"
+                               "Exit codes: 0 done; 1 training diverged; 2 usage; 3 bad data or weights, or "
+                               "done without the images of "
+                               "a folder that cannot be read; 4 input or output; 5 device or memory; 129, "
+                               "130, 143 interrupted and saved; a second signal ends at once, unsaved.",
+                               NULL,
+                               NULL,
+                               NULL };
 
     *o = (struct options){ .model = "efficientnet_b6",
                            .optimizer = "adamw",

@@ -229,6 +229,14 @@ START_TEST(checkpoints)
         run("nn_weights", "convert", in_tree("last.safetensors"), in_tree("out.onnx"), ema, NULL);
         expect_code(0);
     }
+    run("nn_weights", "diff", in_tree("last.safetensors"), in_tree("model.safetensors"), NULL);
+    expect_code(0);
+    expect_in(ran.err, "last.safetensors is a checkpoint of a training: its network alone is compared");
+    run("nn_weights", "diff", in_tree("out.safetensors"), in_tree("last.safetensors"), "--ema", NULL);
+    expect_code(2); /* there are none in the first */
+    run("nn_weights", "diff", in_tree("last.safetensors"), in_tree("last.safetensors"), NULL);
+    expect_code(0);
+    expect_not_in(ran.err, "alone");
     /* What a run goes on from is more than what is converted. */
     run("nn_weights", "convert", in_tree("last.safetensors"), in_tree("last.safetensors"), NULL);
     expect_code(2);
