@@ -229,6 +229,18 @@ static int64_t trained(const struct training *t)
     return position < whole ? position : whole;
 }
 
+/* Of a network that says the same of every image, which its accuracy alone does not tell. */
+static const char *said_alike(const nn_metrics *m)
+{
+    const int64_t(*said)[2] = m->confusion;
+
+    if (!isfinite(m->accuracy))
+        return "";
+    return !(said[0][0] + said[1][0])   ? "  (all called fake)"
+           : !(said[0][1] + said[1][1]) ? "  (all called real)"
+                                        : "";
+}
+
 /* End of an epoch, or of the run within one: validation, records, best weights. *done: an interrupt did not
  * come before. */
 static int finish_epoch(struct training *t, bool whole, bool *done)
@@ -269,9 +281,10 @@ static int finish_epoch(struct training *t, bool whole, bool *done)
         run_write_report(&t->run);
     app_progress_end();
     app_say("epoch %lld  step %lld  train loss %.4f  valid loss %.4f  accuracy %.4f  macro F1 %.4f  %.1f "
-            "images/s%s",
+            "images/s%s%s",
             (long long)row.epoch, (long long)row.step, row.train_loss, row.valid.loss, row.valid.accuracy,
-            row.valid.macro_f1, row.images_per_second, s->stop.bad_epochs ? "" : "  (best)");
+            row.valid.macro_f1, row.images_per_second, s->stop.bad_epochs ? "" : "  (best)",
+            said_alike(&row.valid));
     run_event(&t->run,
               json_pack("{s:s, s:I, s:I, s:o, s:o, s:o}", "event", "epoch", "epoch", (json_int_t)row.epoch,
                         "step", (json_int_t)row.step, "train_loss", number(row.train_loss), "valid_loss",

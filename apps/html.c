@@ -27,9 +27,13 @@ static const char style[] =
     ".all{background:#eee;width:100%}\n"
     ".track .over{background:#c02020}.track .limit{top:0;bottom:0;width:2px;background:#d08700}\n"
     ".plot{height:8rem;border-bottom:1px solid #888}.plot svg{display:block;width:100%;height:100%}\n"
-    ".lines{height:12rem}.lines polyline,.lines line{fill:none;stroke-width:2;"
+    ".lines{margin-left:4rem;position:relative}.plot.lines{height:12rem}\n"
+    ".plot span{position:absolute;right:100%;top:-.7em;padding-right:.5rem}.plot "
+    "span+span{top:auto;bottom:-.7em}\n"
+    ".lines polyline,.lines line{fill:none;stroke-width:2;"
     "vector-effect:non-scaling-stroke}.lines line{stroke:#888;stroke-width:1;stroke-dasharray:4}\n"
-    ".axis{display:flex;justify-content:space-between;gap:1rem;margin:0}.axis b{margin:0 .4rem}\n"
+    ".axis{display:flex;justify-content:space-between;gap:1rem;margin:0}.axis.lines{margin-left:4rem}.axis "
+    "b{margin:0 .4rem}\n"
     ".real{color:#2060c0}.fake{color:#c02020}\n"
     "@media(max-width:30rem){th,td{padding:.2rem "
     ".35rem}.field>:first-child{flex-basis:9rem;font-size:.85em}}\n";
@@ -140,7 +144,9 @@ void html_lines(FILE *f, const char *title, const struct html_line *line, int li
         }
         (void)fputs(drawing ? "\"/>" : "", f);
     }
-    (void)fprintf(f, "</svg></div>\n<p class=\"axis\"><span>%.4g to %.4g</span><span>", bottom, top);
+    (void)fprintf(
+        f, "</svg><span>%.4g</span><span>%.4g</span></div>\n<p class=\"axis lines\"><span></span><span>", top,
+        bottom);
     for (int k = 0; k < lines; k++)
         (void)fprintf(f, "<b style=\"color:%s\">%s</b>", line[k].colour, line[k].name);
     (void)fprintf(f, "</span><span>%s</span></p>\n", axis);

@@ -61,6 +61,12 @@ static char *next_field(char **at, bool *last)
     return field;
 }
 
+static char *line_behind(char *at)
+{
+    at += strcspn(at, "\n");
+    return at + (*at == '\n');
+}
+
 static double number(const char *text) { return *text ? strtod(text, NULL) : (double)NAN; }
 
 static int count_lines(const char *text)
@@ -75,8 +81,8 @@ static int count_lines(const char *text)
 /* `best_epoch` counts from 0; -2: there is none. */
 static bool read_history(struct history *h, char *text, int64_t best_epoch)
 {
-    double *all = calloc((size_t)(count_lines(text) + 1) * COLUMNS, sizeof *all);
     int room = count_lines(text) + 1;
+    double *all = calloc((size_t)room * COLUMNS, sizeof *all);
     char *at = strchr(text, '\n');
 
     h->best = -1;
@@ -86,14 +92,21 @@ static bool read_history(struct history *h, char *text, int64_t best_epoch)
     }
     for (int c = 0; c < COLUMNS; c++)
         h->column[c] = all + (size_t)c * (size_t)room;
-    for (at++; *at; h->rows++) {
+    for (at++; *at;) {
         bool last = false;
 
-        for (int c = 0; c < COLUMNS && !last; c++)
-            h->column[c][h->rows] = number(next_field(&at, &last));
+        if (*at < '0' || *at > '9') { /* a remark of somebody's */
+            at = line_behind(at);
+            continue;
+        }
+        for (int c = 0; c < COLUMNS; c++)
+            h->column[c][h->rows] = last ? (double)NAN : number(next_field(&at, &last));
+        if (!last)
+            at = line_behind(at);
         /* Older runs count from 0 in their file. */
         if ((int64_t)h->column[EPOCH][h->rows] == best_epoch + (h->column[EPOCH][0] > 0))
             h->best = h->rows;
+        h->rows++;
     }
     return h->rows > 0;
 }
@@ -142,6 +155,14 @@ static void write_configuration(FILE *f, const json_t *config)
     (void)fputs("</table></details>\n", f);
 }
 
+static bool varies(const double *value, int n)
+{
+    for (int i = 1; i < n; i++)
+        if (value[i] < value[0] || value[i] > value[0])
+            return true;
+    return false;
+}
+
 static void write_plots(FILE *f, const struct history *h)
 {
     struct html_line loss[] = { { "training", "#888", h->column[TRAIN_LOSS] },
@@ -155,7 +176,8 @@ static void write_plots(FILE *f, const struct history *h)
                    h->column[EPOCH][h->rows - 1]);
     html_lines(f, "Loss", loss, 2, h->rows, 0, h->best, axis);
     html_lines(f, "Validation", score, 2, h->rows, (double)NAN, h->best, axis);
-    html_lines(f, "Learning rate at the end of each epoch", rate, 1, h->rows, 0, h->best, axis);
+    if (varies(h->column[RATE], h->rows)) /* else the table says it all */
+        html_lines(f, "Learning rate at the end of each epoch", rate, 1, h->rows, 0, h->best, axis);
 }
 
 static void write_epochs(FILE *f, const struct history *h)
