@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * Wrong arguments end in a status and a text, never in a crash and never in silence. The rows below hand each
- * public function what it cannot use: NULL for what it needs, numbers that make no sense, enumerators and flags
- * that do not exist. Each row runs in a process of its own. A function without a row fails `all_are_here`, which
- * reads the headers: whoever adds one adds its row.
+ * public function what it cannot use: NULL for what it needs, numbers that make no sense, enumerators and
+ * flags that do not exist. Each row runs in a process of its own. A function without a row fails
+ * `all_are_here`, which reads the headers: whoever adds one adds its row.
  */
 #include "source.h"
 
@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BAD 77         /* no enumerator of any kind */
+#define BAD 77          /* no enumerator of any kind */
 #define NOT (double)NAN /* no number */
 
 /* The objects to which the rows do wrong. */
@@ -71,7 +71,8 @@ static void set_up(void)
     (void)nn_sum(other, nn_mul(other, foreign, nn_param(other, "v", NN_SHAPE1(8), (nn_init){ 0 })),
                  (nn_reduce_opts){ 0 });
     ck_assert_msg(!nn_compile(&plan, other, (nn_plan_opts){ 0 }), "%s", nn_graph_error(other));
-    ck_assert_msg(!nn_safetensors_parse(&file, copy, sizeof stored - 1, "memory", NULL, &why), "%s", why.text);
+    ck_assert_msg(!nn_safetensors_parse(&file, copy, sizeof stored - 1, "memory", NULL, &why), "%s",
+                  why.text);
     ck_assert_msg(!nn_augment_new(&augment, "flip", &why), "%s", why.text);
     ck_assert_int_eq(nn_dataset_new(&data), NN_OK);
 }
@@ -94,8 +95,8 @@ static void has_failed(const char *row_text, int status, const char *text, const
     ck_assert_msg(strstr(text, says) != NULL, "%s: \"%s\" does not say \"%s\"", row_text, text, says);
 }
 
-/* Recording fails and the graph says why; a call that fails with a status and writes a text that says so; with
- * a status alone; and what must be true. */
+/* Recording fails and the graph says why; a call that fails with a status and writes a text that says so;
+ * with a status alone; and what must be true. */
 #define RECORD(says, ...)                                                                                    \
     do {                                                                                                     \
         if (now(#__VA_ARGS__)) {                                                                             \
@@ -263,15 +264,9 @@ static void graph_rows(void)
     TRUE(nn_dim(x, BAD) == 0);
 }
 
-static int no_infer(nn_node *n)
-{
-    return nn_infer_out(n, BAD, NN_REAL, NN_SHAPE1(1));
-}
+static int no_infer(nn_node *n) { return nn_infer_out(n, BAD, NN_REAL, NN_SHAPE1(1)); }
 
-static int no_save(nn_node *n)
-{
-    return nn_infer_save(n, BAD, NN_REAL, NN_SHAPE1(1));
-}
+static int no_save(nn_node *n) { return nn_infer_save(n, BAD, NN_REAL, NN_SHAPE1(1)); }
 
 static void op_rows(void)
 {
@@ -299,7 +294,8 @@ static void op_rows(void)
 
 static void map_rows(void)
 {
-    nn_conv_opts padding = { .padding = (nn_padding)BAD }, stride = { .stride = -1 }, dilation = { .dilation = -1 };
+    nn_conv_opts padding = { .padding = (nn_padding)BAD }, stride = { .stride = -1 },
+                 dilation = { .dilation = -1 };
     nn_conv_opts groups = { .groups = 3 }, pad = { .padding = NN_PAD_EXPLICIT, .pad = INT64_MAX };
     nn_group_norm_opts none = { 0 }, eps = { .groups = 2, .eps = -1 };
     nn_tensor *norm[3] = { mean, v, NULL };
@@ -312,7 +308,8 @@ static void map_rows(void)
     RECORD("groups", nn_conv2d(graph, x, w, NULL, groups));
     RECORD("pad", nn_conv2d(graph, x, w, NULL, pad));
     RECORD("conv_transpose2d", nn_conv_transpose2d(graph, NULL, w, NULL, (nn_conv_transpose_opts){ 0 }));
-    RECORD("output_pad", nn_conv_transpose2d(graph, x, w, NULL, (nn_conv_transpose_opts){ .output_pad = -1 }));
+    RECORD("output_pad",
+           nn_conv_transpose2d(graph, x, w, NULL, (nn_conv_transpose_opts){ .output_pad = -1 }));
     RECORD("conv1x1", nn_conv1x1(graph, NULL, w, NULL));
     RECORD("conv1x1", nn_conv1x1(graph, x, NULL, NULL));
     RECORD("depthwise", nn_depthwise(graph, NULL, w, NULL, (nn_conv_opts){ 0 }));
@@ -457,7 +454,8 @@ static void layer_rows(void)
     RECORD("'a'", nn_layer_conv2d(graph, "a", x, (nn_conv2d_opts){ .out = -1, .k = 0 }));
     RECORD("nn_layer_conv_transpose2d",
            nn_layer_conv_transpose2d(graph, NULL, x, (nn_conv_transpose2d_opts){ .out = 8, .k = 3 }));
-    RECORD("nn_layer_conv_transpose2d", nn_layer_conv_transpose2d(graph, "a", NULL, (nn_conv_transpose2d_opts){ 0 }));
+    RECORD("nn_layer_conv_transpose2d",
+           nn_layer_conv_transpose2d(graph, "a", NULL, (nn_conv_transpose2d_opts){ 0 }));
     RECORD("'a'", nn_layer_conv_transpose2d(graph, "a", x, (nn_conv_transpose2d_opts){ 0 }));
     RECORD("nn_layer_batchnorm", nn_layer_batchnorm(graph, NULL, x, norm));
     RECORD("nn_layer_batchnorm", nn_layer_batchnorm(graph, "a", NULL, norm));
@@ -490,7 +488,8 @@ static int compile(nn_plan_opts o)
 
 static int compile_with(nn_optim o)
 {
-    return compile((nn_plan_opts){ .loss = nn_sum(graph, nn_mul(graph, x, v), (nn_reduce_opts){ 0 }), .optim = o });
+    return compile(
+        (nn_plan_opts){ .loss = nn_sum(graph, nn_mul(graph, x, v), (nn_reduce_opts){ 0 }), .optim = o });
 }
 
 static void optim_rows(void)
@@ -625,7 +624,8 @@ static void io_rows(void)
     FAIL(nn_model_error(model), "nn_safetensors_open", nn_model_load(model, NULL, NULL, NULL));
     STATUS(nn_model_load(NULL, "a", NULL, NULL));
     FAIL(nn_model_error(model), "nn_model_load_from", nn_model_load_from(model, NULL, NULL, NULL));
-    FAIL(nn_model_error(model), "role", nn_model_load_from(model, file, &(nn_load_opts){ .role = (nn_base)BAD }, NULL));
+    FAIL(nn_model_error(model), "role",
+         nn_model_load_from(model, file, &(nn_load_opts){ .role = (nn_base)BAD }, NULL));
     STATUS(nn_model_load_from(NULL, file, NULL, NULL));
     FAIL(nn_model_error(model), "nn_model_save", nn_model_save(model, NULL, NN_BASE_PARAM, NULL, 0));
     FAIL(nn_model_error(model), "role", nn_model_save(model, "/nowhere/at/all", (nn_base)BAD, NULL, 0));
@@ -658,7 +658,8 @@ static void vision_rows(void)
     CALM(nn_image_free(NULL));
     FAIL(why.text, "image", nn_image_decode(NULL, bytes, 8, NULL, &why));
     FAIL(why.text, "bytes", nn_image_decode(&image, NULL, 8, NULL, &why));
-    FAIL(why.text, "max_pixels", nn_image_decode(&image, bytes, 8, &(nn_decode_opts){ .max_pixels = -1 }, &why));
+    FAIL(why.text, "max_pixels",
+         nn_image_decode(&image, bytes, 8, &(nn_decode_opts){ .max_pixels = -1 }, &why));
     FAIL(why.text, "path", nn_image_load(&image, NULL, NULL, &why));
     FAIL(why.text, "image", nn_image_load(NULL, "a", NULL, &why));
     FAIL(why.text, "path", nn_image_probe_file(&info, NULL, &why));
@@ -823,10 +824,10 @@ static void network_rows(void)
 
 static void go_through(int one)
 {
-    static void (*const part[])(void) = { base_rows,    device_rows,  model_rows, graph_rows,      op_rows,
-                                          map_rows,     element_rows, shape_rows, loss_rows,       layer_rows,
-                                          optim_rows,   plan_rows,    io_rows,    vision_rows,     dataset_rows,
-                                          data_rows,    classifier_rows, network_rows };
+    static void (*const part[])(void) = { base_rows,  device_rows,     model_rows,  graph_rows,  op_rows,
+                                          map_rows,   element_rows,    shape_rows,  loss_rows,   layer_rows,
+                                          optim_rows, plan_rows,       io_rows,     vision_rows, dataset_rows,
+                                          data_rows,  classifier_rows, network_rows };
 
     wanted = one;
     rows = 0;
@@ -876,7 +877,8 @@ static int check_header(const char *path)
         if (!name || strncmp(name, "nn_", 3) != 0 || !strncmp(open, "(void)", 6))
             continue;
         (void)snprintf(function, sizeof function, "%.*s", (int)(open - name), name);
-        ck_assert_msg(has_row(function), "%s of %s has no row in tests/core/test_bad_arguments.c", function, path);
+        ck_assert_msg(has_row(function), "%s of %s has no row in tests/core/test_bad_arguments.c", function,
+                      path);
         n++;
     }
     return n;

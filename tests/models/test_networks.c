@@ -4,12 +4,12 @@
  * step of each trains everything. What they compute is compared in tests/parity.
  */
 #include "../golden/networks.h"
+#include "one_step.h"
 
 #include <check.h>
 #include <nn/models/networks.h>
 #include <nn/nn.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static nn_device *device;
@@ -105,34 +105,13 @@ START_TEST(one_step)
     nn_tensor *loss;
     nn_model *m;
     nn_graph *g = record(name[_i], &m, NN_TRAIN, 40, &loss);
-    nn_real *x, *before;
     nn_plan *plan;
-    size_t bytes;
 
     loss = nn_cross_entropy(g, loss, nn_input(g, "target", NN_I32, NN_SHAPE1(2)), (nn_ce_opts){ 0 });
     ck_assert_msg(!nn_compile(&plan, g, (nn_plan_opts){ .loss = loss, .optim = nn_sgd((nn_sgd_opts){ 0 }) }),
                   "%s", nn_graph_error(g));
     nn_graph_free(g);
-    x = nn_host(plan, "image", &bytes);
-    for (size_t i = 0; i < bytes / sizeof *x; i++)
-        x[i] = (nn_real)((double)(i * 2654435761 % 1000) / 500 - 1);
-    memcpy(nn_host(plan, "target", NULL), (int32_t[]){ 7, 1 }, 8);
-    (void)nn_model_buffer(m, NN_BASE_PARAM, &bytes);
-    before = malloc(bytes);
-    ck_assert_ptr_nonnull(before);
-    memcpy(before, nn_model_buffer(m, NN_BASE_PARAM, NULL), bytes);
-    ck_assert_int_eq(nn_set(plan, NN_LEARNING_RATE, 0.5), NN_OK);
-    ck_assert_msg(!nn_run(plan, NN_GRADIENTS | NN_UPDATE), "%s", nn_plan_error(plan));
-    ck_assert(nn_loss(plan) > 1 && nn_loss(plan) < 30);
-    for (int64_t i = 0; i < nn_model_count(m); i++) {
-        const nn_segment *s = nn_model_segment(m, i);
-
-        if (s->base == NN_BASE_PARAM && strstr(s->name, "weight"))
-            ck_assert_msg(memcmp((const char *)nn_model_buffer(m, s->base, NULL) + s->offset,
-                                 (const char *)before + s->offset, (size_t)s->count * sizeof(nn_real)) != 0,
-                          "%s did not change", s->name);
-    }
-    free(before);
+    one_step_changes(plan, m, (int32_t[]){ 7, 1 }, "weight", 30);
     nn_plan_free(plan);
     nn_model_free(m);
 }

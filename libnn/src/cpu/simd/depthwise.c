@@ -28,25 +28,6 @@ enum { PIXELS = 7, GRAD_PIXELS = VEC_BYTES == 64 ? 7 : 4, EXPAND_PIXELS = VEC_BY
 static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 
-static inline vec load_lanes(const nn_real *p, int lanes)
-{
-    return lanes == VEC ? vload(p) : vload_part(p, lanes);
-}
-
-/* Of activations. */
-static inline vec eload_lanes(const elem *p, int lanes)
-{
-    return lanes == VEC ? eload(p) : eload_part(p, lanes);
-}
-
-static inline void estore_lanes(elem *p, vec x, int lanes)
-{
-    if (lanes == VEC)
-        estore(p, x);
-    else
-        estore_part(p, x, lanes);
-}
-
 /* --------------------------------------------------- rows of a convolution */
 
 /* out[i] = init + sum over rows r and taps j of in[r][i*stride + j] * wt[r][j], for n pixels; *sum
@@ -545,9 +526,9 @@ static void make_row(struct tile *t, int64_t row, bool slopes)
             int64_t at = t->channel + (v + i) * VEC;
             int lanes = lanes_of(t, v + i);
 
-            activate_row(d->act, 1, out[i], VEC, w, load_lanes(d->mean + at, lanes),
-                         load_lanes(d->scale + at, lanes),
-                         d->beta ? load_lanes(d->beta + at, lanes) : vzero(),
+            activate_row(d->act, 1, out[i], VEC, w, vload_some(d->mean + at, lanes),
+                         vload_some(d->scale + at, lanes),
+                         d->beta ? vload_some(d->beta + at, lanes) : vzero(),
                          x_row(t, v + i, row) + d->g.pad_left * VEC, slopes ? slope_row(t, v + i, row) : NULL,
                          &nothing);
         }
@@ -581,8 +562,8 @@ static void fill_x(struct tile *t, int64_t begin, int64_t end, bool slopes)
                 soon = (struct soon){ .next = x, .load = { x, x }, .store = x };
             }
             activate_row(d->act, lanes < VEC, lanes < VEC ? (const void *)t->spare : x, c, w,
-                         load_lanes(d->mean + at, lanes), load_lanes(d->scale + at, lanes),
-                         d->beta ? load_lanes(d->beta + at, lanes) : vzero(), a,
+                         vload_some(d->mean + at, lanes), vload_some(d->scale + at, lanes),
+                         d->beta ? vload_some(d->beta + at, lanes) : vzero(), a,
                          slopes ? slope_row(t, v, row) : NULL, &soon);
         }
     }
@@ -615,7 +596,7 @@ static void count_rows(struct tile *t, int64_t v, int64_t begin, int64_t end, co
                 q += f;
             }
         for (; i < g->ow; i++) {
-            vec e = eload_lanes(y + i * g->c, lanes) - mean;
+            vec e = eload_some(y + i * g->c, lanes) - mean;
 
             a += e * e;
             p += e;
@@ -654,7 +635,7 @@ static void forward(const struct nni_depthwise *d, int64_t number, void *lane)
             nn_real *sum = t.sum + v * t.sums * VEC;
             int lanes = lanes_of(&t, v);
 
-            vstore(init, d->bias ? load_lanes(d->bias + t.channel + v * VEC, lanes) : vzero());
+            vstore(init, d->bias ? vload_some(d->bias + t.channel + v * VEC, lanes) : vzero());
             vstore(sum, vzero());
             for (int64_t row = begin; row < end; row++) {
                 elem *y = (elem *)d->y + y_offset(&t, v, row);
@@ -678,7 +659,7 @@ static void forward(const struct nni_depthwise *d, int64_t number, void *lane)
                     row_plain(g, t.in, t.wt, rows, g->ow, init, out, step, sum);
                 if (!direct)
                     for (int64_t i = 0; i < g->ow; i++)
-                        estore_lanes(y + i * g->c, vload(t.spare + i * VEC), lanes);
+                        estore_some(y + i * g->c, vload(t.spare + i * VEC), lanes);
             }
             if (d->moments)
                 count_rows(&t, v, begin, end, sum);
@@ -710,17 +691,17 @@ static struct shares shares_of(const struct tile *t, int64_t v)
     struct shares s = { .scale = vset(1) };
 
     if (d->dmean)
-        s.plus = load_lanes(d->dmean + at, lanes) / rows;
+        s.plus = vload_some(d->dmean + at, lanes) / rows;
     if (d->dvar) {
-        s.factor = vset(2) * (load_lanes(d->dvar + at, lanes) / rows);
-        s.mean = load_lanes(d->y_mean + at, lanes);
+        s.factor = vset(2) * (vload_some(d->dvar + at, lanes) / rows);
+        s.mean = vload_some(d->y_mean + at, lanes);
     }
     if (d->pooled)
-        s.share = load_lanes(d->pooled + t->image * g->c + at, lanes) / vset((nn_real)(g->oh * g->ow));
+        s.share = vload_some(d->pooled + t->image * g->c + at, lanes) / vset((nn_real)(g->oh * g->ow));
     if (d->pooled && d->pool_mean) {
-        s.pool_mean = load_lanes(d->pool_mean + at, lanes);
-        s.scale = load_lanes(d->pool_scale + at, lanes);
-        s.beta = d->pool_beta ? load_lanes(d->pool_beta + at, lanes) : vzero();
+        s.pool_mean = vload_some(d->pool_mean + at, lanes);
+        s.scale = vload_some(d->pool_scale + at, lanes);
+        s.beta = d->pool_beta ? vload_some(d->pool_beta + at, lanes) : vzero();
         s.share *= s.scale;
     }
     return s;
@@ -737,13 +718,13 @@ INLINE void total(const elem *dy, const elem *y, int act, int64_t step, int64_t 
         vec g = k.plus;
 
         if (dy)
-            g += eload_lanes(dy + i * step, lanes);
+            g += eload_some(dy + i * step, lanes);
         if (dy && lanes == VEC)
             __builtin_prefetch(dy + i * step + ahead);
         if (y && lanes == VEC)
             __builtin_prefetch(y + i * step + ahead);
         if (y) {
-            vec value = eload_lanes(y + i * step, lanes);
+            vec value = eload_some(y + i * step, lanes);
 
             g += k.factor * (value - k.mean);
             if (act >= 0)
@@ -882,8 +863,8 @@ INLINE void finish(const struct tile *t, int64_t v, int64_t row, int lanes, bool
     const nn_real *made = t->made ? made_row(t, v, row) : NULL;
     const elem *x = sums && !made ? (const elem *)d->x + x_offset(t, v, row) : NULL;
     nn_real *sum = t->sum + (v * t->sums + d->g.kh * d->g.kw + 1) * VEC;
-    vec mean = affine ? load_lanes(d->mean + at, lanes) : vzero();
-    vec scale = affine ? load_lanes(d->scale + at, lanes) : vzero();
+    vec mean = affine ? vload_some(d->mean + at, lanes) : vzero();
+    vec scale = affine ? vload_some(d->scale + at, lanes) : vzero();
     vec dbeta = vzero(), dscale = vzero();
 
     for (int64_t i = 0; i < w; i++) {
@@ -893,14 +874,14 @@ INLINE void finish(const struct tile *t, int64_t v, int64_t row, int lanes, bool
             g *= vload(slope + i * VEC);
         if (sums) {
             dbeta += g;
-            dscale += g * ((made ? vload(made + i * VEC) : eload_lanes(x + i * c, lanes)) - mean);
+            dscale += g * ((made ? vload(made + i * VEC) : eload_some(x + i * c, lanes)) - mean);
         }
         if (affine)
             g *= scale;
         if (dx && add)
-            g += eload_lanes(dx + i * c, lanes);
+            g += eload_some(dx + i * c, lanes);
         if (dx)
-            estore_lanes(dx + i * c, g, lanes);
+            estore_some(dx + i * c, g, lanes);
     }
     if (sums) {
         vstore(sum, vload(sum) + dbeta);

@@ -10,18 +10,9 @@
 #define NNI_FORMULA INLINE
 #include "ops/formula.h"
 
-/* n is VEC or less, and a constant where it is VEC. */
-INLINE vec get(const nn_real *p, int n) { return n == VEC ? vload(p) : vload_part(p, n); }
-INLINE void put(nn_real *p, vec x, int n)
-{
-    if (n == VEC)
-        vstore(p, x);
-    else
-        vstore_part(p, x, n);
-}
 INLINE vec operand(const nn_real *p, int64_t i, int n, int step)
 {
-    return !p ? vzero() : step ? get(p + i, n) : vset(*p);
+    return !p ? vzero() : step ? vload_some(p + i, n) : vset(*p);
 }
 
 INLINE void value_step(int f, nn_real *y, const struct nni_row *row, int64_t i, int n, const nn_real *k)
@@ -29,7 +20,7 @@ INLINE void value_step(int f, nn_real *y, const struct nni_row *row, int64_t i, 
     vec a = operand(row->at[0], i, n, row->step[0]), b = operand(row->at[1], i, n, row->step[1]);
     vec c = operand(row->at[2], i, n, row->step[2]);
 
-    put(y + i, nni_value_of(f, a, b, c, k), n);
+    vstore_some(y + i, nni_value_of(f, a, b, c, k), n);
 }
 
 INLINE void value_loop(int f, nn_real *y, const struct nni_row *row, int64_t n, const nn_real *k)
@@ -52,7 +43,7 @@ INLINE void grad_step(int f, const struct nni_row_grad *g, const struct nni_row 
     nni_grad_of(f, a, b, c, k, d);
     for (int o = 0; o < NNI_OPERANDS; o++)
         if (g->d[o])
-            put(g->d[o] + i, g->add[o] ? get(g->d[o] + i, n) + w * d[o] : w * d[o], n);
+            vstore_some(g->d[o] + i, g->add[o] ? vload_some(g->d[o] + i, n) + w * d[o] : w * d[o], n);
 }
 
 INLINE void grad_loop(int f, const struct nni_row_grad *g, const struct nni_row *row, int64_t n,
@@ -116,7 +107,7 @@ static void k_largest(nn_real *to, const nn_real *x, int64_t n)
     for (int64_t i = 0; i < n; i += VEC) {
         int w = n - i < VEC ? (int)(n - i) : VEC;
 
-        put(to + i, larger(get(to + i, w), get(x + i, w)), w);
+        vstore_some(to + i, larger(vload_some(to + i, w), vload_some(x + i, w)), w);
     }
 }
 

@@ -498,30 +498,13 @@ static void pack_run(nn_real *to, int64_t width, const nn_real *from, int64_t n_
 /* Rows handled together: channel vectors are loaded once for them, and they stay in cache. */
 enum { GROUP = 16, SUM = 16 /* of them summed in nn_real */ };
 
-static ALWAYS vec load_some(const nn_real *p, int part) { return part ? vload_part(p, part) : vload(p); }
-static ALWAYS void store_some(nn_real *p, vec x, int part)
-{
-    if (part)
-        vstore_part(p, x, part);
-    else
-        vstore(p, x);
-}
-/* The same of activations. */
-static ALWAYS vec eload_some(const elem *p, int part) { return part ? eload_part(p, part) : eload(p); }
-static ALWAYS void estore_some(elem *p, vec x, int part)
-{
-    if (part)
-        estore_part(p, x, part);
-    else
-        estore(p, x);
-}
-/* The same of an operand's rows, and the zero that completes the last word of a row. */
+/* Into an operand's rows, and the zero that completes the last word of a row. */
 static ALWAYS void put_some(oper *p, vec x, int part)
 {
 #if PAIRS
     estore_some(p, x, part);
 #else
-    store_some(p, x, part);
+    vstore_some(p, x, part);
 #endif
 }
 static ALWAYS void complete_rows(oper *to, int64_t ld, int64_t rows, int64_t cols)
@@ -529,8 +512,6 @@ static ALWAYS void complete_rows(oper *to, int64_t ld, int64_t rows, int64_t col
     for (int64_t r = 0; cols % WORD && r < rows; r++)
         to[r * ld + cols] = 0;
 }
-/* Elements of the vector at column j of `cols`: 0 when it is whole. */
-static ALWAYS int part_at(int64_t j, int64_t cols) { return cols - j < VEC ? (int)(cols - j) : 0; }
 
 /* act is a constant at every call. */
 static ALWAYS void prologue_act(oper *dst, int64_t ldd, const elem *src, int64_t lds, int64_t rows,
@@ -540,10 +521,10 @@ static ALWAYS void prologue_act(oper *dst, int64_t ldd, const elem *src, int64_t
         int64_t r1 = r0 + GROUP < rows ? r0 + GROUP : rows;
 
         for (int64_t j = 0; j < cols; j += VEC) {
-            int part = part_at(j, cols);
-            vec mean = load_some(p->mean + j, part), scale = load_some(p->scale + j, part);
-            vec beta = p->beta ? load_some(p->beta + j, part) : vzero();
-            vec gate = p->gate ? load_some(p->gate + j, part) : vset(1);
+            int part = vcount(j, cols);
+            vec mean = vload_some(p->mean + j, part), scale = vload_some(p->scale + j, part);
+            vec beta = p->beta ? vload_some(p->beta + j, part) : vzero();
+            vec gate = p->gate ? vload_some(p->gate + j, part) : vset(1);
 
             for (int64_t r = r0; r < r1; r++) {
                 vec z = (eload_some(src + r * lds + j, part) - mean) * scale + beta;
@@ -573,11 +554,11 @@ static void prologue(nn_real *operand, int64_t ld, const void *from, int64_t lds
     }
     for (int64_t r = 0; r < rows; r++)
         for (int64_t j = 0; j < cols; j += VEC) {
-            int part = part_at(j, cols);
+            int part = vcount(j, cols);
             vec x = eload_some(src + r * lds + j, part);
 
             __builtin_prefetch(src + (r + GROUP) * lds + j);
-            put_some(dst + r * ldd + j, p->gate ? x * load_some(p->gate + j, part) : x, part);
+            put_some(dst + r * ldd + j, p->gate ? x * vload_some(p->gate + j, part) : x, part);
         }
 }
 
@@ -587,7 +568,7 @@ static ALWAYS void add_sum(double *to, vec x, int part)
     nn_real term[VEC];
 
     vstore(term, x);
-    if (part)
+    if (part < VEC)
         for (int i = 0; i < part; i++)
             to[i] += (double)term[i];
     else
@@ -601,10 +582,10 @@ static ALWAYS void prologue_back_act(elem *dx, int64_t ldx, const nn_real *ds, i
                                      const int act)
 {
     for (int64_t j = 0; j < cols; j += VEC) {
-        int part = part_at(j, cols);
-        vec mean = load_some(p->mean + j, part), scale = load_some(p->scale + j, part);
-        vec beta = p->beta ? load_some(p->beta + j, part) : vzero();
-        vec gate = p->gate ? load_some(p->gate + j, part) : vset(1);
+        int part = vcount(j, cols);
+        vec mean = vload_some(p->mean + j, part), scale = vload_some(p->scale + j, part);
+        vec beta = p->beta ? vload_some(p->beta + j, part) : vzero();
+        vec gate = p->gate ? vload_some(p->gate + j, part) : vset(1);
 
         for (int64_t r0 = 0; r0 < rows; r0 += SUM) {
             int64_t r1 = r0 + SUM < rows ? r0 + SUM : rows;
@@ -612,7 +593,7 @@ static ALWAYS void prologue_back_act(elem *dx, int64_t ldx, const nn_real *ds, i
 
             for (int64_t r = r0; r < r1; r++) {
                 vec d = eload_some(x + r * ldsx + j, part) - mean, z = d * scale + beta;
-                vec g = load_some(ds + r * lds + j, part), a, slope;
+                vec g = vload_some(ds + r * lds + j, part), a, slope;
 
                 a = vact_slope(act, z, &slope);
                 sum_gate += a * g;
@@ -662,11 +643,11 @@ static void prologue_back(void *to, int64_t ldx, const nn_real *ds, int64_t lds,
         return;
     }
     for (int64_t j = 0; j < cols; j += VEC) {
-        int part = part_at(j, cols);
-        vec gate = p->gate ? load_some(p->gate + j, part) : vset(1), sum = vzero();
+        int part = vcount(j, cols);
+        vec gate = p->gate ? vload_some(p->gate + j, part) : vset(1), sum = vzero();
 
         for (int64_t r = 0; r < rows; r++) {
-            vec g = load_some(ds + r * lds + j, part), v = eload_some(x + r * ldsx + j, part);
+            vec g = vload_some(ds + r * lds + j, part), v = eload_some(x + r * ldsx + j, part);
 
             sum += v * g;
             if (a)
@@ -690,14 +671,14 @@ static ALWAYS void gradient_rows(oper *dst, int64_t ldd, const elem *dy, const e
     const nn_real inverse = m->rows ? 1 / (nn_real)m->rows : 0;
 
     for (int64_t j = 0; j < cols; j += VEC) {
-        int part = part_at(j, cols);
+        int part = vcount(j, cols);
         vec shift = vzero(), slope = vzero(), mean = vzero();
 
         if (m->dmean)
-            shift = load_some(m->dmean + j, part) * vset(inverse);
+            shift = vload_some(m->dmean + j, part) * vset(inverse);
         if (y) {
-            slope = load_some(m->dvar + j, part) * vset(2 * inverse);
-            mean = load_some(m->mean + j, part);
+            slope = vload_some(m->dvar + j, part) * vset(2 * inverse);
+            mean = vload_some(m->mean + j, part);
         }
         UNROLL
         for (int r = 0; r < rows; r++) {
@@ -738,11 +719,11 @@ static void store(void *to, int64_t ldd, const nn_real *tile, int64_t ldt, int64
 
     for (int64_t r = 0; r < rows; r++)
         for (int64_t j = 0; j < cols; j += VEC) {
-            int part = part_at(j, cols);
-            vec x = load_some(tile + r * ldt + j, part);
+            int part = vcount(j, cols);
+            vec x = vload_some(tile + r * ldt + j, part);
 
             if (bias)
-                x += load_some(bias + j, part);
+                x += vload_some(bias + j, part);
             if (add)
                 x += eload_some(dst + r * ldd + j, part);
             estore_some(dst + r * ldd + j, x, part);
@@ -765,32 +746,32 @@ static void moments(const nn_real *tile, int64_t ldt, int64_t rows, int64_t cols
     nn_real inverse = 1 / (nn_real)rows;
 
     for (int64_t j = 0; j < cols; j += VEC) {
-        int part = part_at(j, cols);
+        int part = vcount(j, cols);
         vec sum[2] = { vzero(), vzero() }, square[2] = { vzero(), vzero() }, all_mean, all_m2, d;
         int64_t r;
 
         for (r = 0; r + 1 < rows; r += 2) {
-            sum[0] += load_some(tile + r * ldt + j, part);
-            sum[1] += load_some(tile + (r + 1) * ldt + j, part);
+            sum[0] += vload_some(tile + r * ldt + j, part);
+            sum[1] += vload_some(tile + (r + 1) * ldt + j, part);
         }
         if (r < rows)
-            sum[0] += load_some(tile + r * ldt + j, part);
+            sum[0] += vload_some(tile + r * ldt + j, part);
         sum[0] = (sum[0] + sum[1]) * vset(inverse);
         for (r = 0; r + 1 < rows; r += 2) {
-            d = load_some(tile + r * ldt + j, part) - sum[0];
+            d = vload_some(tile + r * ldt + j, part) - sum[0];
             square[0] += d * d;
-            d = load_some(tile + (r + 1) * ldt + j, part) - sum[0];
+            d = vload_some(tile + (r + 1) * ldt + j, part) - sum[0];
             square[1] += d * d;
         }
         if (r < rows) {
-            d = load_some(tile + r * ldt + j, part) - sum[0];
+            d = vload_some(tile + r * ldt + j, part) - sum[0];
             square[0] += d * d;
         }
-        all_mean = before ? load_some(mean + j, part) : vzero();
-        all_m2 = before ? load_some(m2 + j, part) : vzero();
+        all_mean = before ? vload_some(mean + j, part) : vzero();
+        all_m2 = before ? vload_some(m2 + j, part) : vzero();
         chan(before, rows, &all_mean, &all_m2, sum[0], square[0] + square[1]);
-        store_some(mean + j, all_mean, part);
-        store_some(m2 + j, all_m2, part);
+        vstore_some(mean + j, all_mean, part);
+        vstore_some(m2 + j, all_m2, part);
     }
 }
 
@@ -798,17 +779,17 @@ static void moments_merge(const nn_real *mean, const nn_real *m2, int64_t ld, in
                           int64_t cols, nn_real *mean_out, nn_real *var_out)
 {
     for (int64_t j = 0; j < cols; j += VEC) {
-        int part = part_at(j, cols);
-        vec all_mean = load_some(mean + j, part), all_m2 = load_some(m2 + j, part);
+        int part = vcount(j, cols);
+        vec all_mean = vload_some(mean + j, part), all_m2 = vload_some(m2 + j, part);
         int64_t t = 1;
 
         for (int64_t done = size; done < rows; done += size, t++)
             chan(done, rows - done < size ? rows - done : size, &all_mean, &all_m2,
-                 load_some(mean + t * ld + j, part), load_some(m2 + t * ld + j, part));
+                 vload_some(mean + t * ld + j, part), vload_some(m2 + t * ld + j, part));
         if (mean_out)
-            store_some(mean_out + j, all_mean, part);
+            vstore_some(mean_out + j, all_mean, part);
         if (var_out)
-            store_some(var_out + j, all_m2 * vset(1 / (nn_real)rows), part);
+            vstore_some(var_out + j, all_m2 * vset(1 / (nn_real)rows), part);
     }
 }
 
@@ -816,19 +797,19 @@ static void column_sums(nn_real *dst, const nn_real *src, int64_t ld, int64_t ro
                         const nn_real *factor, int add)
 {
     for (int64_t j = 0; j < cols; j += VEC) {
-        int part = part_at(j, cols);
+        int part = vcount(j, cols);
         vec sum = vzero(), lost = vzero();
 
         /* Compensated: there can be hundreds of partial sums, of either sign. */
         for (int64_t r = 0; r < rows; r++) {
-            vec next = load_some(src + r * ld + j, part) - lost, total = sum + next;
+            vec next = vload_some(src + r * ld + j, part) - lost, total = sum + next;
 
             lost = (total - sum) - next;
             sum = total;
         }
         if (factor)
-            sum *= load_some(factor + j, part);
-        store_some(dst + j, add ? load_some(dst + j, part) + sum : sum, part);
+            sum *= vload_some(factor + j, part);
+        vstore_some(dst + j, add ? vload_some(dst + j, part) + sum : sum, part);
     }
 }
 

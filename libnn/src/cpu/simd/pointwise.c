@@ -14,26 +14,6 @@
 
 enum { ROWS = 4, IDENTITY = -1 };
 
-/* n is VEC or less, and a constant where it is VEC. */
-INLINE vec get(const nn_real *p, int n) { return n == VEC ? vload(p) : vload_part(p, n); }
-INLINE void put(nn_real *p, vec x, int n)
-{
-    if (n == VEC)
-        vstore(p, x);
-    else
-        vstore_part(p, x, n);
-}
-
-/* The same for activations. */
-INLINE vec eget(const elem *p, int n) { return n == VEC ? eload(p) : eload_part(p, n); }
-INLINE void eput(elem *p, vec x, int n)
-{
-    if (n == VEC)
-        estore(p, x);
-    else
-        estore_part(p, x, n);
-}
-
 /* Runs `body(c, n)` over the columns, the last ones with n < VEC. */
 #define FOR_COLUMNS(cols, body)                                                                              \
     do {                                                                                                     \
@@ -73,7 +53,8 @@ static void k_widen(nn_real *to, const void *from, int64_t n, bool add)
 {
     const elem *x = from;
 
-#define BODY(c, w) put(to + (c), add ? get(to + (c), w) + eget(x + (c), w) : eget(x + (c), w), w)
+#define BODY(c, w)                                                                                           \
+    vstore_some(to + (c), add ? vload_some(to + (c), w) + eload_some(x + (c), w) : eload_some(x + (c), w), w)
     FOR_COLUMNS(n, BODY);
 #undef BODY
 }
@@ -82,14 +63,16 @@ static void k_narrow(void *to, const nn_real *from, int64_t n, bool add)
 {
     elem *y = to;
 
-#define BODY(c, w) eput(y + (c), add ? eget(y + (c), w) + get(from + (c), w) : get(from + (c), w), w)
+#define BODY(c, w)                                                                                           \
+    estore_some(y + (c),                                                                                     \
+                add ? eload_some(y + (c), w) + vload_some(from + (c), w) : vload_some(from + (c), w), w)
     FOR_COLUMNS(n, BODY);
 #undef BODY
 }
 
 INLINE void act_loop(elem *y, const elem *x, int64_t n, int act)
 {
-#define BODY(c, w) eput(y + (c), vact(act, eget(x + (c), w)), w)
+#define BODY(c, w) estore_some(y + (c), vact(act, eload_some(x + (c), w)), w)
     FOR_COLUMNS(n, BODY);
 #undef BODY
 }
@@ -104,11 +87,14 @@ static void k_act(void *y, const void *x, int64_t n, int act)
 INLINE void act_grad_loop(elem *dx, const elem *x, const elem *dy, int64_t n, int act, bool add)
 {
     if (add) {
-#define BODY(c, w) eput(dx + (c), eget(dx + (c), w) + eget(dy + (c), w) * vact_grad(act, eget(x + (c), w)), w)
+#define BODY(c, w)                                                                                           \
+    estore_some(dx + (c),                                                                                    \
+                eload_some(dx + (c), w) + eload_some(dy + (c), w) * vact_grad(act, eload_some(x + (c), w)),  \
+                w)
         FOR_COLUMNS(n, BODY);
 #undef BODY
     } else {
-#define BODY(c, w) eput(dx + (c), eget(dy + (c), w) * vact_grad(act, eget(x + (c), w)), w)
+#define BODY(c, w) estore_some(dx + (c), eload_some(dy + (c), w) * vact_grad(act, eload_some(x + (c), w)), w)
         FOR_COLUMNS(n, BODY);
 #undef BODY
     }
@@ -128,11 +114,11 @@ static void k_scale(void *to, const void *from, int64_t n, nn_real factor, nn_re
     vec f = vset(factor), s = vset(shift);
 
     if (add) {
-#define BODY(c, w) eput(y + (c), eget(y + (c), w) + (f * eget(x + (c), w) + s), w)
+#define BODY(c, w) estore_some(y + (c), eload_some(y + (c), w) + (f * eload_some(x + (c), w) + s), w)
         FOR_COLUMNS(n, BODY);
 #undef BODY
     } else {
-#define BODY(c, w) eput(y + (c), f * eget(x + (c), w) + s, w)
+#define BODY(c, w) estore_some(y + (c), f * eload_some(x + (c), w) + s, w)
         FOR_COLUMNS(n, BODY);
 #undef BODY
     }
@@ -149,10 +135,10 @@ INLINE struct channel channel_of(const struct nni_pointwise_affine *v, int64_t c
     struct channel k = { vzero(), vset(1), vzero() };
 
     if (act != IDENTITY) {
-        k.mean = get(v->mean + c, w);
-        k.scale = get(v->scale + c, w);
+        k.mean = vload_some(v->mean + c, w);
+        k.scale = vload_some(v->scale + c, w);
         if (v->beta)
-            k.beta = get(v->beta + c, w);
+            k.beta = vload_some(v->beta + c, w);
     }
     return k;
 }
@@ -171,12 +157,12 @@ INLINE void affine_step(elem *y, const elem *x, const elem *plus, int64_t cols, 
     vec z[ROWS];
 
     for (int r = 0; r < rows; r++) {
-        z[r] = factor * apply(&k, eget(x + r * cols + c, w), act);
+        z[r] = factor * apply(&k, eload_some(x + r * cols + c, w), act);
         if (more)
-            z[r] += eget(plus + r * cols + c, w);
+            z[r] += eload_some(plus + r * cols + c, w);
     }
     for (int r = 0; r < rows; r++)
-        eput(y + r * cols + c, z[r], w);
+        estore_some(y + r * cols + c, z[r], w);
 }
 
 INLINE void affine_loop(elem *y, const elem *x, const elem *plus, int64_t rows, int64_t cols,
@@ -234,10 +220,10 @@ INLINE void affine_grad_step(const struct affine_grad *a, int64_t row, int64_t c
     vec s0 = vzero(), s1 = vzero(), dz[ROWS];
 
     for (int r = 0; r < rows; r++) {
-        dz[r] = a->factor * (shared ? get((const nn_real *)a->dy + c, w)
-                                    : eget((const elem *)a->dy + (row + r) * a->dy_row + c, w));
+        dz[r] = a->factor * (shared ? vload_some((const nn_real *)a->dy + c, w)
+                                    : eload_some((const elem *)a->dy + (row + r) * a->dy_row + c, w));
         if (act != IDENTITY) {
-            vec d = eget(a->x + (row + r) * a->cols + c, w) - k.mean;
+            vec d = eload_some(a->x + (row + r) * a->cols + c, w) - k.mean;
 
             if (act != NN_ACT_NONE)
                 dz[r] *= vact_grad(act, k.scale * d + k.beta);
@@ -250,12 +236,12 @@ INLINE void affine_grad_step(const struct affine_grad *a, int64_t row, int64_t c
         for (int r = 0; r < rows; r++) {
             elem *to = a->dx + (row + r) * a->cols + c;
 
-            eput(to, a->add ? eget(to, w) + dz[r] : dz[r], w);
+            estore_some(to, a->add ? eload_some(to, w) + dz[r] : dz[r], w);
         }
     }
     if (act != IDENTITY && a->sums) {
-        put(a->sums + c, get(a->sums + c, w) + s0, w);
-        put(a->sums + a->cols + c, get(a->sums + a->cols + c, w) + s1, w);
+        vstore_some(a->sums + c, vload_some(a->sums + c, w) + s0, w);
+        vstore_some(a->sums + a->cols + c, vload_some(a->sums + a->cols + c, w) + s1, w);
     }
 }
 
@@ -300,7 +286,7 @@ INLINE void affine_sum_step(nn_real *sum, nn_real *slopes, const elem *x, int64_
     vec s = vzero(), s0 = vzero(), s1 = vzero();
 
     for (int r = 0; r < rows; r++) {
-        vec d = eget(x + r * cols + c, w) - k.mean, z = k.scale * d + k.beta;
+        vec d = eload_some(x + r * cols + c, w) - k.mean, z = k.scale * d + k.beta;
 
         if (act == IDENTITY) {
             s += d;
@@ -312,10 +298,10 @@ INLINE void affine_sum_step(nn_real *sum, nn_real *slopes, const elem *x, int64_
             s1 += slope * d;
         }
     }
-    put(sum + c, get(sum + c, w) + s, w);
+    vstore_some(sum + c, vload_some(sum + c, w) + s, w);
     if (slopes) {
-        put(slopes + c, get(slopes + c, w) + s0, w);
-        put(slopes + cols + c, get(slopes + cols + c, w) + s1, w);
+        vstore_some(slopes + c, vload_some(slopes + c, w) + s0, w);
+        vstore_some(slopes + cols + c, vload_some(slopes + cols + c, w) + s1, w);
     }
 }
 
@@ -360,16 +346,16 @@ static void k_affine_sum(nn_real *sum, nn_real *slopes, const void *from, int64_
 INLINE void spread_step(nn_real *m2, nn_real *rest, const nn_real *mean, const elem *x, int64_t cols,
                         int64_t c, int w, int rows)
 {
-    vec m = get(mean + c, w), s = get(m2 + c, w), e = get(rest + c, w);
+    vec m = vload_some(mean + c, w), s = vload_some(m2 + c, w), e = vload_some(rest + c, w);
 
     for (int r = 0; r < rows; r++) {
-        vec d = eget(x + r * cols + c, w) - m;
+        vec d = eload_some(x + r * cols + c, w) - m;
 
         s += d * d;
         e += d;
     }
-    put(m2 + c, s, w);
-    put(rest + c, e, w);
+    vstore_some(m2 + c, s, w);
+    vstore_some(rest + c, e, w);
 }
 
 static void k_moments(nn_real *mean, nn_real *m2, nn_real *work, const void *from, int64_t rows, int64_t cols)
@@ -378,7 +364,7 @@ static void k_moments(nn_real *mean, nn_real *m2, nn_real *work, const void *fro
     vec inverse = vset((nn_real)1 / (nn_real)rows);
 
     k_affine_sum(mean, NULL, from, rows, cols, NULL);
-#define BODY(c, w) put(mean + (c), get(mean + (c), w) * inverse, w)
+#define BODY(c, w) vstore_some(mean + (c), vload_some(mean + (c), w) * inverse, w)
     FOR_COLUMNS(cols, BODY);
 #undef BODY
     memset(m2, 0, (size_t)cols * sizeof *m2);
@@ -399,10 +385,10 @@ static void k_moments(nn_real *mean, nn_real *m2, nn_real *work, const void *fro
     /* The distances should add up to nothing: what they do add up to is the mean's rounding error. */
 #define BODY(c, w)                                                                                           \
     do {                                                                                                     \
-        vec e = get(work + (c), w) * inverse;                                                                \
-        vec s = get(m2 + (c), w) - e * get(work + (c), w);                                                   \
-        put(m2 + (c), vmax(vzero(), s), w);                                                                  \
-        put(mean + (c), get(mean + (c), w) + e, w);                                                          \
+        vec e = vload_some(work + (c), w) * inverse;                                                         \
+        vec s = vload_some(m2 + (c), w) - e * vload_some(work + (c), w);                                     \
+        vstore_some(m2 + (c), vmax(vzero(), s), w);                                                          \
+        vstore_some(mean + (c), vload_some(mean + (c), w) + e, w);                                           \
     } while (0)
     FOR_COLUMNS(cols, BODY);
 #undef BODY
@@ -436,13 +422,16 @@ static void k_merge_moments(double *mean, double *m2, const nn_real *tile_mean, 
 
 /* ---- two operands ---- */
 
-INLINE vec operand(const elem *p, int64_t c, int w, int step) { return step ? eget(p + c, w) : eset(p); }
+INLINE vec operand(const elem *p, int64_t c, int w, int step)
+{
+    return step ? eload_some(p + c, w) : eset(p);
+}
 
 INLINE void add_loop(elem *y, const elem *a, const elem *b, const struct nni_pointwise_grid *g, int a_col,
                      int b_col)
 {
     for (int64_t r = 0; r < g->rows; r++, y += g->y_row, a += g->a_row, b += g->b_row) {
-#define BODY(c, w) eput(y + (c), operand(a, c, w, a_col) + operand(b, c, w, b_col), w)
+#define BODY(c, w) estore_some(y + (c), operand(a, c, w, a_col) + operand(b, c, w, b_col), w)
         FOR_COLUMNS(g->cols, BODY);
 #undef BODY
     }
@@ -467,7 +456,7 @@ INLINE void mul_loop(elem *y, const elem *a, const elem *b, const struct nni_poi
 #define BODY(c, w)                                                                                           \
     do {                                                                                                     \
         vec p = operand(a, c, w, a_col) * operand(b, c, w, b_col);                                           \
-        eput(y + (c), add ? eget(y + (c), w) + p : p, w);                                                    \
+        estore_some(y + (c), add ? eload_some(y + (c), w) + p : p, w);                                       \
     } while (0)
         FOR_COLUMNS(g->cols, BODY);
 #undef BODY
@@ -496,11 +485,11 @@ static void k_mul_grad(void *to_a, void *to_b, const void *of_a, const void *of_
      * what is added to after it. */
 #define BODY(c, w)                                                                                           \
     do {                                                                                                     \
-        vec d = eget(dy + (c), w), u = eget(a + (c), w), v = eget(b + (c), w);                               \
+        vec d = eload_some(dy + (c), w), u = eload_some(a + (c), w), v = eload_some(b + (c), w);             \
         if (da)                                                                                              \
-            eput(da + (c), add_a ? eget(da + (c), w) + d * v : d * v, w);                                    \
+            estore_some(da + (c), add_a ? eload_some(da + (c), w) + d * v : d * v, w);                       \
         if (db)                                                                                              \
-            eput(db + (c), add_b ? eget(db + (c), w) + d * u : d * u, w);                                    \
+            estore_some(db + (c), add_b ? eload_some(db + (c), w) + d * u : d * u, w);                       \
     } while (0)
     FOR_COLUMNS(n, BODY);
 #undef BODY
@@ -513,12 +502,12 @@ INLINE void sum_rows_loop(nn_real *sum, const elem *a, const elem *b, const stru
 
 #define STEP(c, w, n)                                                                                        \
     do {                                                                                                     \
-        vec s = get(sum + (c), w);                                                                           \
+        vec s = vload_some(sum + (c), w);                                                                    \
         for (int i = 0; i < (n); i++) {                                                                      \
-            vec x = eget(a + (row + i) * g->a_row + (c), w);                                                 \
+            vec x = eload_some(a + (row + i) * g->a_row + (c), w);                                           \
             s += two ? x * operand(b + (row + i) * g->b_row, c, w, b_col) : x;                               \
         }                                                                                                    \
-        put(sum + (c), s, w);                                                                                \
+        vstore_some(sum + (c), s, w);                                                                        \
     } while (0)
 #define STEP4(c, w) STEP(c, w, ROWS)
 #define STEP1(c, w) STEP(c, w, 1)
@@ -555,7 +544,7 @@ INLINE vec sum_row(const elem *a, const elem *b, int64_t n, bool two, int b_col)
         }
     for (; c < n; c += VEC) {
         int w = n - c < VEC ? (int)(n - c) : VEC;
-        vec x = eget(a + c, w);
+        vec x = eload_some(a + c, w);
 
         s[0] += two ? x * operand(b, c, w, b_col) : x;
     }

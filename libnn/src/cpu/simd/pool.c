@@ -8,17 +8,8 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* n is VEC, as a constant, or less. */
-INLINE vec get(const nn_real *p, int n) { return n == VEC ? vload(p) : vload_part(p, n); }
-INLINE void put(nn_real *p, vec x, int n)
-{
-    if (n == VEC)
-        vstore(p, x);
-    else
-        vstore_part(p, x, n);
-}
-INLINE ivec get_tap(const nni_tap *p, int n) { return (ivec)get((const nn_real *)(const void *)p, n); }
-INLINE void put_tap(nni_tap *p, ivec x, int n) { put((nn_real *)(void *)p, (vec)x, n); }
+INLINE ivec get_tap(const nni_tap *p, int n) { return (ivec)vload_some((const nn_real *)(const void *)p, n); }
+INLINE void put_tap(nni_tap *p, ivec x, int n) { vstore_some((nn_real *)(void *)p, (vec)x, n); }
 INLINE ivec tap_of(const struct nni_window *w, int64_t i, int64_t j)
 {
     return w->first + (nni_tap)i * w->tap_row + (nni_tap)j * w->tap_col - (ivec){ 0 };
@@ -47,17 +38,17 @@ INLINE void weigh_step(nn_real *y, const nn_real *x, const struct nni_window *w,
     vec sum[SOME];
 
     for (int v = 0; v < m; v++)
-        sum[v] = add ? get(y + v * VEC, n) : vzero();
+        sum[v] = add ? vload_some(y + v * VEC, n) : vzero();
     for (int64_t i = 0; i < w->rows; i++)
         for (int64_t j = 0; j < w->cols; j++) {
             const nn_real *from = x + i * w->row + j * w->channels;
             vec weight = vset(a[i] * b[j]);
 
             for (int v = 0; v < m; v++)
-                sum[v] += weight * get(from + v * VEC, n);
+                sum[v] += weight * vload_some(from + v * VEC, n);
         }
     for (int v = 0; v < m; v++)
-        put(y + v * VEC, sum[v], n);
+        vstore_some(y + v * VEC, sum[v], n);
 }
 
 static void k_weigh(nn_real *y, const nn_real *x, const struct nni_window *w, const nn_real *a,
@@ -74,7 +65,7 @@ INLINE void max_step(nn_real *y, nni_tap *tap, const nn_real *x, const struct nn
     ivec at[SOME];
 
     for (int v = 0; v < m; v++) {
-        most[v] = get(x + v * VEC, n);
+        most[v] = vload_some(x + v * VEC, n);
         at[v] = tap_of(w, 0, 0);
     }
     for (int64_t i = 0; i < w->rows; i++)
@@ -83,7 +74,7 @@ INLINE void max_step(nn_real *y, nni_tap *tap, const nn_real *x, const struct nn
             ivec here = tap_of(w, i, j);
 
             for (int v = 0; v < m; v++) {
-                vec z = get(from + v * VEC, n);
+                vec z = vload_some(from + v * VEC, n);
                 ivec better = (z > most[v]) | (z != z);
 
                 most[v] = (vec)choose(better, (ivec)z, (ivec)most[v]);
@@ -91,7 +82,7 @@ INLINE void max_step(nn_real *y, nni_tap *tap, const nn_real *x, const struct nn
             }
         }
     for (int v = 0; v < m; v++) {
-        put(y + v * VEC, most[v], n);
+        vstore_some(y + v * VEC, most[v], n);
         put_tap(tap + v * VEC, at[v], n);
     }
 }
@@ -109,17 +100,17 @@ INLINE void max_grad_step(nn_real *dx, const nn_real *dy, const nni_tap *tap, co
     vec sum[SOME];
 
     for (int v = 0; v < m; v++)
-        sum[v] = add ? get(dx + v * VEC, n) : vzero();
+        sum[v] = add ? vload_some(dx + v * VEC, n) : vzero();
     for (int64_t i = 0; i < w->rows; i++)
         for (int64_t j = 0; j < w->cols; j++) {
             int64_t at = i * w->row + j * w->channels;
             ivec here = tap_of(w, i, j);
 
             for (int v = 0; v < m; v++)
-                sum[v] += vand(get_tap(tap + at + v * VEC, n) == here, get(dy + at + v * VEC, n));
+                sum[v] += vand(get_tap(tap + at + v * VEC, n) == here, vload_some(dy + at + v * VEC, n));
         }
     for (int v = 0; v < m; v++)
-        put(dx + v * VEC, sum[v], n);
+        vstore_some(dx + v * VEC, sum[v], n);
 }
 
 static void k_max_grad(nn_real *dx, const nn_real *dy, const nni_tap *tap, const struct nni_window *w,

@@ -15,25 +15,16 @@ enum {
     AHEAD = 1024  /* elements fetched before they are needed, which hardware alone does too late */
 };
 
-/* n is VEC, as a constant, or less: then the other lanes are 0. */
-INLINE vec get(const nn_real *p, int n) { return n == VEC ? vload(p) : vload_part(p, n); }
-INLINE void put(nn_real *p, vec x, int n)
-{
-    if (n == VEC)
-        vstore(p, x);
-    else
-        vstore_part(p, x, n);
-}
 INLINE vec get_ahead(const nn_real *p, int n)
 {
     __builtin_prefetch(p + AHEAD);
-    return get(p, n);
+    return vload_some(p, n);
 }
 INLINE vec get_or(const nn_real *p, int64_t i, int n, nn_real otherwise)
 {
-    return p ? get(p + i, n) : vset(otherwise);
+    return p ? vload_some(p + i, n) : vset(otherwise);
 }
-INLINE void add_to(nn_real *p, vec x, int n) { put(p, get(p, n) + x, n); }
+INLINE void add_to(nn_real *p, vec x, int n) { vstore_some(p, vload_some(p, n) + x, n); }
 
 /* x in the first n lanes, else 0. */
 INLINE vec only(vec x, int n)
@@ -85,13 +76,13 @@ static void k_moments(double *mean, double *m2, const nn_real *x, int64_t n)
         end = end_of(at, n);
         count = (double)(end - at);
         inverse = 1 / count;
-#define SUM(i, w, k) sum.sum[k] += get(x + (i), w)
+#define SUM(i, w, k) sum.sum[k] += vload_some(x + (i), w)
         FOR_VECTORS(at, end, SUM);
 #undef SUM
         middle = vset((nn_real)(total(&sum) * inverse));
 #define SQUARES(i, w, k)                                                                                     \
     do {                                                                                                     \
-        vec d_ = only(get(x + (i), w) - middle, w);                                                          \
+        vec d_ = only(vload_some(x + (i), w) - middle, w);                                                   \
         off.sum[k] += d_;                                                                                    \
         squares.sum[k] += d_ * d_;                                                                           \
     } while (0)
@@ -111,7 +102,8 @@ static void k_norm(nn_real *y, const nn_real *x, const struct nni_row_norm *v, i
     const nn_real *gamma = v->gamma, *beta = v->beta;
 
 #define NORM(i, w, k)                                                                                        \
-    put(y + (i), (get(x + (i), w) - mean) * scale * get_or(gamma, i, w, 1) + get_or(beta, i, w, 0), w)
+    vstore_some(y + (i),                                                                                     \
+                (vload_some(x + (i), w) - mean) * scale * get_or(gamma, i, w, 1) + get_or(beta, i, w, 0), w)
     FOR_VECTORS(0, n, NORM);
 #undef NORM
 }
@@ -129,7 +121,7 @@ static void k_norm_grad(nn_real *dx, nn_real *dgamma, nn_real *dbeta, const nn_r
         end = end_of(at, n);
 #define SUMS(i, w, k)                                                                                        \
     do {                                                                                                     \
-        vec d_ = get(dy + (i), w), h_ = (get(x + (i), w) - mean) * scale;                                    \
+        vec d_ = vload_some(dy + (i), w), h_ = (vload_some(x + (i), w) - mean) * scale;                      \
         vec g_ = d_ * get_or(gamma, i, w, 1);                                                                \
         sum_g.sum[k] += g_;                                                                                  \
         sum_gh.sum[k] += g_ * h_;                                                                            \
@@ -147,9 +139,10 @@ static void k_norm_grad(nn_real *dx, nn_real *dgamma, nn_real *dbeta, const nn_r
     of_gh = vset((nn_real)(gh / (double)n));
 #define GRAD(i, w, k)                                                                                        \
     do {                                                                                                     \
-        vec h_ = (get(x + (i), w) - mean) * scale, g_ = get(dy + (i), w) * get_or(gamma, i, w, 1);           \
+        vec h_ = (vload_some(x + (i), w) - mean) * scale,                                                    \
+            g_ = vload_some(dy + (i), w) * get_or(gamma, i, w, 1);                                           \
         vec d_ = scale * (g_ - of_g - h_ * of_gh);                                                           \
-        put(dx + (i), add ? get(dx + (i), w) + d_ : d_, w);                                                  \
+        vstore_some(dx + (i), add ? vload_some(dx + (i), w) + d_ : d_, w);                                   \
     } while (0)
     FOR_VECTORS(0, n, GRAD);
 #undef GRAD
@@ -186,10 +179,10 @@ INLINE double sum_exp(nn_real *y, const nn_real *x, nn_real most, int64_t n)
         end = end_of(at, n);
 #define EXP(i, w, k)                                                                                         \
     do {                                                                                                     \
-        vec e_ = only(vexp(get(x + (i), w) - vset(most)), w);                                                \
+        vec e_ = only(vexp(vload_some(x + (i), w) - vset(most)), w);                                         \
         part.sum[k] += e_;                                                                                   \
         if (y)                                                                                               \
-            put(y + (i), e_, w);                                                                             \
+            vstore_some(y + (i), e_, w);                                                                     \
     } while (0)
         FOR_VECTORS(at, end, EXP);
 #undef EXP
@@ -220,7 +213,7 @@ static void k_softmax(nn_real *y, const nn_real *x, int64_t n)
 {
     vec factor = vset((nn_real)(1 / sum_exp(y, x, largest_of(x, n), n)));
 
-#define SCALE(i, w, k) put(y + (i), get(y + (i), w) * factor, w)
+#define SCALE(i, w, k) vstore_some(y + (i), vload_some(y + (i), w) * factor, w)
     FOR_VECTORS(0, n, SCALE);
 #undef SCALE
 }
@@ -230,7 +223,7 @@ static void k_log_softmax(nn_real *y, const nn_real *x, int64_t n)
     nn_real most = largest_of(x, n);
     vec shift = vset((nn_real)log(sum_exp(NULL, x, most, n)));
 
-#define SHIFT(i, w, k) put(y + (i), get(x + (i), w) - vset(most) - shift, w)
+#define SHIFT(i, w, k) vstore_some(y + (i), vload_some(x + (i), w) - vset(most) - shift, w)
     FOR_VECTORS(0, n, SHIFT);
 #undef SHIFT
 }
@@ -238,14 +231,14 @@ static void k_log_softmax(nn_real *y, const nn_real *x, int64_t n)
 #define STORE(i, w, d)                                                                                       \
     do {                                                                                                     \
         __builtin_prefetch(dx + (i) + AHEAD, 1);                                                             \
-        put(dx + (i), add ? get(dx + (i), w) + (d) : (d), w);                                                \
+        vstore_some(dx + (i), add ? vload_some(dx + (i), w) + (d) : (d), w);                                 \
     } while (0)
 
 static void k_softmax_grad(nn_real *dx, const nn_real *y, const nn_real *dy, int64_t n, bool add)
 {
     vec dot = vset((nn_real)sum_of(y, dy, n));
 
-#define GRAD(i, w, k) STORE(i, w, get(y + (i), w) * (get(dy + (i), w) - dot))
+#define GRAD(i, w, k) STORE(i, w, vload_some(y + (i), w) * (vload_some(dy + (i), w) - dot))
     FOR_VECTORS(0, n, GRAD);
 #undef GRAD
 }
@@ -254,7 +247,7 @@ static void k_log_softmax_grad(nn_real *dx, const nn_real *y, const nn_real *dy,
 {
     vec sum = vset((nn_real)sum_of(dy, NULL, n));
 
-#define GRAD(i, w, k) STORE(i, w, get(dy + (i), w) - vexp(get_ahead(y + (i), w)) * sum)
+#define GRAD(i, w, k) STORE(i, w, vload_some(dy + (i), w) - vexp(get_ahead(y + (i), w)) * sum)
     FOR_VECTORS(0, n, GRAD);
 #undef GRAD
 }

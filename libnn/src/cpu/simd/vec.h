@@ -140,6 +140,31 @@ static inline void estore_part(elem *p, vec x, int n) { vstore_part(p, x, n); }
 static inline vec eset(const elem *p) { return vset(*p); }
 #endif
 
+/* ---- whole vectors and the last, shorter one ---- */
+
+#define VEC_SOME static inline __attribute__((always_inline))
+
+/* Elements of the vector at `i` of `count`: VEC of them, or what is left. */
+VEC_SOME int vcount(int64_t i, int64_t count) { return count - i < VEC ? (int)(count - i) : VEC; }
+
+/* n is VEC or less, and best a constant where it is VEC. */
+VEC_SOME vec vload_some(const nn_real *p, int n) { return n == VEC ? vload(p) : vload_part(p, n); }
+VEC_SOME void vstore_some(nn_real *p, vec x, int n)
+{
+    if (n == VEC)
+        vstore(p, x);
+    else
+        vstore_part(p, x, n);
+}
+VEC_SOME vec eload_some(const elem *p, int n) { return n == VEC ? eload(p) : eload_part(p, n); }
+VEC_SOME void estore_some(elem *p, vec x, int n)
+{
+    if (n == VEC)
+        estore(p, x);
+    else
+        estore_part(p, x, n);
+}
+
 /* a > b ? a : b; b when they are unordered, so a NaN in b comes through. */
 static inline vec vmax(vec a, vec b)
 {

@@ -18,16 +18,6 @@ enum { SIDE = 4, TAPS = 3 };
 #define ALWAYS __attribute__((always_inline)) inline
 #define UNROLL _Pragma("GCC unroll 4")
 
-static ALWAYS int part_at(int64_t j, int64_t count) { return count - j < VEC ? (int)(count - j) : 0; }
-static ALWAYS vec load_some(const nn_real *p, int part) { return part ? vload_part(p, part) : vload(p); }
-static ALWAYS void store_some(nn_real *p, vec x, int part)
-{
-    if (part)
-        vstore_part(p, x, part);
-    else
-        vstore(p, x);
-}
-
 /* Each of these turns a line of numbers, `step` apart, into another. */
 static ALWAYS void line_weights(vec *to, int to_step, const vec *g, int step)
 {
@@ -77,31 +67,31 @@ static ALWAYS void line_gradient(vec *to, int to_step, const vec *y, int step)
 static void weights(nn_real *to, int64_t apart, const nn_real *taps, int64_t ld, int64_t count)
 {
     for (int64_t j = 0; j < count; j += VEC) {
-        int part = part_at(j, count);
+        int part = vcount(j, count);
         vec g[TAPS * TAPS], half[SIDE * TAPS], u[SIDE * SIDE];
 
         for (int i = 0; i < TAPS * TAPS; i++)
-            g[i] = load_some(taps + i * ld + j, part);
+            g[i] = vload_some(taps + i * ld + j, part);
         for (int i = 0; i < TAPS; i++)
             line_weights(half + i, TAPS, g + i, TAPS);
         for (int i = 0; i < SIDE; i++)
             line_weights(u + i * SIDE, 1, half + i * TAPS, 1);
         for (int i = 0; i < SIDE * SIDE; i++)
-            store_some(to + i * apart + j, u[i], part);
+            vstore_some(to + i * apart + j, u[i], part);
     }
 }
 
 static void input(nn_real *to, int64_t apart, const void *const *pixel, int64_t channels)
 {
     for (int64_t j = 0; j < channels; j += VEC) {
-        int part = part_at(j, channels);
+        int part = vcount(j, channels);
         vec d[SIDE * SIDE];
 
 #pragma GCC unroll 16
         for (int i = 0; i < SIDE * SIDE; i++) {
             const elem *from = (const elem *)pixel[i] + j;
 
-            d[i] = part ? eload_part(from, part) : eload(from);
+            d[i] = eload_some(from, part);
         }
         UNROLL
         for (int i = 0; i < SIDE; i++)
@@ -111,43 +101,43 @@ static void input(nn_real *to, int64_t apart, const void *const *pixel, int64_t 
             line_input(d + i * SIDE, 1);
 #pragma GCC unroll 16
         for (int i = 0; i < SIDE * SIDE; i++)
-            store_some(to + i * apart + j, d[i], part);
+            vstore_some(to + i * apart + j, d[i], part);
     }
 }
 
 static void output(nn_real *to, nn_real *below, int64_t ld, const nn_real *m, int64_t apart, int64_t channels)
 {
     for (int64_t j = 0; j < channels; j += VEC) {
-        int part = part_at(j, channels);
+        int part = vcount(j, channels);
         vec x[SIDE * SIDE], half[2 * SIDE], y[4];
 
 #pragma GCC unroll 16
         for (int i = 0; i < SIDE * SIDE; i++)
-            x[i] = load_some(m + i * apart + j, part);
+            x[i] = vload_some(m + i * apart + j, part);
         UNROLL
         for (int i = 0; i < SIDE; i++)
             line_output(half + i, SIDE, x + i, SIDE);
         UNROLL
         for (int i = 0; i < 2; i++)
             line_output(y + 2 * i, 1, half + i * SIDE, 1);
-        store_some(to + j, y[0], part);
-        store_some(to + ld + j, y[1], part);
-        store_some(below + j, y[2], part);
-        store_some(below + ld + j, y[3], part);
+        vstore_some(to + j, y[0], part);
+        vstore_some(to + ld + j, y[1], part);
+        vstore_some(below + j, y[2], part);
+        vstore_some(below + ld + j, y[3], part);
     }
 }
 
 static void gradient(nn_real *to, int64_t apart, const void *const *pixel, int64_t channels)
 {
     for (int64_t j = 0; j < channels; j += VEC) {
-        int part = part_at(j, channels);
+        int part = vcount(j, channels);
         vec y[4], half[2 * SIDE], m[SIDE * SIDE];
 
         UNROLL
         for (int i = 0; i < 4; i++) {
             const elem *from = (const elem *)pixel[i] + j;
 
-            y[i] = part ? eload_part(from, part) : eload(from);
+            y[i] = eload_some(from, part);
         }
         UNROLL
         for (int i = 0; i < 2; i++)
@@ -157,24 +147,24 @@ static void gradient(nn_real *to, int64_t apart, const void *const *pixel, int64
             line_gradient(m + i * SIDE, 1, half + 2 * i, 1);
 #pragma GCC unroll 16
         for (int i = 0; i < SIDE * SIDE; i++)
-            store_some(to + i * apart + j, m[i], part);
+            vstore_some(to + i * apart + j, m[i], part);
     }
 }
 
 static void weights_back(nn_real *taps, int64_t ld, const nn_real *u, int64_t apart, int64_t count)
 {
     for (int64_t j = 0; j < count; j += VEC) {
-        int part = part_at(j, count);
+        int part = vcount(j, count);
         vec x[SIDE * SIDE], half[SIDE * TAPS], g[TAPS * TAPS];
 
         for (int i = 0; i < SIDE * SIDE; i++)
-            x[i] = load_some(u + i * apart + j, part);
+            x[i] = vload_some(u + i * apart + j, part);
         for (int i = 0; i < SIDE; i++)
             line_weights_back(half + i, SIDE, x + i, SIDE);
         for (int i = 0; i < TAPS; i++)
             line_weights_back(g + i * TAPS, 1, half + i * SIDE, 1);
         for (int i = 0; i < TAPS * TAPS; i++)
-            store_some(taps + i * ld + j, g[i], part);
+            vstore_some(taps + i * ld + j, g[i], part);
     }
 }
 

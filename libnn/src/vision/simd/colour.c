@@ -11,27 +11,29 @@
 
 enum { CHUNK = 128, SUMS = 16 };
 
-struct chunk {
-    int32_t r[CHUNK], g[CHUNK], b[CHUNK];
-};
-
-static inline void take_apart(struct chunk *c, const uint8_t *rgb, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++) {
-        c->r[i] = rgb[3 * i];
-        c->g[i] = rgb[3 * i + 1];
-        c->b[i] = rgb[3 * i + 2];
+/* Pixels of a chunk, and how they get there from `stored` values and back. */
+#define CHUNKS(name, channel, stored)                                                                        \
+    struct name {                                                                                            \
+        channel r[CHUNK], g[CHUNK], b[CHUNK];                                                                \
+    };                                                                                                       \
+    static inline void take_##name(struct name *c, const stored *rgb, int64_t n)                             \
+    {                                                                                                        \
+        for (int64_t i = 0; i < n; i++) {                                                                    \
+            c->r[i] = rgb[3 * i];                                                                            \
+            c->g[i] = rgb[3 * i + 1];                                                                        \
+            c->b[i] = rgb[3 * i + 2];                                                                        \
+        }                                                                                                    \
+    }                                                                                                        \
+    static inline void put_##name(stored *rgb, const struct name *c, int64_t n)                              \
+    {                                                                                                        \
+        for (int64_t i = 0; i < n; i++) {                                                                    \
+            rgb[3 * i] = (stored)c->r[i];                                                                    \
+            rgb[3 * i + 1] = (stored)c->g[i];                                                                \
+            rgb[3 * i + 2] = (stored)c->b[i];                                                                \
+        }                                                                                                    \
     }
-}
-
-static inline void put_together(uint8_t *rgb, const struct chunk *c, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++) {
-        rgb[3 * i] = (uint8_t)c->r[i];
-        rgb[3 * i + 1] = (uint8_t)c->g[i];
-        rgb[3 * i + 2] = (uint8_t)c->b[i];
-    }
-}
+CHUNKS(bytes, int32_t, uint8_t)
+CHUNKS(reals, float, float)
 
 /* Weights with 15 bits. */
 static inline int32_t grey(int32_t r, int32_t g, int32_t b)
@@ -42,13 +44,13 @@ static inline int32_t grey(int32_t r, int32_t g, int32_t b)
 int64_t NNI_NAME(nni_grey_sum)(const uint8_t *rgb, int64_t n)
 {
     int64_t sum = 0;
-    struct chunk c;
+    struct bytes c;
 
     for (int64_t at = 0; at < n; at += CHUNK) {
         int64_t some = n - at < CHUNK ? n - at : CHUNK;
         int32_t part = 0;
 
-        take_apart(&c, rgb + 3 * at, some);
+        take_bytes(&c, rgb + 3 * at, some);
         for (int64_t i = 0; i < some; i++)
             part += grey(c.r[i], c.g[i], c.b[i]);
         sum += part;
@@ -70,12 +72,12 @@ static inline int32_t blended(int32_t byte, float f, float offset)
 
 void NNI_NAME(nni_saturate)(uint8_t *rgb, int64_t n, float f, float g)
 {
-    struct chunk c = { .r = { 0 } };
+    struct bytes c = { .r = { 0 } };
 
     for (int64_t at = 0; at < n; at += CHUNK) {
         int64_t some = n - at < CHUNK ? n - at : CHUNK;
 
-        take_apart(&c, rgb + 3 * at, some);
+        take_bytes(&c, rgb + 3 * at, some);
         for (int i = 0; i < CHUNK; i++) {
             float offset = (float)grey(c.r[i], c.g[i], c.b[i]) * g;
 
@@ -83,7 +85,7 @@ void NNI_NAME(nni_saturate)(uint8_t *rgb, int64_t n, float f, float g)
             c.g[i] = blended(c.g[i], f, offset);
             c.b[i] = blended(c.b[i], f, offset);
         }
-        put_together(rgb + 3 * at, &c, some);
+        put_bytes(rgb + 3 * at, &c, some);
     }
 }
 
@@ -97,7 +99,7 @@ static inline int32_t share(int32_t part, float all, int32_t of)
 }
 
 /* Hue in steps of 2 degrees, saturation to 255; the largest channel is the value. */
-static inline void to_hsv(const struct chunk *c, int32_t *hue, int32_t *saturation, int32_t *value)
+static inline void to_hsv(const struct bytes *c, int32_t *hue, int32_t *saturation, int32_t *value)
 {
     for (int i = 0; i < CHUNK; i++) {
         int32_t r = c->r[i], g = c->g[i], b = c->b[i];
@@ -150,7 +152,7 @@ static inline int32_t to_byte(float v, bool cut)
     return cut ? (int32_t)v : rounded(v);
 }
 
-static inline __attribute__((always_inline)) void choose_bytes(struct chunk *to, const struct choice *from,
+static inline __attribute__((always_inline)) void choose_bytes(struct bytes *to, const struct choice *from,
                                                                bool cut)
 {
     for (int i = 0; i < CHUNK; i++) {
@@ -163,13 +165,13 @@ static inline __attribute__((always_inline)) void choose_bytes(struct chunk *to,
 void NNI_NAME(nni_turn_hue)(uint8_t *rgb, int64_t n, const uint8_t turned[256], bool cut)
 {
     int32_t hue[CHUNK], saturation[CHUNK], value[CHUNK];
-    struct chunk c = { .r = { 0 } };
+    struct bytes c = { .r = { 0 } };
     struct choice choice;
 
     for (int64_t at = 0; at < n; at += CHUNK) {
         int64_t some = n - at < CHUNK ? n - at : CHUNK;
 
-        take_apart(&c, rgb + 3 * at, some);
+        take_bytes(&c, rgb + 3 * at, some);
         to_hsv(&c, hue, saturation, value);
         for (int i = 0; i < CHUNK; i++)
             hue[i] = turned[hue[i] & 255];
@@ -180,33 +182,11 @@ void NNI_NAME(nni_turn_hue)(uint8_t *rgb, int64_t n, const uint8_t turned[256], 
             choose_bytes(&c, &choice, true);
         else
             choose_bytes(&c, &choice, false);
-        put_together(rgb + 3 * at, &c, some);
+        put_bytes(rgb + 3 * at, &c, some);
     }
 }
 
 /* ---------------------------------------------------------------------------------------------- floats */
-
-struct real_chunk {
-    float r[CHUNK], g[CHUNK], b[CHUNK];
-};
-
-static inline void take_reals_apart(struct real_chunk *c, const float *rgb, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++) {
-        c->r[i] = rgb[3 * i];
-        c->g[i] = rgb[3 * i + 1];
-        c->b[i] = rgb[3 * i + 2];
-    }
-}
-
-static inline void put_reals_together(float *rgb, const struct real_chunk *c, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++) {
-        rgb[3 * i] = c->r[i];
-        rgb[3 * i + 1] = c->g[i];
-        rgb[3 * i + 2] = c->b[i];
-    }
-}
 
 static inline float grey_real(float r, float g, float b) { return r * 0.299f + g * 0.587f + b * 0.114f; }
 static inline float unit(float v) { return v < 0 ? 0 : v > 1 ? 1 : v; }
@@ -215,13 +195,13 @@ static inline float unit(float v) { return v < 0 ? 0 : v > 1 ? 1 : v; }
 double NNI_NAME(nni_grey_sum_real)(const float *rgb, int64_t n)
 {
     double sum[SUMS] = { 0 }, all = 0;
-    struct real_chunk c;
+    struct reals c;
 
     for (int64_t at = 0; at < n; at += CHUNK) {
         int64_t some = n - at < CHUNK ? n - at : CHUNK;
 
-        c = (struct real_chunk){ .r = { 0 } };
-        take_reals_apart(&c, rgb + 3 * at, some);
+        c = (struct reals){ .r = { 0 } };
+        take_reals(&c, rgb + 3 * at, some);
         for (int i = 0; i < CHUNK; i += SUMS)
             for (int k = 0; k < SUMS; k++)
                 sum[k] += (double)grey_real(c.r[i + k], c.g[i + k], c.b[i + k]);
@@ -233,12 +213,12 @@ double NNI_NAME(nni_grey_sum_real)(const float *rgb, int64_t n)
 
 void NNI_NAME(nni_saturate_real)(float *rgb, int64_t n, float f, float g)
 {
-    struct real_chunk c = { .r = { 0 } };
+    struct reals c = { .r = { 0 } };
 
     for (int64_t at = 0; at < n; at += CHUNK) {
         int64_t some = n - at < CHUNK ? n - at : CHUNK;
 
-        take_reals_apart(&c, rgb + 3 * at, some);
+        take_reals(&c, rgb + 3 * at, some);
         for (int i = 0; i < CHUNK; i++) {
             float grey = grey_real(c.r[i], c.g[i], c.b[i]) * g;
 
@@ -246,7 +226,7 @@ void NNI_NAME(nni_saturate_real)(float *rgb, int64_t n, float f, float g)
             c.g[i] = unit(c.g[i] * f + grey);
             c.b[i] = unit(c.b[i] * f + grey);
         }
-        put_reals_together(rgb + 3 * at, &c, some);
+        put_reals(rgb + 3 * at, &c, some);
     }
 }
 
@@ -259,13 +239,13 @@ static inline float once_around(float degrees)
 
 void NNI_NAME(nni_turn_hue_real)(float *rgb, int64_t n, float degrees)
 {
-    struct real_chunk c = { .r = { 0 } };
+    struct reals c = { .r = { 0 } };
     struct choice choice;
 
     for (int64_t at = 0; at < n; at += CHUNK) {
         int64_t some = n - at < CHUNK ? n - at : CHUNK;
 
-        take_reals_apart(&c, rgb + 3 * at, some);
+        take_reals(&c, rgb + 3 * at, some);
         for (int i = 0; i < CHUNK; i++) {
             float r = c.r[i], g = c.g[i], b = c.b[i];
             float v = r > g ? r : g, low = r < g ? r : g, diff, per, h, from;
@@ -284,7 +264,7 @@ void NNI_NAME(nni_turn_hue_real)(float *rgb, int64_t n, float degrees)
             c.g[i] = chosen(&choice, i, 1);
             c.b[i] = chosen(&choice, i, 2);
         }
-        put_reals_together(rgb + 3 * at, &c, some);
+        put_reals(rgb + 3 * at, &c, some);
     }
 }
 
