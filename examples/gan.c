@@ -16,8 +16,7 @@
 enum { BATCH = 128, STEPS = 3000, LAST = 500 };
 static const double MEAN = 4, DEVIATION = 0.5;
 
-static const nn_linear_opts wide = { .out = 32, .init_default = 1 }, one = { .out = 1, .init_default = 1 },
-                            two = { .out = 2, .init_default = 1 };
+static const nn_linear_opts wide = { .out = 32 }, one = { .out = 1 }, two = { .out = 2 };
 
 static nn_tensor *generator(nn_graph *g, nn_model *m, nn_tensor *noise)
 {

@@ -43,7 +43,7 @@ static nn_tensor *network(nn_graph *g, nn_tensor *x)
     x = nn_relu(g, nn_layer_conv2d(g, "2", x, conv));
     x = nn_observe(g, "features", x); /* [N,GRID,GRID,CHANNELS]: its value and its gradient can be read */
     x = nn_flatten(g, nn_global_avg_pool(g, x));
-    return nn_layer_linear(g, "head", x, (nn_linear_opts){ .out = 2, .init_default = 1 });
+    return nn_layer_linear(g, "head", x, (nn_linear_opts){ .out = 2 });
 }
 
 static void train(nn_device *device, nn_model *model)

@@ -47,7 +47,7 @@ static void must(int rc, const char *text)
 
 int main(void)
 {
-    nn_linear_opts hidden = { .out = 32, .init_default = 1 }, last = { .out = 1, .init_default = 1 };
+    nn_linear_opts hidden = { .out = 32 }, last = { .out = 1 };
     double guess[BATCH], below = 0;
     nn_tensor *x, *y, *loss;
     nn_device *device;

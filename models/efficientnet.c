@@ -87,6 +87,7 @@ static nn_tensor *conv_norm_act(nn_graph *g, const nn_efficientnet_config *c, in
                                 nn_conv2d_opts conv)
 {
     conv.padding = c->padding;
+    conv.init_fan_out = 1;
     x = nn_layer_conv2d_norm(g, nn_namei(g, index), x, conv, norm_of(c));
     return c->lite ? nn_relu6(g, x) : nn_silu(g, x);
 }
@@ -158,14 +159,14 @@ nn_tensor *nn_efficientnet(nn_graph *g, nn_tensor *image, const nn_efficientnet_
     nn_push(g, "classifier");
     x = dropout(g, "0", x, c->dropout);
     x = nn_layer_linear(g, "1", x,
-                        (nn_linear_opts){ .out = outputs, .init_default = outputs != IMAGENET_CLASSES });
+                        (nn_linear_opts){ .out = outputs, .init_fan_out = outputs == IMAGENET_CLASSES });
     nn_pop(g);
     if (!c->backbone)
         return x;
     nn_pop(g);
 
     x = dropout(g, "dropout", x, c->dropout);
-    return nn_layer_linear(g, "classifier", x, (nn_linear_opts){ .out = c->classes, .init_default = 1 });
+    return nn_layer_linear(g, "classifier", x, (nn_linear_opts){ .out = c->classes });
 }
 
 const nn_efficientnet_config *nn_efficientnet_at(int index)

@@ -24,6 +24,7 @@ static nn_tensor *conv_bn(nn_graph *g, int index, nn_tensor *x, nn_conv2d_opts c
     static const char *const conv_name[] = { "", "conv1", "conv2", "conv3" };
     static const char *const bn_name[] = { "", "bn1", "bn2", "bn3" };
 
+    conv.init_fan_out = 1;
     x = nn_layer_conv2d(g, conv_name[index], x, conv);
     return nn_layer_batchnorm(g, bn_name[index], x, (nn_batchnorm_opts){ 0 });
 }
@@ -44,10 +45,9 @@ static nn_tensor *block(nn_graph *g, const nn_resnet_config *c, nn_tensor *x, in
         y = conv_bn(g, 2, y, second);
     }
     if (stride != 1 || nn_dim(x, 3) != out) {
-        nn_push(g, "downsample");
-        x = nn_layer_conv2d(g, "0", x, (nn_conv2d_opts){ .out = out, .k = 1, .stride = stride });
-        x = nn_layer_batchnorm(g, "1", x, (nn_batchnorm_opts){ 0 });
-        nn_pop(g);
+        expand.stride = stride;
+        expand.init_fan_out = 1;
+        x = nn_layer_conv2d_norm(g, "downsample", x, expand, (nn_batchnorm_opts){ 0 });
     }
     return nn_relu(g, nn_add(g, y, x));
 }
@@ -71,7 +71,7 @@ nn_tensor *nn_resnet(nn_graph *g, nn_tensor *image, const nn_resnet_config *c)
         nn_pop(g);
     }
     x = nn_flatten(g, nn_global_avg_pool(g, x));
-    return nn_layer_linear(g, "fc", x, (nn_linear_opts){ .out = c->classes, .init_default = 1 });
+    return nn_layer_linear(g, "fc", x, (nn_linear_opts){ .out = c->classes });
 }
 
 const nn_resnet_config *nn_resnet_at(int index)

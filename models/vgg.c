@@ -30,7 +30,7 @@ static nn_tensor *features(nn_graph *g, nn_tensor *x, const nn_vgg_config *c)
     nn_push(g, "features");
     for (int s = 0; s < 5; s++) {
         for (int64_t i = 0; i < c->convs[s]; i++, index += 3) {
-            nn_conv2d_opts conv = { .out = width[s], .k = 3, .bias = 1 };
+            nn_conv2d_opts conv = { .out = width[s], .k = 3, .bias = 1, .init_fan_out = 1 };
 
             x = nn_layer_conv2d(g, nn_namei(g, index), x, conv);
             x = nn_relu(g, nn_layer_batchnorm(g, nn_namei(g, index + 1), x, (nn_batchnorm_opts){ 0 }));

@@ -25,8 +25,8 @@ static void must(int rc, const char *text)
 static nn_tensor *lenet(nn_graph *g, nn_tensor *x)
 {
     nn_conv2d_opts c1 = { .out = 6, .k = 5, .bias = 1 }, c3 = { .out = 16, .k = 3, .bias = 1 };
-    nn_linear_opts f5 = { .out = 120, .init_default = 1 }, f6 = { .out = 84, .init_default = 1 };
-    nn_linear_opts out = { .out = CLASSES, .init_default = 1 };
+    nn_linear_opts f5 = { .out = 120 }, f6 = { .out = 84 };
+    nn_linear_opts out = { .out = CLASSES };
 
     x = nn_relu(g, nn_layer_conv2d(g, "c1", x, c1));
     x = nn_max_pool2d(g, x, (nn_pool_opts){ .k = 2 });

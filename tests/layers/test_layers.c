@@ -104,11 +104,13 @@ START_TEST(conv2d)
     nn_tensor *x = input(2, 9, 7, 24);
 
     nn_push(g, "a");
-    x = nn_layer_conv2d(g, "full", x, (nn_conv2d_opts){ .out = 48, .k = 3, .stride = 2, .bias = 1 });
+    x = nn_layer_conv2d(g, "full", x,
+                        (nn_conv2d_opts){ .out = 48, .k = 3, .stride = 2, .bias = 1, .init_fan_out = 1 });
     ck_assert(nn_shape_equal(nn_shape_get(x), NN_SHAPE4(2, 5, 4, 48)));
-    x = nn_layer_conv2d(g, "depth", x, (nn_conv2d_opts){ .out = 48, .k = 5, .groups = 48 });
+    x = nn_layer_conv2d(g, "depth", x,
+                        (nn_conv2d_opts){ .out = 48, .k = 5, .groups = 48, .init_fan_out = 1 });
     ck_assert(nn_shape_equal(nn_shape_get(x), NN_SHAPE4(2, 5, 4, 48)));
-    x = nn_layer_conv2d(g, "bare", x, (nn_conv2d_opts){ .out = 500, .k = 1, .bias = 1, .init_default = 1 });
+    x = nn_layer_conv2d(g, "bare", x, (nn_conv2d_opts){ .out = 500, .k = 1, .bias = 1 });
     nn_pop(g);
     expect_entries(names, 5);
     ck_assert(nn_shape_equal(nn_model_find(m, "a.depth.weight")->shape, NN_SHAPE4(48, 1, 5, 5)));
@@ -126,11 +128,11 @@ START_TEST(conv_transpose2d)
     nn_tensor *x = input(2, 4, 5, 24);
 
     x = nn_layer_conv_transpose2d(
-        g, "full", x, (nn_conv_transpose2d_opts){ .out = 48, .k = 4, .stride = 2, .pad = 1, .bias = 1 });
+        g, "full", x,
+        (nn_conv_transpose2d_opts){ .out = 48, .k = 4, .stride = 2, .pad = 1, .bias = 1, .init_fan_out = 1 });
     ck_assert(nn_shape_equal(nn_shape_get(x), NN_SHAPE4(2, 8, 10, 48)));
-    x = nn_layer_conv_transpose2d(
-        g, "bare", x,
-        (nn_conv_transpose2d_opts){ .out = 300, .k = 3, .groups = 3, .bias = 1, .init_default = 1 });
+    x = nn_layer_conv_transpose2d(g, "bare", x,
+                                  (nn_conv_transpose2d_opts){ .out = 300, .k = 3, .groups = 3, .bias = 1 });
     ck_assert(nn_shape_equal(nn_shape_get(x), NN_SHAPE4(2, 10, 12, 300)));
     expect_entries(names, 4);
     ck_assert(nn_shape_equal(nn_model_find(m, "full.weight")->shape, NN_SHAPE4(24, 48, 4, 4)));
@@ -151,8 +153,8 @@ START_TEST(linear)
                                          "none.weight" };
     nn_tensor *x = nn_input(g, "x", NN_REAL, NN_SHAPE2(3, 70));
 
-    x = nn_layer_linear(g, "head", x, (nn_linear_opts){ .out = 300 });
-    x = nn_layer_linear(g, "bare", x, (nn_linear_opts){ .out = 200, .init_default = 1 });
+    x = nn_layer_linear(g, "head", x, (nn_linear_opts){ .out = 300, .init_fan_out = 1 });
+    x = nn_layer_linear(g, "bare", x, (nn_linear_opts){ .out = 200 });
     x = nn_layer_linear(g, "none", x, (nn_linear_opts){ .out = 5, .no_bias = 1 });
     ck_assert(nn_shape_equal(nn_shape_get(x), NN_SHAPE2(3, 5)));
     expect_entries(names, 5);
@@ -160,6 +162,63 @@ START_TEST(linear)
     expect_constant("head.bias", 0);
     expect_uniform("bare.weight", 1 / sqrt(300));
     expect_uniform("bare.bias", 1 / sqrt(300));
+}
+END_TEST
+
+START_TEST(norms_of_samples)
+{
+    static const char *const names[] = { "a.weight", "a.bias", "b.weight", "b.bias" };
+    nn_real y[2][8], z[2][8];
+    nn_plan *plan;
+
+    (void)nn_observe(g, "y", nn_layer_layernorm(g, "a", nn_input(g, "x", NN_REAL, NN_SHAPE2(2, 8)), 0));
+    (void)nn_observe(g, "z",
+                     nn_layer_groupnorm(g, "b", nn_input(g, "x", NN_REAL, NN_SHAPE2(2, 8)),
+                                        (nn_group_norm_opts){ .groups = 4 }));
+    expect_entries(names, 4);
+    ck_assert(nn_shape_equal(nn_model_find(m, "b.weight")->shape, NN_SHAPE1(8)));
+    expect_constant("a.weight", 1);
+    expect_constant("b.bias", 0);
+    ck_assert_int_eq(nn_compile(&plan, g, (nn_plan_opts){ 0 }), NN_OK);
+    for (int i = 0; i < 16; i++)
+        ((nn_real *)nn_host(plan, "x", NULL))[i] = (nn_real)(i * i);
+    ck_assert_int_eq(nn_run(plan, NN_FORWARD), NN_OK);
+    ck_assert_int_eq(nn_read(plan, "y", NN_REAL, y, 16), NN_OK);
+    ck_assert_int_eq(nn_read(plan, "z", NN_REAL, z, 16), NN_OK);
+    for (int n = 0; n < 2; n++)
+        for (int i = 0; i < 8; i += 2) {
+            ck_assert(fabs((double)z[n][i] + 1) < 1e-4 && fabs((double)z[n][i + 1] - 1) < 1e-4);
+            ck_assert(y[n][i] < y[n][i + 1]);
+        }
+    /* 0 1 4 9 16 25 36 49 have mean 17.5 and variance 278.25 */
+    ck_assert(fabs((double)y[0][0] + 17.5 / sqrt(278.25)) < 1e-5);
+    nn_plan_free(plan);
+}
+END_TEST
+
+START_TEST(embedding)
+{
+    static const char *const names[] = { "tokens.weight", "places.weight" };
+    nn_tensor *index = nn_input(g, "index", NN_I32, NN_SHAPE2(2, 3));
+    nn_real x[6][40], table[50][40];
+    nn_plan *plan;
+
+    (void)nn_observe(g, "x", nn_layer_embedding(g, "tokens", index, (nn_embedding_opts){ 50, 40, 0 }));
+    (void)nn_layer_embedding(g, "places", index, (nn_embedding_opts){ 50, 40, 0.02 });
+    expect_entries(names, 2);
+    expect_normal("tokens.weight", 1);
+    expect_normal("places.weight", 0.02);
+    ck_assert_int_eq(nn_compile(&plan, g, (nn_plan_opts){ 0 }), NN_OK);
+    for (int i = 0; i < 6; i++)
+        ((int32_t *)nn_host(plan, "index", NULL))[i] = 7 * i;
+    ck_assert_int_eq(nn_run(plan, NN_FORWARD), NN_OK);
+    ck_assert_int_eq(nn_read(plan, "x", NN_REAL, x, 240), NN_OK);
+    ck_assert_int_eq(nn_model_read(m, "tokens.weight", NN_BASE_PARAM, NN_REAL, table), NN_OK);
+    for (int i = 0; i < 6; i++)
+        ck_assert_mem_eq(x[i], table[7 * i], sizeof x[i]);
+    nn_plan_free(plan);
+    ck_assert_ptr_null(nn_layer_embedding(g, "none", index, (nn_embedding_opts){ .count = 5 }));
+    ck_assert_ptr_nonnull(strstr(nn_graph_error(g), "embedding 'none'"));
 }
 END_TEST
 
@@ -394,6 +453,9 @@ START_TEST(null_passes_through)
     ck_assert_ptr_null(
         nn_layer_conv2d_norm(g, "e", NULL, (nn_conv2d_opts){ .out = 8, .k = 3 }, (nn_batchnorm_opts){ 0 }));
     ck_assert_ptr_null(nn_layer_mbconv(g, "f", NULL, (nn_mbconv_opts){ .out = 8, .k = 3 }));
+    ck_assert_ptr_null(nn_layer_layernorm(g, "h", NULL, 0));
+    ck_assert_ptr_null(nn_layer_groupnorm(g, "i", NULL, (nn_group_norm_opts){ .groups = 2 }));
+    ck_assert_ptr_null(nn_layer_embedding(g, "j", NULL, (nn_embedding_opts){ .count = 2, .width = 2 }));
     ck_assert_int_eq(nn_model_count(m), 0);
 }
 END_TEST
@@ -410,6 +472,8 @@ int main(void)
     tcase_add_test(t, conv2d);
     tcase_add_test(t, conv_transpose2d);
     tcase_add_test(t, linear);
+    tcase_add_test(t, norms_of_samples);
+    tcase_add_test(t, embedding);
     tcase_add_test(t, batchnorm_entries);
     tcase_add_test(t, batchnorm_training);
     tcase_add_test(t, batchnorm_frozen);

@@ -24,7 +24,7 @@ static nn_tensor *tiny(nn_graph *g, nn_tensor *x, int64_t classes)
 {
     x = nn_relu(g, nn_layer_conv2d(g, "conv", x, (nn_conv2d_opts){ .out = 8, .k = 3, .stride = 2 }));
     x = nn_flatten(g, nn_global_avg_pool(g, x));
-    return nn_layer_linear(g, "head", x, (nn_linear_opts){ .out = classes, .init_default = 1 });
+    return nn_layer_linear(g, "head", x, (nn_linear_opts){ .out = classes });
 }
 
 static nn_tensor *wrong_width(nn_graph *g, nn_tensor *x, int64_t classes) { return tiny(g, x, classes + 1); }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Layers: names and composition, no arithmetic. Each pushes its name, declares or finds its
- * parameters there, and calls ops. Names and initialisers are torchvision's, so that its state
- * dicts load as they are.
+ * parameters there (the same name twice shares them), and calls ops. Names, shapes and first values are
+ * those of torch.nn, so that state dicts load as they are.
  */
 #ifndef NN_LAYERS_H
 #define NN_LAYERS_H
@@ -11,20 +11,22 @@
 
 NN_C_BEGIN
 
+/* init_fan_out: as in torchvision's networks, zero biases and weights scaled by the number of outputs,
+ * kaiming_normal(fan_out) of convolutions and uniform(1/sqrt(out)) of linear maps. */
 typedef struct nn_conv2d_opts {
     int64_t out, k;                   /* output channels, kernel size */
     int64_t stride, dilation, groups; /* 0: 1 */
     nn_padding padding;
     int64_t pad;
     int bias;
-    int init_default; /* torch.nn.Conv2d's own initialiser instead of torchvision's kaiming_normal(fan_out) */
+    int init_fan_out;
 } nn_conv2d_opts;
 
 typedef struct nn_conv_transpose2d_opts {
     int64_t out, k;
     int64_t stride, dilation, groups, pad, output_pad; /* as in nn_conv_transpose_opts */
     int bias;
-    int init_default; /* torch.nn.ConvTranspose2d's own initialiser */
+    int init_fan_out;
 } nn_conv_transpose2d_opts;
 
 typedef struct nn_batchnorm_opts {
@@ -34,9 +36,14 @@ typedef struct nn_batchnorm_opts {
 typedef struct nn_linear_opts {
     int64_t out;
     int no_bias;
-    int init_default; /* torch.nn.Linear's own initialiser instead of uniform(1/sqrt(out)) and zero bias */
-    double init_std;  /* not 0: normal of this deviation, and zero bias */
+    int init_fan_out;
+    double init_std; /* not 0: weights from a normal distribution of this deviation, and zero biases */
 } nn_linear_opts;
+
+typedef struct nn_embedding_opts {
+    int64_t count, width; /* rows, and what each becomes */
+    double init_std;      /* of the normal distribution that weights are drawn from; 0: 1 */
+} nn_embedding_opts;
 
 /* An inverted residual block of MobileNetV2 and EfficientNet. */
 typedef struct nn_mbconv_opts {
@@ -54,11 +61,16 @@ NN_API nn_tensor *nn_layer_conv2d(nn_graph *g, const char *name, nn_tensor *x, n
 /* "<name>.weight" [C, out/groups, k, k], "<name>.bias" [out]. */
 NN_API nn_tensor *nn_layer_conv_transpose2d(nn_graph *g, const char *name, nn_tensor *x,
                                             nn_conv_transpose2d_opts opts);
+/* x [...,I] -> [...,out]: "<name>.weight" [out, I], "<name>.bias" [out]. */
+NN_API nn_tensor *nn_layer_linear(nn_graph *g, const char *name, nn_tensor *x, nn_linear_opts opts);
+/* index [...] (I32 or I64, below opts.count) -> [...,width]: "<name>.weight" [count, width]. */
+NN_API nn_tensor *nn_layer_embedding(nn_graph *g, const char *name, nn_tensor *index, nn_embedding_opts opts);
 /* "<name>.weight", ".bias", ".running_mean", ".running_var" [C], ".num_batches_tracked" []. In training
  * mode it normalises with the batch's statistics and tracks them, else with the running ones. */
 NN_API nn_tensor *nn_layer_batchnorm(nn_graph *g, const char *name, nn_tensor *x, nn_batchnorm_opts opts);
-/* "<name>.weight" [out, I], "<name>.bias" [out]. */
-NN_API nn_tensor *nn_layer_linear(nn_graph *g, const char *name, nn_tensor *x, nn_linear_opts opts);
+/* Over the last dimension, or groups of it: "<name>.weight", "<name>.bias" [C]. eps 0: 1e-5. */
+NN_API nn_tensor *nn_layer_layernorm(nn_graph *g, const char *name, nn_tensor *x, double eps);
+NN_API nn_tensor *nn_layer_groupnorm(nn_graph *g, const char *name, nn_tensor *x, nn_group_norm_opts opts);
 /* torchvision's Conv2dNormActivation before the activation: "<name>.0", a convolution, and "<name>.1", its
  * batch norm. */
 NN_API nn_tensor *nn_layer_conv2d_norm(nn_graph *g, const char *name, nn_tensor *x, nn_conv2d_opts conv,

@@ -42,7 +42,7 @@ NN_API nn_tensor *nn_conv1x1(nn_graph *g, nn_tensor *x, nn_tensor *weight, nn_te
 /* x [N,H,W,C], weight [C,1,k,k], bias [C] or NULL; stride and padding from opts; groups ignored. */
 NN_API nn_tensor *nn_depthwise(nn_graph *g, nn_tensor *x, nn_tensor *weight, nn_tensor *bias,
                                nn_conv_opts opts);
-/* x [N,I], weight [O,I], bias [O] or NULL -> [N,O]. */
+/* x [...,I], weight [O,I], bias [O] or NULL -> [...,O]. */
 NN_API nn_tensor *nn_linear(nn_graph *g, nn_tensor *x, nn_tensor *weight, nn_tensor *bias);
 
 /* torch.matmul: a [...,M,K] (transposed: [...,K,M]) times b [...,K,N] ([...,N,K]) -> [...,M,N]. Leading sizes

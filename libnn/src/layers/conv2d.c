@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * Convolution with its parameters. Initial weights follow the network definitions that people
- * compare with: torchvision's networks draw from N(0, 2/fan_out) where fan_out is out*k*k, which
- * torch does not divide by the number of groups, so that neither do we; torch's bare layer draws
- * weight and bias from U(-1,1)/sqrt(fan_in).
+ * Convolution with its parameters. Initial weights follow the definitions that people compare with:
+ * torch's layer draws weight and bias from U(-1,1)/sqrt(fan_in); torchvision's networks draw from
+ * N(0, 2/fan_out) where fan_out is out*k*k, which torch does not divide by the number of groups, so
+ * that neither do we.
  *
- * Source of the first: He, Zhang, Ren, Sun: "Delving Deep into Rectifiers", ICCV 2015.
+ * Source of the second: He, Zhang, Ren, Sun: "Delving Deep into Rectifiers", ICCV 2015.
  */
 #include <math.h>
 #include <nn/layers.h>
@@ -14,7 +14,7 @@ nn_tensor *nn_layer_conv2d(nn_graph *g, const char *name, nn_tensor *x, nn_conv2
 {
     int64_t in = nn_dim(x, -1), groups = opts.groups ? opts.groups : 1;
     double fan_in, fan_out;
-    nn_init init, bias_init = { .kind = NN_INIT_ZERO };
+    nn_init init, bias_init;
     nn_tensor *weight, *bias = NULL;
 
     if (!name || !x)
@@ -27,9 +27,11 @@ nn_tensor *nn_layer_conv2d(nn_graph *g, const char *name, nn_tensor *x, nn_conv2
             name, (long long)groups, (long long)in, (long long)opts.out, (long long)opts.k);
     fan_in = (double)(in / groups) * (double)opts.k * (double)opts.k;
     fan_out = (double)opts.out * (double)opts.k * (double)opts.k;
-    init = (nn_init){ .kind = NN_INIT_NORMAL, .a = sqrt(2 / fan_out) };
-    if (opts.init_default)
-        init = bias_init = (nn_init){ .kind = NN_INIT_UNIFORM, .a = 1 / sqrt(fan_in) };
+    init = bias_init = (nn_init){ .kind = NN_INIT_UNIFORM, .a = 1 / sqrt(fan_in) };
+    if (opts.init_fan_out) {
+        init = (nn_init){ .kind = NN_INIT_NORMAL, .a = sqrt(2 / fan_out) };
+        bias_init = (nn_init){ .kind = NN_INIT_ZERO };
+    }
 
     nn_push(g, name);
     weight = nn_param(g, "weight", NN_SHAPE4(opts.out, in / groups, opts.k, opts.k), init);

@@ -10,8 +10,8 @@ nn_tensor *nn_layer_conv_transpose2d(nn_graph *g, const char *name, nn_tensor *x
                                      nn_conv_transpose2d_opts opts)
 {
     int64_t in = nn_dim(x, -1), groups = opts.groups ? opts.groups : 1;
-    double k = (double)opts.k;
-    nn_init init, bias_init = { .kind = NN_INIT_ZERO };
+    double fan_in, fan_out, k = (double)opts.k;
+    nn_init init, bias_init;
     nn_tensor *weight, *bias = NULL;
 
     if (!name || !x)
@@ -22,10 +22,13 @@ nn_tensor *nn_layer_conv_transpose2d(nn_graph *g, const char *name, nn_tensor *x
             "transposed convolution '%s': %lld groups do not divide %lld input and %lld output channels, "
             "or the kernel size %lld is not positive",
             name, (long long)groups, (long long)in, (long long)opts.out, (long long)opts.k);
-    init = (nn_init){ .kind = NN_INIT_NORMAL, .a = sqrt(2 / ((double)in * k * k)) };
-    if (opts.init_default)
-        init = bias_init =
-            (nn_init){ .kind = NN_INIT_UNIFORM, .a = 1 / sqrt((double)(opts.out / groups) * k * k) };
+    fan_in = (double)(opts.out / groups) * k * k;
+    fan_out = (double)in * k * k;
+    init = bias_init = (nn_init){ .kind = NN_INIT_UNIFORM, .a = 1 / sqrt(fan_in) };
+    if (opts.init_fan_out) {
+        init = (nn_init){ .kind = NN_INIT_NORMAL, .a = sqrt(2 / fan_out) };
+        bias_init = (nn_init){ .kind = NN_INIT_ZERO };
+    }
 
     nn_push(g, name);
     weight = nn_param(g, "weight", NN_SHAPE4(in, opts.out / groups, opts.k, opts.k), init);

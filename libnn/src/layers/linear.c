@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Linear map with its parameters. torchvision's networks scale the weights of their heads by the
- * number of outputs, torch's bare layer by the number of inputs; a head added to a finished
- * network usually is the bare layer.
+ * Linear map with its parameters. torch's layer scales its first weights by the number of inputs,
+ * the heads of torchvision's networks by the number of outputs, which suits ImageNet's thousand.
  */
 #include <math.h>
 #include <nn/layers.h>
@@ -18,11 +17,12 @@ nn_tensor *nn_layer_linear(nn_graph *g, const char *name, nn_tensor *x, nn_linea
     if (opts.out < 1 || in < 1)
         return nn_graph_fail(g, NN_ESHAPE, "linear layer '%s': cannot map %lld inputs to %lld outputs", name,
                              (long long)in, (long long)opts.out);
-    init = (nn_init){ .kind = NN_INIT_UNIFORM, .a = 1 / sqrt((double)opts.out) };
-    if (opts.init_default)
-        init = bias_init = (nn_init){ .kind = NN_INIT_UNIFORM, .a = 1 / sqrt((double)in) };
     if (opts.init_std != 0)
         init = (nn_init){ .kind = NN_INIT_NORMAL, .a = opts.init_std };
+    else if (opts.init_fan_out)
+        init = (nn_init){ .kind = NN_INIT_UNIFORM, .a = 1 / sqrt((double)opts.out) };
+    else
+        init = bias_init = (nn_init){ .kind = NN_INIT_UNIFORM, .a = 1 / sqrt((double)in) };
 
     nn_push(g, name);
     weight = nn_param(g, "weight", NN_SHAPE2(opts.out, in), init);

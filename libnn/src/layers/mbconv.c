@@ -17,11 +17,14 @@ static nn_tensor *activation(nn_graph *g, nn_tensor *x, const nn_mbconv_opts *op
 static nn_tensor *block(nn_graph *g, nn_tensor *x, const nn_mbconv_opts *opts)
 {
     int64_t in = nn_dim(x, -1), mid = opts->expand ? in * opts->expand : in;
-    nn_conv2d_opts expand = { .out = mid, .k = 1 };
-    nn_conv2d_opts filter = {
-        .out = mid, .k = opts->k, .stride = opts->stride, .groups = mid, .padding = opts->padding
-    };
-    nn_conv2d_opts project = { .out = opts->out, .k = 1 };
+    nn_conv2d_opts expand = { .out = mid, .k = 1, .init_fan_out = 1 };
+    nn_conv2d_opts filter = { .out = mid,
+                              .k = opts->k,
+                              .stride = opts->stride,
+                              .groups = mid,
+                              .padding = opts->padding,
+                              .init_fan_out = 1 };
+    nn_conv2d_opts project = { .out = opts->out, .k = 1, .init_fan_out = 1 };
     int n = 0;
 
     if (mid != in)

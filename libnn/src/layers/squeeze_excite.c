@@ -10,8 +10,8 @@
 
 nn_tensor *nn_layer_squeeze_excite(nn_graph *g, const char *name, nn_tensor *x, int64_t squeeze)
 {
-    nn_conv2d_opts fc1 = { .out = squeeze, .k = 1, .bias = 1 };
-    nn_conv2d_opts fc2 = { .out = nn_dim(x, -1), .k = 1, .bias = 1 };
+    nn_conv2d_opts fc1 = { .out = squeeze, .k = 1, .bias = 1, .init_fan_out = 1 };
+    nn_conv2d_opts fc2 = { .out = nn_dim(x, -1), .k = 1, .bias = 1, .init_fan_out = 1 };
     nn_tensor *gate;
 
     nn_push(g, name);
