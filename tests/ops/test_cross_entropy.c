@@ -22,7 +22,8 @@ static nn_tensor *record(nn_graph *g, const op_case *c, nn_tensor *const *in, nn
 static void oracle(const op_case *c, const double *const *in, double *const *out)
 {
     const struct options *o = c->extra;
-    int64_t rows = c->in[0].shape.dim[0], classes = c->in[0].shape.dim[1];
+    nn_shape shape = c->in[0].shape;
+    int64_t classes = shape.dim[shape.rank - 1], rows = nn_shape_count(shape) / classes;
     int indices = c->in[1].type == NN_I32;
     double loss = 0, smooth = 0, divisor = 0;
 
@@ -118,6 +119,20 @@ static const op_case cases[] = {
       .build = record,
       .oracle = oracle,
       .extra = &tenth },
+    { .name = "indices of pixels, weights",
+      .in = { { .shape = { { 2, 3, 2, 5 }, 4 }, .low = -3, .high = 3 },
+              { .shape = { { 2, 3, 2 }, 3 }, .type = NN_I32, .low = 0, .high = 4 },
+              WEIGHTS(5) },
+      .build = record,
+      .oracle = oracle,
+      .extra = &tenth },
+    { .name = "chances of tokens",
+      .in = { { .shape = { { 2, 6, 3 }, 3 }, .low = -3, .high = 3 },
+              { .shape = { { 2, 6, 3 }, 3 }, .simplex = 1 },
+              NO_WEIGHTS },
+      .build = record,
+      .oracle = oracle,
+      .extra = &plain },
     { .name = "one sample, one class",
       .in = { LOGITS(1, 1), { .shape = { { 1 }, 1 }, .type = NN_I32, .values = low }, NO_WEIGHTS },
       .build = record,

@@ -31,6 +31,7 @@ static void oracle_between(const op_case *c, const double *const *in, double *co
 }
 
 static const nn_shape six_four = { { 6, 4 }, 2 }, scalar = { { 0 }, 0 }, wrong = { { 5, 5 }, 2 };
+static const nn_shape rest = { { 4, -1, 3 }, 3 }, two_rests = { { -1, -1 }, 2 }, no_rest = { { 5, -1 }, 2 };
 static const nn_shape deep = { { 1, 2, 1, 3, 1, 4, 1, 1 }, 8 }, long_row = { { 70000 }, 1 };
 
 static const op_case cases[] = {
@@ -40,6 +41,12 @@ static const op_case cases[] = {
       .oracle = oracle,
       .extra = &six_four,
       .expect = { { { 6, 4 }, 2 } } },
+    { .name = "the rest",
+      .in = { { .shape = { { 2, 3, 4 }, 3 } } },
+      .build = record,
+      .oracle = oracle,
+      .extra = &rest,
+      .expect = { { { 4, 2, 3 }, 3 } } },
     { .name = "to eight dimensions",
       .in = { { .shape = { { 2, 3, 4 }, 3 } } },
       .build = record,
@@ -82,6 +89,18 @@ static const op_case cases[] = {
       .extra = &wrong,
       .fails = NN_ESHAPE,
       .says = "[2,3,4] cannot be reshaped to [5,5]" },
+    { .name = "two rests",
+      .in = { { .shape = { { 2, 3, 4 }, 3 } } },
+      .build = record,
+      .extra = &two_rests,
+      .fails = NN_ESHAPE,
+      .says = "[2,3,4] cannot be reshaped to [-1,-1]" },
+    { .name = "no rest",
+      .in = { { .shape = { { 2, 3, 4 }, 3 } } },
+      .build = record,
+      .extra = &no_rest,
+      .fails = NN_ESHAPE,
+      .says = "[2,3,4] cannot be reshaped to [5,-1]" },
     { .name = "flatten a scalar",
       .in = { { .shape = { { 0 }, 0 } } },
       .ins = 1,

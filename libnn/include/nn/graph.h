@@ -45,14 +45,18 @@ NN_API void nn_pushi(nn_graph *graph, int64_t index);
 NN_API void nn_pop(nn_graph *graph);
 NN_API const char *nn_namei(nn_graph *graph, int64_t index);
 
-/* Named values given from outside before each run (see nn_host in plan.h). */
+/* A named value given from outside (see nn_host in plan.h); one that never changes, copied from `data`. */
 NN_API nn_tensor *nn_input(nn_graph *graph, const char *name, nn_dtype type, nn_shape shape);
+NN_API nn_tensor *nn_constant(nn_graph *graph, nn_dtype type, nn_shape shape, const void *data);
 /* Declares or finds "<scope>.<name>" in the graph's model. A second declaration must agree. */
 NN_API nn_tensor *nn_param(nn_graph *graph, const char *name, nn_shape shape, nn_init init);
 NN_API nn_tensor *nn_state(nn_graph *graph, const char *name, nn_dtype type, nn_shape shape, double fill);
 
 /* Keeps the value and the gradient of `x` readable under `name` (nn_read, nn_read_gradient). */
 NN_API nn_tensor *nn_observe(nn_graph *graph, const char *name, nn_tensor *x);
+/* What the op made that was recorded last in `scope` or below it, "features.4" of a network whose code is
+ * somebody else's. */
+NN_API nn_tensor *nn_output_of(nn_graph *graph, const char *scope);
 /* The same value without a path for gradients. */
 NN_API nn_tensor *nn_detach(nn_graph *graph, nn_tensor *x);
 

@@ -73,7 +73,7 @@ NN_API void *nn_model_buffer(nn_model *model, nn_base base, size_t *bytes);
 NN_API void nn_model_changed(nn_model *model);
 
 /* Copies one entry in or out (sealing the model), converting between the floating types. `role` picks the
- * value (NN_BASE_PARAM for parameter and state alike), NN_BASE_GRAD, NN_BASE_EMA or a moment. */
+ * value (0, for parameter and state alike), NN_BASE_GRAD, NN_BASE_EMA or a moment. */
 NN_API int nn_model_read(nn_model *model, const char *name, nn_base role, nn_dtype type, void *data);
 NN_API int nn_model_write(nn_model *model, const char *name, nn_base role, nn_dtype type, const void *data);
 

@@ -111,6 +111,7 @@ NN_API nn_tensor *nn_normalize(nn_graph *g, nn_tensor *x, const double mean[3], 
 
 /* ---- shape ---- */
 
+/* One size may be -1: what is left for it. */
 NN_API nn_tensor *nn_reshape(nn_graph *g, nn_tensor *x, nn_shape shape);
 /* [N,...] -> [N,rest]. */
 NN_API nn_tensor *nn_flatten(nn_graph *g, nn_tensor *x);
@@ -175,7 +176,7 @@ typedef struct nn_ce_opts {
     double smoothing;         /* label smoothing in [0,1) */
     nn_tensor *class_weights; /* [C] or NULL */
 } nn_ce_opts;
-/* Mean cross entropy of logits [N,C] with target [N] (I32 class indices) or [N,C] (NN_REAL
+/* Mean cross entropy of logits [...,C] with target [...] (I32 class indices) or [...,C] (NN_REAL
  * probabilities) -> []. Definition of torch.nn.CrossEntropyLoss, weights and smoothing included.
  * An index outside [0,C) makes the loss NaN. */
 NN_API nn_tensor *nn_cross_entropy(nn_graph *g, nn_tensor *logits, nn_tensor *target, nn_ce_opts opts);

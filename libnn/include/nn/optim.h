@@ -31,16 +31,19 @@ struct nn_optim {
     /* CUDA: enqueues the update of everything in one launch; NULL: not there. The table is the backend's own.
      */
     int (*launch)(const nn_optim *self, const void *table, void *stream);
+    double rate; /* learning rate until nn_set says another */
     double decay;
     double p[6];       /* the optimizer's own numbers */
     const char *wrong; /* which of them make no sense, and nn_compile refuses them; NULL: all do */
 };
 
 typedef struct nn_sgd_opts {
+    double rate; /* 0: 1e-3, as in torch */
     double momentum, dampening, decay;
     int nesterov;
 } nn_sgd_opts;
 typedef struct nn_adam_opts {
+    double rate;              /* 0: 1e-3 */
     double beta1, beta2, eps; /* 0: 0.9, 0.999, 1e-8 */
     double decay;
 } nn_adam_opts;

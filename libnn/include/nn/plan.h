@@ -31,7 +31,7 @@ enum {
 typedef struct nn_plan_opts {
     nn_tensor *loss;          /* scalar to differentiate; NULL: forward only */
     const char *wrt;          /* pattern of the parameters that get gradients and updates, of those that are
-                                 trainable; NULL: all of these */
+                                 trainable; NULL: all of these; "": none, to evaluate a loss */
     nn_tensor *const *inputs; /* other tensors whose gradient is wanted (see nn_read_gradient) */
     int input_count;
     nn_tensor *const *seeds; /* instead of a loss: tensors whose gradient you write (nn_seed) */
@@ -68,7 +68,7 @@ enum {
  * it; another thread is running a plan of this device. */
 NN_API int nn_run(nn_plan *plan, unsigned what);
 
-/* Memory of an input, to be filled before nn_run; NULL when there is no input of that name. */
+/* Memory of an input, zeros at first, which keeps what is written there; NULL: no input of that name. */
 NN_API void *nn_host(nn_plan *plan, const char *name, size_t *bytes);
 /* Copies an input in, with the size checked. */
 NN_API int nn_write(nn_plan *plan, const char *name, const void *data, size_t bytes);
@@ -83,9 +83,9 @@ NN_API nn_real *nn_seed(nn_plan *plan, int i);
 NN_API double nn_loss(nn_plan *plan);
 
 typedef enum nn_setting {
-    NN_LEARNING_RATE,
-    NN_LOSS_SEED, /* gradient of the loss: 1 at first; 1/k when k runs are accumulated */
-    NN_STEP,      /* counters, for exact resume */
+    NN_LEARNING_RATE, /* at first the optimizer's */
+    NN_LOSS_SEED,     /* gradient of the loss: 1 at first; 1/k when k runs are accumulated */
+    NN_STEP,          /* counters, for exact resume */
     NN_SAMPLE,
     NN_APPLIED,
     NN_SKIPPED,

@@ -102,9 +102,10 @@ struct nn_tensor {
     nn_shape shape;
     nn_dtype type;
     uint8_t base, model;
-    bool detached; /* same value as node's tensor `of`, no gradient */
-    int64_t index; /* segment, or input number */
-    const char *name;
+    bool detached;       /* same value as node's tensor `of`, no gradient */
+    int64_t index;       /* segment, or input number */
+    const char *name;    /* of inputs, parameters, state; constants have none */
+    const void *data;    /* of a constant, which is an input that the plan fills */
     const nn_tensor *of; /* detach: the original */
     int64_t id;          /* dense number within the graph */
 };
@@ -186,7 +187,7 @@ struct nni_readable {
 };
 
 struct nni_plan_input {
-    const char *name;
+    const char *name; /* NULL: a constant */
     nn_dtype type;
     nn_shape shape;
     size_t offset, bytes;
@@ -230,6 +231,7 @@ struct nn_plan {
     bool loss_valid, gradients_valid; /* of the last forward run */
     nn_scalars now;
     bool counters_set;      /* by nn_set, so the device does not know them */
+    int64_t batch;          /* first dimension of the first named input */
     int64_t next_sample;    /* becomes now.sample when the next forward run begins */
     nn_base role[NN_BASES]; /* rebinding */
     uint64_t cache_version; /* of the models when the cache was made */
@@ -265,6 +267,7 @@ struct nni_compile {
     nn_tensor **tensor; /* copies, by id */
     int64_t tensors;
     nn_tensor *loss, **seed, **input;
+    bool backward; /* gradients are wanted of something */
     struct nni_observed *observed;
     /* side tables by tensor id */
     bool *wanted;                  /* a gradient is wanted at or above it */

@@ -226,8 +226,7 @@ static int emit_forward(struct nni_compile *c, const struct nni_cnode *n, int ki
                                 (t->base == NN_BASE_ACT && p->store[store].cache));
     }
     /* Only a plan that nobody trains beside can keep what it made from parameters. */
-    s->hoisted =
-        constant && !c->loss && !c->opts->seed_count && !c->opts->share && !(p->flags & NN_PLAN_DEBUG);
+    s->hoisted = constant && !c->backward && !c->opts->share && !(p->flags & NN_PLAN_DEBUG);
     for (int k = 0; k < NN_MAX_OUT; k++) {
         const nn_tensor *t = n->n.out[k];
         int64_t store;
@@ -245,7 +244,7 @@ static int emit_forward(struct nni_compile *c, const struct nni_cnode *n, int ki
         if (n->n.save_shape[k].rank < 0)
             continue;
         /* What a pool saves takes work that is for nothing where there is no backward. */
-        if (n->n.op->flags & NN_OP_POOLS && !c->loss && !c->opts->seed_count)
+        if (n->n.op->flags & NN_OP_POOLS && !c->backward)
             continue;
         if ((save[k] = new_store(p, bytes_of(n->n.save_shape[k], n->n.save_type[k]), at)) < 0)
             return NN_ENOMEM;
@@ -750,7 +749,7 @@ static int collect_wanted(struct nni_compile *c)
         }
         first += p->model[m]->count;
     }
-    if (!any && (c->opts->wrt || p->optim.name) && (c->loss || c->opts->seed_count)) {
+    if (!any && (p->optim.name || (c->backward && c->opts->wrt && *c->opts->wrt))) {
         (void)nn_graph_fail(c->graph, NN_ENOTFOUND,
                             "nothing to train: no trainable parameter is called \"%s\"",
                             c->opts->wrt ? c->opts->wrt : "*");
@@ -789,7 +788,7 @@ int nni_schedule(struct nni_compile *c)
     if (rc)
         return rc;
     p->forward_steps = p->steps;
-    if (c->loss || c->opts->seed_count) {
+    if (c->backward) {
         mark_wanted(c);
         mark_reached(c);
         again = choose_again(c);

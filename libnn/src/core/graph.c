@@ -226,34 +226,66 @@ static nn_tensor *new_tensor(nn_graph *g, nn_shape shape, nn_dtype type)
     return t;
 }
 
-nn_tensor *nn_input(nn_graph *g, const char *name, nn_dtype type, nn_shape shape)
+/* What is given from outside, by the caller before runs or by the plan itself. */
+static nn_tensor *given(nn_graph *g, const char *what, nn_dtype type, nn_shape shape)
 {
     nn_tensor *t;
     nni_text text;
 
-    if (!g || g->status || !is_name(g, "nn_input", name))
-        return NULL;
     if (nn_shape_count(shape) <= 0 || !nn_dtype_size(type))
-        return nn_graph_fail(g, NN_ESHAPE, "input \"%s\": impossible shape %s or type %s", name,
+        return nn_graph_fail(g, NN_ESHAPE, "%s: impossible shape %s or type %s", what,
                              nni_shape_text(shape, &text), nn_dtype_name(type));
     if (type == (NN_REAL == NN_F32 ? NN_F64 : NN_F32))
-        return nn_graph_fail(g, NN_EUNSUPPORTED,
-                             "input \"%s\": this build computes in %s; declare it as NN_REAL", name,
+        return nn_graph_fail(g, NN_EUNSUPPORTED, "%s: this build computes in %s; declare it as NN_REAL", what,
                              nn_dtype_name(NN_REAL));
+    t = new_tensor(g, shape, type);
+    if (t)
+        t->base = NN_BASE_INPUT;
+    return t;
+}
+
+nn_tensor *nn_input(nn_graph *g, const char *name, nn_dtype type, nn_shape shape)
+{
+    nn_message what;
+    nn_tensor *t;
+
+    if (!g || g->status || !is_name(g, "nn_input", name))
+        return NULL;
     for (int64_t i = 0; i < g->tensors; i++) {
         t = g->tensor[i];
-        if (t->base == NN_BASE_INPUT && !t->detached && !strcmp(t->name, name)) {
+        if (t->base == NN_BASE_INPUT && t->name && !strcmp(t->name, name)) {
             if (t->type == type && nn_shape_equal(t->shape, shape))
                 return t;
             return nn_graph_fail(g, NN_ESHAPE, "input \"%s\" is declared twice with different shapes", name);
         }
     }
-    t = new_tensor(g, shape, type);
+    (void)snprintf(what.text, sizeof what.text, "input \"%s\"", name);
+    t = given(g, what.text, type, shape);
     if (!t)
         return NULL;
-    t->base = NN_BASE_INPUT;
     t->name = nni_arena_text(&g->arena, name);
     return t->name ? t : no_memory(g);
+}
+
+nn_tensor *nn_constant(nn_graph *g, nn_dtype type, nn_shape shape, const void *data)
+{
+    nn_tensor *t;
+    size_t bytes;
+    void *copy;
+
+    if (!g || g->status)
+        return NULL;
+    if (!data)
+        return nn_graph_fail(g, NN_EINVAL, "constant: no data");
+    t = given(g, "constant", type, shape);
+    if (!t)
+        return NULL;
+    bytes = (size_t)nn_shape_count(shape) * nn_dtype_size(type);
+    copy = nni_arena_take(&g->arena, bytes);
+    if (!copy)
+        return no_memory(g);
+    t->data = memcpy(copy, data, bytes);
+    return t;
 }
 
 /* A parameter or state entry, one tensor for each entry and graph. */
@@ -346,6 +378,23 @@ nn_tensor *nn_observe(nn_graph *g, const char *name, nn_tensor *x)
     o->next = g->observed;
     g->observed = o;
     return x;
+}
+
+static bool is_below(const char *scope, const char *path)
+{
+    size_t n = strlen(scope);
+
+    return !strncmp(path, scope, n) && (path[n] == 0 || path[n] == '.' || n == 0);
+}
+
+nn_tensor *nn_output_of(nn_graph *g, const char *scope)
+{
+    if (!g || g->status)
+        return NULL;
+    for (int64_t i = g->nodes - 1; i >= 0; i--)
+        if (g->node[i]->out[0] && is_below(scope, g->node[i]->path))
+            return g->node[i]->out[0];
+    return nn_graph_fail(g, NN_ENOTFOUND, "nothing was recorded in \"%s\"", scope);
 }
 
 nn_tensor *nn_detach(nn_graph *g, nn_tensor *x)

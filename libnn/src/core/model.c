@@ -417,7 +417,7 @@ int nni_convert(const void *from, nn_dtype from_type, void *to, nn_dtype to_type
 static int locate(nn_model *m, const char *name, nn_base role, const nn_segment **out, char **at)
 {
     const nn_segment *s = nn_model_find(m, name);
-    nn_base base = role;
+    nn_base base = role == NN_BASE_NONE ? NN_BASE_PARAM : role;
 
     if (!s)
         return nni_fail(&m->message, NN_ENOTFOUND, "%s: no such entry", name);

@@ -130,9 +130,13 @@ static int collect_inputs(struct nni_compile *c)
 
         if (t->base != NN_BASE_INPUT || t->detached)
             continue;
-        in->name = nni_arena_text(&p->arena, t->name);
-        if (!in->name)
-            return NN_ENOMEM;
+        if (t->name) {
+            in->name = nni_arena_text(&p->arena, t->name);
+            if (!in->name)
+                return NN_ENOMEM;
+            if (!p->batch)
+                p->batch = t->shape.rank ? t->shape.dim[0] : 1;
+        }
         in->type = t->type;
         in->shape = t->shape;
         in->offset = p->input_bytes;
@@ -141,6 +145,19 @@ static int collect_inputs(struct nni_compile *c)
         t->index = p->input_count++;
     }
     return NN_OK;
+}
+
+static void fill_inputs(const struct nni_compile *c)
+{
+    const nn_plan *p = c->plan;
+
+    memset(p->fed, 0, p->input_bytes);
+    for (int64_t i = 0; i < c->tensors; i++) {
+        const nn_tensor *t = c->tensor[i];
+
+        if (t->data && !t->detached)
+            memcpy((char *)p->fed + p->inputs[t->index].offset, t->data, p->inputs[t->index].bytes);
+    }
 }
 
 /* Derived values are kept where nobody can change what they are made from. */
@@ -350,8 +367,7 @@ static int build(struct nni_compile *c)
 {
     nn_plan *p = c->plan;
     const struct nni_backend *b = p->device->backend;
-    bool backward = c->opts->loss || c->opts->seed_count;
-    int rc = need_roles(p, backward);
+    int rc = need_roles(p, c->backward);
 
     if (rc)
         return rc;
@@ -363,7 +379,7 @@ static int build(struct nni_compile *c)
         return rc;
     if ((rc = nni_schedule(c)))
         return rc;
-    choose_cached(p, !backward && !c->opts->share && !(p->flags & NN_PLAN_DEBUG));
+    choose_cached(p, !c->backward && !c->opts->share && !(p->flags & NN_PLAN_DEBUG));
     if ((rc = nni_place(p, !(p->flags & (NN_PLAN_DEBUG | NN_PLAN_NO_REUSE)))))
         return rc;
     settle_all(p);
@@ -371,7 +387,7 @@ static int build(struct nni_compile *c)
     p->input = b->alloc(p->device, p->input_bytes);
     if (!p->cache || !p->input || !(p->fed = b->mirror(p->device, p->input, p->input_bytes)))
         return NN_ENOMEM;
-    memset(p->fed, 0, p->input_bytes);
+    fill_inputs(c);
     if ((rc = join_memory(p, c->opts->share)))
         return rc;
     bind(p);
@@ -385,7 +401,11 @@ static int build(struct nni_compile *c)
 
 int nn_compile(nn_plan **out, nn_graph *graph, nn_plan_opts opts)
 {
-    struct nni_compile c = { .graph = graph, .opts = &opts };
+    bool of_parameters = !opts.wrt || *opts.wrt;
+    struct nni_compile c = { .graph = graph,
+                             .opts = &opts,
+                             .backward =
+                                 opts.seed_count || (opts.loss && (of_parameters || opts.input_count)) };
     nn_plan *p;
     int rc;
 
@@ -409,7 +429,11 @@ int nn_compile(nn_plan **out, nn_graph *graph, nn_plan_opts opts)
     p->optim = opts.optim;
     p->clip_norm = opts.clip_norm;
     p->ema = opts.ema_decay > 0;
-    p->now = (nn_scalars){ .seed = opts.seed, .loss_seed = 1, .grad_factor = 1, .ema_decay = opts.ema_decay };
+    p->now = (nn_scalars){ .seed = opts.seed,
+                           .loss_seed = 1,
+                           .learning_rate = opts.optim.rate,
+                           .grad_factor = 1,
+                           .ema_decay = opts.ema_decay };
     c.plan = p;
     rc = build(&c);
     if (rc) {
@@ -489,8 +513,7 @@ static int forward(nn_plan *p)
     int rc;
 
     p->now.sample = p->next_sample;
-    if (p->input_count)
-        p->next_sample += p->inputs[0].shape.rank ? p->inputs[0].shape.dim[0] : 1;
+    p->next_sample += p->batch;
     p->memory->owner = p;
     p->gradients_valid = false;
     if ((rc = p->device->backend->forward(p, version != p->cache_version)))
@@ -596,7 +619,7 @@ int nn_run(nn_plan *p, unsigned what)
 static const struct nni_plan_input *find_input(const nn_plan *p, const char *name)
 {
     for (int64_t i = 0; name && i < p->input_count; i++)
-        if (!strcmp(p->inputs[i].name, name))
+        if (p->inputs[i].name && !strcmp(p->inputs[i].name, name))
             return &p->inputs[i];
     return NULL;
 }
@@ -764,7 +787,10 @@ int nn_rebind(nn_plan *p, nn_base from, nn_base to)
     if (from != NN_BASE_PARAM || (to != NN_BASE_PARAM && to != NN_BASE_EMA))
         return nni_fail(&p->message, NN_EINVAL, "only NN_BASE_PARAM can be rebound, to NN_BASE_EMA or back");
     if (p->steps > p->forward_steps && to != NN_BASE_PARAM)
-        return nni_fail(&p->message, NN_EINVAL, "a plan that trains cannot be rebound to averaged weights");
+        return nni_fail(
+            &p->message, NN_EINVAL,
+            "a plan with gradients cannot be rebound to averaged weights: compile one without a loss, or "
+            "with wrt \"\"");
     for (int i = 0; i < p->models; i++)
         if (!p->model[i]->buffer[to] || !p->model[i]->buffer[STATE_TWIN[to]])
             return nni_fail(&p->message, NN_ESTATE, "the model has no averaged weights yet");

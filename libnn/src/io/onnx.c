@@ -213,6 +213,24 @@ static const char *integers(struct export *e, const char *path, int count, const
     return add_constant(e, (struct constant){ name, NN_I64, NN_SHAPE1(count), data });
 }
 
+/* Of the build in double, as float. */
+static struct constant narrowed(struct export *e, struct constant c)
+{
+    int64_t count = nn_shape_count(c.shape);
+    void *narrow;
+
+    if (c.type != NN_REAL || c.type == NN_F32)
+        return c;
+    narrow = nni_arena_take(&e->arena, (size_t)count * sizeof(float));
+    if (!narrow)
+        (void)no_memory(e);
+    else
+        (void)nni_convert(c.data, NN_REAL, narrow, NN_F32, count);
+    c.type = NN_F32;
+    c.data = narrow;
+    return c;
+}
+
 static const char *parameter(struct export *e, const nn_tensor *t)
 {
     nn_model *m = e->graph->model[t->model];
@@ -222,16 +240,15 @@ static const char *parameter(struct export *e, const nn_tensor *t)
 
     if (!data)
         return fail(e, NN_ESTATE, "%s has no value yet: seal or load the model first", s->name);
-    if (c.type == NN_REAL && c.type != NN_F32) {
-        void *narrow = nni_arena_take(&e->arena, (size_t)s->count * sizeof(float));
+    return add_constant(e, narrowed(e, c));
+}
 
-        if (!narrow)
-            return no_memory(e);
-        (void)nni_convert(c.data, NN_REAL, narrow, NN_F32, s->count);
-        c.type = NN_F32;
-        c.data = narrow;
-    }
-    return add_constant(e, c);
+static const char *constant(struct export *e, const nn_tensor *t)
+{
+    struct constant c = { nni_arena_printf(&e->arena, "constant_%zu", e->constants), t->type, t->shape,
+                          t->data };
+
+    return c.name ? add_constant(e, narrowed(e, c)) : no_memory(e);
 }
 
 /* -------------------------------------------------------------------- values */
@@ -241,7 +258,7 @@ static const nn_tensor *origin(const nn_tensor *t) { return t->detached ? t->of 
 /* The tensor in another order of its four dimensions. */
 static const char *transpose(struct export *e, const nn_tensor *t, const char *from, struct attribute perm)
 {
-    return put(e, t->node ? t->node->path : t->name,
+    return put(e, t->node ? t->node->path : from,
                (struct call){ .type = "Transpose", .in = { from }, .attr = { perm } });
 }
 
@@ -256,7 +273,7 @@ static const char *plain(struct export *e, const nn_tensor *t)
     if (v->image)
         v->plain = transpose(e, t, v->image, four("perm", 0, 2, 3, 1));
     else if (!t->node)
-        v->plain = parameter(e, t);
+        v->plain = t->data ? constant(e, t) : parameter(e, t);
     else
         return fail(e, NN_EUNSUPPORTED, "%s: the value of op \"%s\" is needed by itself", t->node->path,
                     t->node->op->name);
@@ -591,7 +608,7 @@ static void put_inputs(struct export *e)
     for (int64_t i = 0; i < e->graph->tensors; i++) {
         const nn_tensor *t = e->graph->tensor[i];
 
-        if (t->base != NN_BASE_INPUT || t->detached || !e->value[t->id].wanted)
+        if (t->base != NN_BASE_INPUT || t->data || t->detached || !e->value[t->id].wanted)
             continue;
         if (e->graph->models && nn_model_find(e->graph->model[0], t->name))
             (void)fail(e, NN_EINVAL, "\"%s\" would be an input and a parameter", t->name);

@@ -10,8 +10,8 @@ nn_tensor *nn_layer_embedding(nn_graph *g, const char *name, nn_tensor *index, n
     nn_init init = { .kind = NN_INIT_NORMAL, .a = opts.init_std != 0 ? opts.init_std : 1 };
     nn_tensor *x;
 
-    if (!index)
-        return NULL;
+    if (!name || !index)
+        return nn_graph_fail(g, NN_EINVAL, "nn_layer_embedding needs a name and an index");
     if (opts.count < 1 || opts.width < 1)
         return nn_graph_fail(g, NN_ESHAPE, "embedding '%s': no table has %lld rows of %lld", name,
                              (long long)opts.count, (long long)opts.width);

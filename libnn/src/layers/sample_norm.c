@@ -26,8 +26,8 @@ nn_tensor *nn_layer_layernorm(nn_graph *g, const char *name, nn_tensor *x, doubl
 {
     struct affine a;
 
-    if (!x)
-        return NULL;
+    if (!name || !x)
+        return nn_graph_fail(g, NN_EINVAL, "nn_layer_layernorm needs a name and an input");
     nn_push(g, name);
     a = declare(g, x);
     x = nn_layer_norm(g, x, a.gamma, a.beta, eps_of(eps));
@@ -39,8 +39,8 @@ nn_tensor *nn_layer_groupnorm(nn_graph *g, const char *name, nn_tensor *x, nn_gr
 {
     struct affine a;
 
-    if (!x)
-        return NULL;
+    if (!name || !x)
+        return nn_graph_fail(g, NN_EINVAL, "nn_layer_groupnorm needs a name and an input");
     opts.eps = eps_of(opts.eps);
     nn_push(g, name);
     a = declare(g, x);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Mean cross entropy of logits z [N,C], as torch.nn.CrossEntropyLoss defines it. With
+ * Mean cross entropy of N rows of C logits z [...,C], as torch.nn.CrossEntropyLoss defines it. With
  * l = log_softmax(z), smoothing s, class weights w (1 when there are none):
  *
  *     row loss L_n = -sum_c q[n,c]*l[n,c]
@@ -19,6 +19,9 @@
 #include <nn/ops.h>
 
 #include <math.h>
+
+static int64_t classes_of(nn_shape z) { return z.dim[z.rank - 1]; }
+static int64_t rows_of(nn_shape z) { return nn_shape_count(z) / classes_of(z); }
 
 /* What a tile leaves for the merge. */
 struct part {
@@ -66,7 +69,7 @@ static inline double share(const struct row *row, int64_t c)
 /* A tile is choice[0] rows. */
 static void rows_tile(const nn_step *s, int64_t tile, void *lane)
 {
-    int64_t rows = s->in[0].shape.dim[0], classes = s->in[0].shape.dim[1];
+    int64_t rows = rows_of(s->in[0].shape), classes = classes_of(s->in[0].shape);
     int64_t end = (tile + 1) * s->choice[0] < rows ? (tile + 1) * s->choice[0] : rows;
     int indices = s->in[1].type == NN_I32;
     struct part *part = (struct part *)s->scratch + tile, sum = { 0, 0 };
@@ -116,7 +119,7 @@ static void merge_tile(const nn_step *s, int64_t tile, void *lane)
 static void back_tile(const nn_step *s, int64_t tile, void *lane)
 {
     const nn_operand *from = nn_has(&s->din[0]) ? &s->din[0] : &s->din[1];
-    int64_t rows = from->shape.dim[0], classes = from->shape.dim[1];
+    int64_t rows = rows_of(from->shape), classes = classes_of(from->shape);
     int64_t end = (tile + 1) * s->choice[0] < rows ? (tile + 1) * s->choice[0] : rows;
     double factor = (double)*(const nn_real *)s->dout[0].at / (double)*(const nn_real *)s->save[1].at;
     nn_real *dz = nn_has(&s->din[0]) ? s->din[0].at : NULL, *dt = nn_has(&s->din[1]) ? s->din[1].at : NULL;
@@ -147,11 +150,11 @@ static void back_tile(const nn_step *s, int64_t tile, void *lane)
 
 static int forward(nn_step *s)
 {
-    int64_t classes = s->in[0].shape.dim[1];
+    nn_shape z = s->in[0].shape;
 
-    s->choice[1] = nni_tiles(s->in[0].shape.dim[0], 1 + 512 / (classes + 1), 256, &s->choice[0]);
+    s->choice[1] = nni_tiles(rows_of(z), 1 + 512 / (classes_of(z) + 1), 256, &s->choice[0]);
     s->scratch_bytes = (size_t)s->choice[1] * sizeof(struct part);
-    s->flops = 6.0 * (double)nn_shape_count(s->in[0].shape);
+    s->flops = 6.0 * (double)nn_shape_count(z);
     nn_phase(s, s->choice[1], rows_tile);
     nn_phase(s, 1, merge_tile);
     return NN_OK;
@@ -164,27 +167,27 @@ static int backward(nn_step *s)
     if (nn_has(&s->din[2]) || (nn_has(&s->din[1]) && s->in[1].type != NN_REAL))
         return NN_EUNSUPPORTED;
     s->flops = 6.0 * (double)nn_shape_count(z);
-    nn_phase(s, nni_tiles(z.dim[0], 1 + 512 / (z.dim[1] + 1), 256, &s->choice[0]), back_tile);
+    nn_phase(s, nni_tiles(rows_of(z), 1 + 512 / (classes_of(z) + 1), 256, &s->choice[0]), back_tile);
     return NN_OK;
 }
 
 static int infer(nn_node *node)
 {
     const struct nni_cross_entropy *a = node->attrs;
-    nn_shape z = nn_shape_get(node->in[0]), t = nn_shape_get(node->in[1]);
+    nn_shape z = nn_shape_get(node->in[0]), t = nn_shape_get(node->in[1]), rows = z;
     nn_dtype type = nn_type_get(node->in[1]);
-    nni_text one, two;
+    nni_text one, two, three;
 
-    if (nn_type_get(node->in[0]) != NN_REAL || z.rank != 2 || z.dim[1] < 1)
-        return nn_infer_fail(node, "the logits are %s %s; [N,C] %s wanted", nni_shape_text(z, &one),
+    if (nn_type_get(node->in[0]) != NN_REAL || z.rank < 2)
+        return nn_infer_fail(node, "the logits are %s %s; [...,C] %s wanted", nni_shape_text(z, &one),
                              nn_dtype_name(nn_type_get(node->in[0])), nn_dtype_name(NN_REAL));
-    if (!(type == NN_I32 && nn_shape_equal(t, NN_SHAPE1(z.dim[0]))) &&
-        !(type == NN_REAL && nn_shape_equal(t, z)))
-        return nn_infer_fail(node, "the target is %s %s for logits %s; [N] I32 or [N,C] %s wanted",
+    rows.rank--;
+    if (!(type == NN_I32 && nn_shape_equal(t, rows)) && !(type == NN_REAL && nn_shape_equal(t, z)))
+        return nn_infer_fail(node, "the target is %s %s for logits %s; %s I32 or %s %s wanted",
                              nni_shape_text(t, &one), nn_dtype_name(type), nni_shape_text(z, &two),
-                             nn_dtype_name(NN_REAL));
+                             nni_shape_text(rows, &three), nni_shape_text(z, &two), nn_dtype_name(NN_REAL));
     if (node->in[2] && (nn_type_get(node->in[2]) != NN_REAL ||
-                        !nn_shape_equal(nn_shape_get(node->in[2]), NN_SHAPE1(z.dim[1]))))
+                        !nn_shape_equal(nn_shape_get(node->in[2]), NN_SHAPE1(classes_of(z)))))
         return nn_infer_fail(node, "the class weights are %s for logits %s; [C] wanted",
                              nni_shape_text(nn_shape_get(node->in[2]), &one), nni_shape_text(z, &two));
     if (!(a->smoothing >= 0 && a->smoothing < 1))

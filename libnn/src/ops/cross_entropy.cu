@@ -34,13 +34,16 @@ struct target {
     }
 };
 
-target target_of(const nn_step *s, int64_t classes)
+int64_t classes_of(nn_shape z) { return z.dim[z.rank - 1]; }
+int64_t rows_of(nn_shape z) { return nn_shape_count(z) / classes_of(z); }
+
+target target_of(const nn_step *s)
 {
     bool indices = s->in[TARGET].type == NN_I32;
 
     return { indices ? static_cast<const int *>(s->in[TARGET].at) : nullptr,
-             indices ? nullptr : nni_at(&s->in[TARGET]), nni_at(&s->in[WEIGHTS]), classes,
-             static_cast<const nni_cross_entropy *>(s->attrs)->smoothing };
+             indices ? nullptr : nni_at(&s->in[TARGET]), nni_at(&s->in[WEIGHTS]),
+             classes_of(s->in[LOGITS].shape), static_cast<const nni_cross_entropy *>(s->attrs)->smoothing };
 }
 
 /* The sum of all threads' values, for all of them. */
@@ -111,11 +114,10 @@ struct merger {
 
 int forward_launch(const nn_step *s, void *stream)
 {
-    int64_t rows = s->in[LOGITS].shape.dim[0];
+    int64_t rows = rows_of(s->in[LOGITS].shape);
     double *losses = static_cast<double *>(s->scratch), *divisors = losses + rows;
     int e = nni_launch(stream, dim3(static_cast<unsigned>(rows)), dim3(THREADS), rows_kernel,
-                       nni_at(&s->in[LOGITS]), target_of(s, s->in[LOGITS].shape.dim[1]), nni_at(&s->save[0]),
-                       losses, divisors);
+                       nni_at(&s->in[LOGITS]), target_of(s), nni_at(&s->save[0]), losses, divisors);
 
     return e ? e
              : nni_map(stream, 1, merger{ losses, divisors, rows, nni_at(&s->out[0]), nni_at(&s->save[1]) });
@@ -152,11 +154,9 @@ nn_shape shape_of(const nn_step *s)
 
 int backward_launch(const nn_step *s, void *stream)
 {
-    nn_shape z = shape_of(s);
-
-    return nni_launch(stream, dim3(static_cast<unsigned>(z.dim[0])), dim3(THREADS), backward_kernel,
-                      nni_at(&s->save[0]), nni_at(&s->save[1]), nni_at(&s->dout[0]), target_of(s, z.dim[1]),
-                      nni_at(&s->din[LOGITS]), nni_at(&s->din[TARGET]), nni_adds(s, LOGITS),
+    return nni_launch(stream, dim3(static_cast<unsigned>(rows_of(shape_of(s)))), dim3(THREADS),
+                      backward_kernel, nni_at(&s->save[0]), nni_at(&s->save[1]), nni_at(&s->dout[0]),
+                      target_of(s), nni_at(&s->din[LOGITS]), nni_at(&s->din[TARGET]), nni_adds(s, LOGITS),
                       nni_adds(s, TARGET));
 }
 
@@ -164,7 +164,7 @@ int backward_launch(const nn_step *s, void *stream)
 
 int nni_cuda_cross_entropy_forward(nn_step *s)
 {
-    s->scratch_bytes = 2 * static_cast<size_t>(s->in[LOGITS].shape.dim[0]) * sizeof(double);
+    s->scratch_bytes = 2 * static_cast<size_t>(rows_of(s->in[LOGITS].shape)) * sizeof(double);
     s->flops = 6 * static_cast<double>(nn_shape_count(s->in[LOGITS].shape));
     s->launch = forward_launch;
     return NN_OK;

@@ -89,21 +89,35 @@ const nn_op nn_op_reshape = {
     .backward = { backward, NNI_IF_CUDA(nni_cuda_reshape_backward) },
 };
 
+/* The size that is left for a dimension given as -1; another such dimension, or a rest, is for infer to find.
+ */
+static nn_shape completed(nn_shape shape, int64_t count)
+{
+    int open = -1;
+
+    for (int i = 0; i < shape.rank; i++)
+        if (shape.dim[i] == -1)
+            open = i;
+    if (open >= 0) {
+        shape.dim[open] = 1;
+        if (nn_shape_count(shape) > 0 && count % nn_shape_count(shape) == 0)
+            shape.dim[open] = count / nn_shape_count(shape);
+        else
+            shape.dim[open] = -1;
+    }
+    return shape;
+}
+
 nn_tensor *nn_reshape(nn_graph *g, nn_tensor *x, nn_shape shape)
 {
-    struct attrs a = { .shape = shape };
+    struct attrs a = { .shape = completed(shape, nn_shape_count(nn_shape_get(x))) };
 
     return nn_apply(g, &nn_op_reshape, &a, &x, 1);
 }
 
 nn_tensor *nn_flatten(nn_graph *g, nn_tensor *x)
 {
-    nn_shape shape = nn_shape_get(x);
-    int64_t rest = 1;
-
-    if (x && shape.rank < 1)
+    if (x && nn_shape_get(x).rank < 1)
         return nn_graph_fail(g, NN_ESHAPE, "flatten: a scalar has no first dimension to keep");
-    for (int i = 1; i < shape.rank; i++)
-        rest *= shape.dim[i];
-    return nn_reshape(g, x, NN_SHAPE2(shape.dim[0], rest));
+    return nn_reshape(g, x, NN_SHAPE2(nn_dim(x, 0), -1));
 }

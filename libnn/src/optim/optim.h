@@ -17,6 +17,7 @@
  * code without a scalar twin at the level of optimisation that the library is built with. */
 enum { NNI_UPDATE_BLOCK = 16 };
 
+static inline double nni_rate(double rate) { return rate != 0 ? rate : 1e-3; }
 static inline bool nni_from_zero(double x) { return x >= 0 && x <= DBL_MAX; }
 
 static inline nn_optim nni_adam_like(const char *name, nn_adam_opts opts,
@@ -27,6 +28,7 @@ static inline nn_optim nni_adam_like(const char *name, nn_adam_opts opts,
                    .moments = 2,
                    .update = update,
                    .launch = launch,
+                   .rate = nni_rate(opts.rate),
                    .decay = opts.decay,
                    .p = { [NNI_BETA1] = opts.beta1 != 0 ? opts.beta1 : 0.9,
                           [NNI_BETA2] = opts.beta2 != 0 ? opts.beta2 : 0.999,
@@ -34,8 +36,8 @@ static inline nn_optim nni_adam_like(const char *name, nn_adam_opts opts,
 
     if (!(opts.beta1 >= 0 && opts.beta1 < 1 && opts.beta2 >= 0 && opts.beta2 < 1))
         o.wrong = "beta1 and beta2 must be in [0,1)";
-    else if (!nni_from_zero(opts.eps) || !nni_from_zero(opts.decay))
-        o.wrong = "eps and decay must be 0 or more";
+    else if (!nni_from_zero(opts.rate) || !nni_from_zero(opts.eps) || !nni_from_zero(opts.decay))
+        o.wrong = "rate, eps and decay must be 0 or more";
     return o;
 }
 

@@ -69,13 +69,15 @@ nn_optim nn_sgd(nn_sgd_opts opts)
                    .moments = opts.momentum != 0,
                    .update = update,
                    .launch = NNI_IF_CUDA(nni_cuda_sgd),
+                   .rate = nni_rate(opts.rate),
                    .decay = opts.decay,
                    .p = { [NNI_MOMENTUM] = opts.momentum,
                           [NNI_DAMPENING] = opts.dampening,
                           [NNI_NESTEROV] = opts.nesterov } };
 
-    if (!nni_from_zero(opts.momentum) || !nni_from_zero(opts.dampening) || !nni_from_zero(opts.decay))
-        o.wrong = "momentum, dampening and decay must be 0 or more";
+    if (!nni_from_zero(opts.rate) || !nni_from_zero(opts.momentum) || !nni_from_zero(opts.dampening) ||
+        !nni_from_zero(opts.decay))
+        o.wrong = "rate, momentum, dampening and decay must be 0 or more";
     else if (opts.nesterov && (opts.momentum == 0 || opts.dampening != 0))
         o.wrong = "Nesterov's look-ahead needs a momentum and no dampening";
     return o;
