@@ -256,6 +256,11 @@ static void graph_rows(void)
     RECORD("nn_observe", nn_observe(graph, NULL, x));
     RECORD("nn_observe", nn_observe(graph, "o", NULL));
     RECORD("nn_observe", nn_observe(graph, "o", foreign));
+    RECORD("nn_output_of", nn_output_of(graph, NULL));
+    RECORD("nowhere", nn_output_of(graph, "nowhere"));
+    RECORD("constant", nn_constant(graph, NN_REAL, NN_SHAPE1(8), NULL));
+    RECORD("constant", nn_constant(graph, (nn_dtype)BAD, NN_SHAPE1(8), number));
+    RECORD("constant", nn_constant(graph, NN_REAL, NN_SHAPE1(-1), number));
     RECORD("nn_detach", nn_detach(graph, NULL));
     RECORD("nn_detach", nn_detach(graph, foreign));
     TRUE(nn_shape_get(NULL).rank == 0);
@@ -465,6 +470,16 @@ static void layer_rows(void)
     RECORD("nn_layer_linear", nn_layer_linear(graph, "a", NULL, (nn_linear_opts){ .out = 2 }));
     RECORD("'a'", nn_layer_linear(graph, "a", row, (nn_linear_opts){ 0 }));
     RECORD("initialiser", nn_layer_linear(graph, "a", row, (nn_linear_opts){ .out = 2, .init_std = -1 }));
+    RECORD("nn_layer_layernorm", nn_layer_layernorm(graph, NULL, x, 0));
+    RECORD("nn_layer_layernorm", nn_layer_layernorm(graph, "a", NULL, 0));
+    RECORD("eps", nn_layer_layernorm(graph, "a", x, -1));
+    RECORD("nn_layer_groupnorm", nn_layer_groupnorm(graph, NULL, x, (nn_group_norm_opts){ .groups = 2 }));
+    RECORD("nn_layer_groupnorm", nn_layer_groupnorm(graph, "a", NULL, (nn_group_norm_opts){ .groups = 2 }));
+    RECORD("groups", nn_layer_groupnorm(graph, "a", x, (nn_group_norm_opts){ 0 }));
+    RECORD("nn_layer_embedding", nn_layer_embedding(graph, NULL, row, (nn_embedding_opts){ 2, 2, 0 }));
+    RECORD("nn_layer_embedding", nn_layer_embedding(graph, "a", NULL, (nn_embedding_opts){ 2, 2, 0 }));
+    RECORD("'a'", nn_layer_embedding(graph, "a", row, (nn_embedding_opts){ 0 }));
+    RECORD("initialiser", nn_layer_embedding(graph, "a", row, (nn_embedding_opts){ 2, 2, -1 }));
     RECORD("nn_push", nn_layer_conv2d_norm(graph, NULL, x, conv, norm));
     RECORD("nn_layer_conv2d", nn_layer_conv2d_norm(graph, "a", NULL, conv, norm));
     RECORD("nn_push", nn_layer_squeeze_excite(graph, NULL, x, 2));
@@ -500,6 +515,8 @@ static void optim_rows(void)
     FAIL(nn_graph_error(graph), "none", compile_with(none));
     FAIL(nn_graph_error(graph), "momentum", compile_with(nn_sgd((nn_sgd_opts){ .momentum = -1 })));
     FAIL(nn_graph_error(graph), "decay", compile_with(nn_sgd((nn_sgd_opts){ .decay = NOT })));
+    FAIL(nn_graph_error(graph), "rate", compile_with(nn_sgd((nn_sgd_opts){ .rate = -1 })));
+    FAIL(nn_graph_error(graph), "rate", compile_with(nn_adam((nn_adam_opts){ .rate = NOT })));
     FAIL(nn_graph_error(graph), "Nesterov", compile_with(nn_sgd((nn_sgd_opts){ .nesterov = 1 })));
     FAIL(nn_graph_error(graph), "beta1", compile_with(nn_adam((nn_adam_opts){ .beta1 = 1 })));
     FAIL(nn_graph_error(graph), "beta2", compile_with(nn_adamw((nn_adam_opts){ .beta2 = -0.1 })));

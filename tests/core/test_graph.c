@@ -44,10 +44,7 @@ static nn_tensor *network(void)
     return nn_layer_linear(g, "map", x, (nn_linear_opts){ .out = 2 });
 }
 
-static nn_tensor *squares(nn_tensor *x)
-{
-    return nn_mean(g, nn_mul(g, x, x), (nn_reduce_opts){ 0 });
-}
+static nn_tensor *squares(nn_tensor *x) { return nn_mean(g, nn_mul(g, x, x), (nn_reduce_opts){ 0 }); }
 
 /* Copied when recorded, there in each run and each plan, and no input that could be filled or counted. */
 START_TEST(constants)
@@ -121,9 +118,10 @@ START_TEST(loss_without_gradients)
     nn_real zero[4] = { 0 };
     double before;
 
-    ck_assert_int_eq(nn_compile(&train, g, (nn_plan_opts){ .loss = loss, .optim = nn_sgd((nn_sgd_opts){ 0 }),
-                                                           .ema_decay = 0.5 }),
-                     NN_OK);
+    ck_assert_int_eq(
+        nn_compile(&train, g,
+                   (nn_plan_opts){ .loss = loss, .optim = nn_sgd((nn_sgd_opts){ 0 }), .ema_decay = 0.5 }),
+        NN_OK);
     compile((nn_plan_opts){ .loss = loss, .wrt = "" });
     for (int i = 0; i < 6; i++)
         ((nn_real *)nn_host(plan, "x", NULL))[i] = 1;

@@ -391,6 +391,8 @@ nn_tensor *nn_output_of(nn_graph *g, const char *scope)
 {
     if (!g || g->status)
         return NULL;
+    if (!scope)
+        return nn_graph_fail(g, NN_EINVAL, "nn_output_of: no scope");
     for (int64_t i = g->nodes - 1; i >= 0; i--)
         if (g->node[i]->out[0] && is_below(scope, g->node[i]->path))
             return g->node[i]->out[0];
