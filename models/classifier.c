@@ -100,6 +100,9 @@ static int describe(nn_classifier *c, nn_safetensors *file, const char *path, co
                     NN_PREPROCESS_KEY);
     if (o->size)
         scale_record(&c->info.preprocess, o->size);
+    rc = nn_preprocess_check(&c->info.preprocess, &c->message);
+    if (rc)
+        return rc;
     c->info.network = c->network;
     return NN_OK;
 }

@@ -64,8 +64,8 @@ enum {
 };
 /* Runs segments in order. A forward pass advances NN_SAMPLE by the batch (first dimension of the
  * first input) when it ends. An update whose gradients are not all finite changes nothing and is
- * counted (NN_SKIPPED). NN_ESTATE: no such segment; a backward run without the forward run that belongs to
- * it; another thread is running a plan of this device. */
+ * counted (NN_SKIPPED). NN_ESTATE: no such segment; a backward run without a forward run of its own, or
+ * without seeds; another thread is running a plan of this device. */
 NN_API int nn_run(nn_plan *plan, unsigned what);
 
 /* Memory of an input, zeros at first, which keeps what is written there; NULL: no input of that name. */

@@ -60,7 +60,8 @@ int64_t nn_shape_count(nn_shape shape)
     for (int i = 0; i < shape.rank; i++)
         if (shape.dim[i] < 0 || __builtin_mul_overflow(n, shape.dim[i], &n))
             return -1;
-    return n <= PTRDIFF_MAX / 8 ? n : -1; /* so that bytes never overflow */
+    return n <= INT64_C(1) << 48 ? n
+                                 : -1; /* so that neither bytes nor sums of some thousands of them overflow */
 }
 
 int nn_shape_equal(nn_shape a, nn_shape b)

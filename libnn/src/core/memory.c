@@ -73,6 +73,8 @@ size_t nni_place_stores(struct nni_store *store, int64_t count, bool reuse, nni_
         struct nni_store *s = &store[order[i].index];
         size_t bytes = rounded(s->bytes);
 
+        if (bytes > PTRDIFF_MAX - total)
+            return SIZE_MAX;
         s->offset = total;
         if (reuse) {
             int64_t conflicts = 0;
@@ -103,7 +105,8 @@ int nni_place(nn_plan *p, bool reuse)
 
         if (s->cache) {
             s->offset = p->cache_bytes;
-            p->cache_bytes += rounded(s->bytes);
+            if (!nni_add_aligned(&p->cache_bytes, s->bytes))
+                return NN_ENOMEM;
             continue;
         }
         s->used = s->bytes;

@@ -153,8 +153,8 @@ int nni_model_declare(nn_model *m, const char *name, nn_base base, nn_dtype type
 {
     int64_t at = find(m, name), count = nn_shape_count(shape);
     int role = base == NN_BASE_STATE;
+    size_t bytes, end = m->bytes[role];
     nn_segment *s;
-    size_t bytes;
     nni_text a, b;
 
     if (at >= 0) {
@@ -171,7 +171,8 @@ int nni_model_declare(nn_model *m, const char *name, nn_base base, nn_dtype type
             &m->message, NN_ESTATE,
             "%s: not in the model, which is sealed (record every network before the first compile or load)",
             name);
-    if (count < 0 || __builtin_mul_overflow((size_t)count, nn_dtype_size(type), &bytes))
+    if (count < 0 || __builtin_mul_overflow((size_t)count, nn_dtype_size(type), &bytes) ||
+        !nni_add_aligned(&end, bytes))
         return nni_fail(&m->message, NN_ESHAPE, "%s: impossible shape %s", name, nni_shape_text(shape, &a));
     if (m->count == m->room && !make_room(m))
         return nni_fail(&m->message, NN_ENOMEM, "%s: no memory to declare it", name);
@@ -189,7 +190,7 @@ int nni_model_declare(nn_model *m, const char *name, nn_base base, nn_dtype type
         return nni_fail(&m->message, NN_ENOMEM, "%s: no memory to declare it", name);
     m->init[m->count] = init;
     m->fill[m->count] = fill;
-    m->bytes[role] += (bytes + NNI_ALIGN - 1) & ~(size_t)(NNI_ALIGN - 1);
+    m->bytes[role] = end;
     enter(m->slot, m->slots, s->name, m->count);
     *index = m->count++;
     return NN_OK;

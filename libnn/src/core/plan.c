@@ -141,7 +141,8 @@ static int collect_inputs(struct nni_compile *c)
         in->shape = t->shape;
         in->offset = p->input_bytes;
         in->bytes = (size_t)nn_shape_count(t->shape) * nn_dtype_size(t->type);
-        p->input_bytes += (in->bytes + NNI_ALIGN - 1) & ~(size_t)(NNI_ALIGN - 1);
+        if (!nni_add_aligned(&p->input_bytes, in->bytes))
+            return NN_ENOMEM;
         t->index = p->input_count++;
     }
     return NN_OK;
@@ -192,6 +193,7 @@ static void repaint_guards(nn_plan *p)
         (void)b->fill(p->device, (char *)p->memory->at + s->offset + NNI_GUARD + s->used, NNI_GUARD_BYTE,
                       s->bytes - NNI_GUARD - s->used);
     }
+    p->memory->owner = NULL; /* whoever shares it: there is paint on its values */
 }
 
 /* A guard is as it was painted; it is never longer than two of them. */
@@ -516,8 +518,10 @@ static int forward(nn_plan *p)
     p->next_sample += p->batch;
     p->memory->owner = p;
     p->gradients_valid = false;
-    if ((rc = p->device->backend->forward(p, version != p->cache_version)))
+    if ((rc = p->device->backend->forward(p, version != p->cache_version))) {
+        p->memory->owner = NULL;
         return rc;
+    }
     p->cache_version = version;
     for (int64_t i = 0; i < p->forward_steps; i++)
         effects = effects || p->step[i].step.op->flags & NN_OP_EFFECT;
@@ -541,6 +545,10 @@ static int backward(nn_plan *p, unsigned what)
         rc = b->fill(p->device, (char *)m->buffer[NN_BASE_GRAD] + s->offset, 0,
                      (size_t)s->count * nn_dtype_size(s->type));
     }
+    for (int i = 0; i < p->seed_count; i++)
+        if (nn_has(&p->seed[i]) && !p->seeded[i])
+            return nni_fail(&p->message, NN_ESTATE,
+                            "seed %d has no values: write them to nn_seed before the backward run", i);
     for (int i = 0; !rc && i < p->seed_count; i++)
         if (p->seeded[i] && p->seeded[i] != p->seed[i].at)
             rc = b->copy(p->device, p->seed[i].at, p->seeded[i],
@@ -591,6 +599,12 @@ static int run(nn_plan *p, unsigned what)
         return nni_fail(&p->message, NN_ESTATE,
                         "a backward run needs the forward run before it: none was made, or another plan that "
                         "shares the arena has run since");
+    if (what & NN_BACKWARD && !(what & NN_FORWARD) && p->gradients_valid &&
+        !(p->flags & (NN_PLAN_DEBUG | NN_PLAN_NO_REUSE)))
+        return nni_fail(
+            &p->message, NN_ESTATE,
+            "the backward run before this one has used up what the forward run left: run that again, "
+            "or compile with NN_PLAN_NO_REUSE");
     if ((rc = push(p)))
         return rc;
     if (what & NN_FORWARD && (rc = forward(p)))
@@ -663,7 +677,7 @@ static int read_operand(nn_plan *p, const char *name, const nn_operand *o, nn_dt
 
     if (!nn_has(o))
         return nni_fail(&p->message, NN_ENOTFOUND, "\"%s\" has no such value in this plan", name);
-    if (o->base == NN_BASE_ACT && p->memory->owner != p)
+    if ((o->base == NN_BASE_ACT && p->memory->owner != p) || (o->base == NN_BASE_CACHE && !p->cache_version))
         return nni_fail(&p->message, NN_ESTATE,
                         "\"%s\" is not in memory: this plan has not run, or another one that shares its "
                         "arena has run since",

@@ -206,8 +206,11 @@ int nn_checkpoint_load(nn_plan *p, nn_model *m, const nn_safetensors *file, nn_m
     rc = nn_checkpoint_check(file, why);
     if (!rc && !trains(p, m))
         rc = nni_fail(why, NN_ESTATE, "the model is none of the plan's");
-    for (int i = 0; !rc && i < COUNTER_COUNT; i++)
+    for (int i = 0; !rc && i < COUNTER_COUNT; i++) {
         rc = read_number(file, COUNTERS[i].key, &counter[i], why);
+        if (!rc && counter[i] > UINT64_C(1) << 53)
+            rc = nni_fail(why, NN_EFORMAT, "\"%s\" in the metadata is no counter", COUNTERS[i].key);
+    }
     if (!rc)
         rc = read_number(file, KEY "seed", &seed, why);
     if (!rc && (!optim || strcmp(optim, p->optim.name ? p->optim.name : "none")))
