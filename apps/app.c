@@ -524,7 +524,10 @@ char *app_read_text(const char *path, size_t most)
     wrong = errno ? errno : n > most ? EFBIG : 0;
     (void)fclose(f);
     if (text && !wrong) {
+        size_t mark = n >= 3 && !memcmp(text, "\xef\xbb\xbf", 3) ? 3 : 0;
+
         text[n] = 0;
+        memmove(text, text + mark, n - mark + 1);
         return text;
     }
     free(text);

@@ -85,7 +85,7 @@ bool app_same_file(const char *a, const char *b);
 int app_check_output(const char *option, const char *path, bool devices);
 /* Whether `folder` is the one that `file`, which need not be there, lies or would lie in. */
 bool app_lies_in(const char *file, const char *folder);
-/* A text file of at most `most` bytes, to be freed; NULL with errno otherwise. */
+/* A text file of at most `most` bytes, without a byte-order mark, to be freed; NULL with errno otherwise. */
 char *app_read_text(const char *path, size_t most);
 /* "folder/name" in memory to be freed. */
 char *app_join(const char *folder, const char *name);

@@ -350,7 +350,7 @@ static void show(const struct training *t, double loss)
     char left[32];
 
     app_progress(
-        "epoch %lld/%lld  %lld/%lld  step %lld  loss %.4f  %.1f images/s  waiting for data %.0f%%  left %s",
+        "epoch %lld/%lld  %lld/%lld  step %lld  loss %.4f  %.1f images/s  waiting for data %.0f%%  %s left",
         (long long)s->epoch + 1, (long long)t->o->epochs, (long long)s->position, (long long)n,
         (long long)step_of(t), loss, per_second, s->seconds > 0 ? 100 * s->waited / s->seconds : 0.0,
         app_duration(per_second > 0 ? (double)(n - s->position) / per_second : 0, left));
@@ -417,6 +417,14 @@ static bool finished(const struct training *t)
     return s->epoch >= t->o->epochs || early_stop_done(&s->stop) || (validated && all_steps_made(t));
 }
 
+/* The result, for whoever calls this from a script. */
+static int print_best(const struct training *t)
+{
+    if (printf("%s/best.safetensors\n", t->run.folder) < 0 || fflush(stdout))
+        return app_fail(APP_IO, "standard output: %s", strerror(errno));
+    return APP_OK;
+}
+
 /* What the user is left with. */
 static int conclude(struct training *t, const struct early_stop *stop)
 {
@@ -439,9 +447,18 @@ static int conclude(struct training *t, const struct early_stop *stop)
             t->run.folder);
     app_say("best %s %.6g in epoch %lld; peak memory %.0f MB", t->o->monitor, stop->best,
             (long long)stop->best_epoch + 1, app_peak_bytes() / 1e6);
-    if (printf("%s/best.safetensors\n", t->run.folder) < 0 || fflush(stdout))
-        return app_fail(APP_IO, "standard output: %s", strerror(errno));
-    return APP_OK;
+    return print_best(t);
+}
+
+/* Of a run that is to go on, but has ended. */
+static int nothing_left(const struct training *t, const char *file)
+{
+    char *best = app_join(t->run.folder, "best.safetensors");
+    bool there = app_exists(best);
+
+    free(best);
+    app_say("%s is finished after %lld steps: nothing to do", file, (long long)step_of(t));
+    return there ? print_best(t) : APP_OK;
 }
 
 static int train(struct training *t)
@@ -667,12 +684,11 @@ static void plan_rates(struct training *t, const json_t *stored)
             (long long)t->planned, (long long)planned, (long long)t->o->epochs);
 }
 
-static int prepare(struct training *t, const struct options *o, json_t *stored)
+/* The network, without data yet: a mistake in what it is to be should not be found after all images were
+ * read. */
+static int prepare_network(struct training *t, const struct options *o, const json_t *stored)
 {
     nn_preprocess p = nn_preprocess_default();
-    nn_loader_opts l = { .data = t->data, .batch = o->batch, .seed = o->seed, .threads = o->loader_threads };
-    size_t cache_train, cache_valid;
-    nn_message why;
     int rc;
 
     if (t->weights.file) { /* the pixels that it knows, of the size that is asked for */
@@ -700,6 +716,22 @@ static int prepare(struct training *t, const struct options *o, json_t *stored)
         return rc;
     t->net.pixels = nn_augment_type(t->augment);
     t->net.soft = o->mixup > 0;
+    rc = network_seal(&t->net);
+    if (rc == APP_DATA) /* not even one image goes through */
+        return app_fail(APP_USAGE, "choose a larger --image-size than %lld", (long long)o->image_size);
+    if (!rc)
+        rc = transfer_prepare(&t->net, o);
+    t->frozen = o->freezes > 0;
+    return rc;
+}
+
+static int prepare(struct training *t, const struct options *o, const json_t *stored)
+{
+    nn_loader_opts l = { .data = t->data, .batch = o->batch, .seed = o->seed, .threads = o->loader_threads };
+    size_t cache_train, cache_valid;
+    nn_message why;
+    int rc;
+
     train_data_cache(o, t->data, t->augment, &cache_train, &cache_valid);
     l.preprocess = &t->net.preprocess;
     l.split = NN_SPLIT_VALID;
@@ -714,14 +746,7 @@ static int prepare(struct training *t, const struct options *o, json_t *stored)
         rc = nn_loader_new(&t->train, &l, &why);
     if (rc)
         return app_fail(app_exit_code(rc), "%s", why.text);
-    rc = network_seal(&t->net);
-    if (rc == APP_DATA) /* not even one image goes through */
-        return app_fail(APP_USAGE, "choose a larger --image-size than %lld", (long long)o->image_size);
-    if (!rc)
-        rc = transfer_prepare(&t->net, o);
-    t->frozen = o->freezes > 0;
-    if (!rc)
-        rc = prepare_plans(t);
+    rc = prepare_plans(t);
     if (rc)
         return rc;
     plan_rates(t, stored);
@@ -813,10 +838,12 @@ static int run_all(struct options *o, struct training *t)
     if (!rc)
         app_say("libnn %s, cpu %s, %d threads, seed %llu", nn_version(), nn_device_isa(t->net.device),
                 nn_device_threads(t->net.device), (unsigned long long)o->seed);
-    if (!rc && nn_dataset_new(&t->data))
-        rc = app_fail(APP_DEVICE, "out of memory");
     if (!rc)
         rc = train_data_augment(&t->augment, o->augment);
+    if (!rc)
+        rc = prepare_network(t, o, stored);
+    if (!rc && nn_dataset_new(&t->data))
+        rc = app_fail(APP_DEVICE, "out of memory");
     if (!rc)
         rc = train_data_read(o, t->data, &walked);
     if (!rc && !file && !o->no_audit)
@@ -836,7 +863,7 @@ static int run_all(struct options *o, struct training *t)
     if (!rc && o->dry_run)
         app_say("dry run: nothing was trained or written");
     else if (!rc && file && finished(t))
-        app_say("%s is finished after %lld steps: nothing to do", file, (long long)step_of(t));
+        rc = nothing_left(t, file);
     else if (!rc && app_interrupted)
         rc = app_fail(128 + app_interrupted, "interrupted before the first step");
     else if (!rc)

@@ -46,10 +46,12 @@ static double number_in(const char *path, const char *key)
 double app_available_bytes(void)
 {
     double machine = number_in("/proc/meminfo", "MemAvailable:") * 1024;
-    double limit = number_in("/sys/fs/cgroup/memory.max", "");
-    double used = isfinite(limit) ? number_in("/sys/fs/cgroup/memory.current", "") : 0;
-    double left = isfinite(used) && used < limit ? limit - used : 0;
-    double most = machine < left ? machine : left;
+    double limit = number_in("/sys/fs/cgroup/memory.max", ""), used = 0, files = 0, most;
 
+    if (isfinite(limit)) {
+        used = number_in("/sys/fs/cgroup/memory.current", "");
+        files = number_in("/sys/fs/cgroup/memory.stat", "\ninactive_file "); /* which make room for others */
+    }
+    most = fmin(machine, fmax(0, limit - used + (isfinite(files) ? files : 0)));
     return isfinite(most) ? most : 0;
 }

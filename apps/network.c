@@ -12,6 +12,9 @@
 
 enum { MOST_TOLD = 20 }; /* names that do not meet */
 
+static const char need_less[] =
+    "a smaller --batch-size or --image-size, --recompute and --precision bf16 need less";
+
 const char *const network_classes[2] = { "real", "fake" };
 
 int network_new(struct network *n, nn_device *device, const char *name, const nn_preprocess *p, uint64_t seed)
@@ -150,6 +153,8 @@ int network_plan(struct network *n, nn_mode mode, int64_t batch, const nn_plan_o
     if (rc)
         (void)app_fail(0, "cannot build %s for batches of %lld: %s", n->net.name, (long long)batch,
                        nn_graph_error(g));
+    if (rc == NN_ENOMEM)
+        app_say("%s", need_less);
     nn_graph_free(g);
     if (rc)
         return app_exit_code(rc);
@@ -297,6 +302,7 @@ void network_pairs_free(nn_pair pairs[8], int64_t count)
 
 void network_print_summary(const struct network *n, const nn_plan *plan, const char *title)
 {
+    double room = app_available_bytes();
     nn_summary s;
 
     nn_plan_summary(plan, &s);
@@ -310,4 +316,7 @@ void network_print_summary(const struct network *n, const nn_plan *plan, const c
             (double)s.peak_bytes / 1e6, (double)s.activation_bytes / 1e6, (double)s.parameter_bytes / 1e6,
             (double)(s.input_bytes + s.scratch_bytes + s.cache_bytes) / 1e6, (long long)s.steps[0],
             (long long)s.steps[1]);
+    if (room > 0 && !strcmp(nn_device_name(n->device), "cpu") &&
+        (double)(s.peak_bytes - s.parameter_bytes) > room)
+        app_say("that is more than the %.0f MB that are free; %s", room / 1e6, need_less);
 }

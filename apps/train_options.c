@@ -252,7 +252,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case O_DRY_RUN: o->dry_run = true; return 0;
     case O_NO_AUDIT: o->no_audit = true; return 0;
     case O_RECOMPUTE: o->recompute = true; return 0;
-    case ARGP_KEY_ARG: argp_error(state, "unexpected argument \"%s\"", arg); return 0;
+    case ARGP_KEY_ARG:
+        argp_error(state, "unexpected argument \"%s\": every value needs its option, such as --data", arg);
+        return 0;
     case ARGP_KEY_END:
         if (!o->fake_dir != !o->real_dir || (o->valid_csv && !o->train_csv) ||
             !!o->data + !!o->fake_dir + !!o->train_csv != 1)

@@ -226,6 +226,7 @@ START_TEST(resumed_after_max_steps)
     run_kind(_i, "cut", NULL, "500");
     expect_code(0);
     expect_in(ran.err, "nothing to do");
+    expect_in(ran.out, "/best.safetensors\n");
     expect_same_run("whole", "cut");
 }
 END_TEST
@@ -1012,6 +1013,26 @@ START_TEST(dry_run)
 }
 END_TEST
 
+/* Where a plan needs more memory than there is, it is said what would need less; mistakes are found before
+ * any image is read. */
+START_TEST(before_the_data)
+{
+    static const char *const wrong[][2] = { { "--model", "efficientnet_b9" },
+                                            { "--freeze", "nowhere" },
+                                            { "--lr-scale", "*=0" } };
+
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        train_in("r", "--dry-run", wrong[i][0], wrong[i][1]);
+        expect_code(2);
+        expect_not_in(ran.err, "train: 25");
+    }
+#ifndef __SANITIZE_ADDRESS__ /* which ends a program that asks for so much */
+    train_in("r", "--dry-run", "--batch-size", "65536", "--image-size", "64");
+    expect_in(ran.err, "--recompute and --precision bf16 need less");
+#endif
+}
+END_TEST
+
 /* It has no business in the current folder, but tells of a run folder that it was asked about. */
 START_TEST(dry_run_elsewhere)
 {
@@ -1107,6 +1128,10 @@ START_TEST(recipes)
     train_in("r", "--recipe", in_tree("recipe.conf"), "--dry-run");
     expect_code(0);
     expect_in(ran.err, "seed 7");
+    put("flip.txt", "\xef\xbb\xbf"
+                    "flip\r\n");
+    train_in("r", "--augment", in_tree("flip.txt"), "--dry-run");
+    expect_code(0);
     /* The command line wins, wherever the recipe stands on it; its own mistakes are not the recipe's. */
     put("recipe.conf", "  lr = 1e-3 \r\nseed=7\nmax-steps = 1\n");
     train_in("r", "--seed", "8", "--recip", in_tree("recipe.conf"));
@@ -1235,6 +1260,7 @@ int main(void)
     tcase_add_test(t, usage);
     tcase_add_test(t, help);
     tcase_add_test(t, dry_run);
+    tcase_add_test(t, before_the_data);
     tcase_add_test(t, dry_run_elsewhere);
     tcase_add_test(t, unreadable_folder);
     tcase_add_test(t, rows_that_are_kept);

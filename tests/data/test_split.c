@@ -400,8 +400,8 @@ START_TEST(tolerated_files)
     nn_dataset *d;
 
     many(1);
-    put("split.tsv",
-        "path\tsplit\tlabel\tsha256\r\ntrain/fake/000.jpg\tval\tfake\t\r\ntrain/real/000.jpg\ttest\treal\t");
+    put("split.tsv", "\xef\xbb\xbfpath\tsplit\tlabel\tsha256\r\ntrain/fake/000.jpg\tval\tfake\t\r\ntrain/"
+                     "real/000.jpg\ttest\treal\t");
     d = load("");
     ck_assert_msg(nn_split_apply(d, in_tree("split.tsv"), &why) == NN_OK, "%s", why.text);
     ck_assert_int_eq(sample_of(d, "train/fake/000.jpg")->split, NN_SPLIT_VALID);

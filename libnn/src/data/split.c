@@ -503,6 +503,7 @@ static int reader_open(struct reader *r, const char *file, nn_message *why)
         return rc;
     r->at = r->text;
     r->end = r->at + size;
+    r->at += size >= 3 && !memcmp(r->at, "\xef\xbb\xbf", 3) ? 3 : 0;
     if (size && memchr(r->text, 0, size)) {
         rc = nni_fail(why, NN_EFORMAT, "%s: holds a zero byte, so it is no split file", file);
     } else if (size > NNI_LIST_LINES && lines_of(r) > NNI_LIST_LINES) {
