@@ -47,6 +47,7 @@ START_TEST(shapes)
     ck_assert_int_eq(nn_shape_count(NN_SHAPE2(3, 0)), 0);
     ck_assert_int_eq(nn_shape_count(NN_SHAPE2(3, -1)), -1);
     ck_assert_int_eq(nn_shape_count(huge), -1);
+    ck_assert_int_eq(nn_shape_count(NN_SHAPE3(0, INT64_C(1) << 40, INT64_C(1) << 40)), -1);
     s.rank = NN_MAX_RANK + 1;
     ck_assert_int_eq(nn_shape_count(s), -1);
     s.rank = -1;

@@ -53,15 +53,18 @@ nn_shape nn_shape_of(int rank, int64_t a, int64_t b, int64_t c, int64_t d)
 
 int64_t nn_shape_count(nn_shape shape)
 {
-    int64_t n = 1;
+    const int64_t most = INT64_C(1) << 48; /* so that neither bytes nor sums of some thousands overflow, */
+    int64_t n = 1;                         /* nor the strides of what is empty */
+    bool empty = false;
 
     if (shape.rank < 0 || shape.rank > NN_MAX_RANK)
         return -1;
-    for (int i = 0; i < shape.rank; i++)
-        if (shape.dim[i] < 0 || __builtin_mul_overflow(n, shape.dim[i], &n))
+    for (int i = 0; i < shape.rank; i++) {
+        empty = empty || shape.dim[i] == 0;
+        if (shape.dim[i] < 0 || (shape.dim[i] && __builtin_mul_overflow(n, shape.dim[i], &n)))
             return -1;
-    return n <= INT64_C(1) << 48 ? n
-                                 : -1; /* so that neither bytes nor sums of some thousands of them overflow */
+    }
+    return empty ? 0 : n > most ? -1 : n;
 }
 
 int nn_shape_equal(nn_shape a, nn_shape b)
