@@ -3,6 +3,8 @@
  * What a graph may hold besides ops: constants, values found by the scope that made them; and what of it a
  * plan is told to compute.
  */
+#include "core/core.h"
+
 #include <check.h>
 #include <math.h>
 #include <nn/nn.h>
@@ -186,6 +188,55 @@ START_TEST(learning_rate_at_first)
 }
 END_TEST
 
+static int64_t live;
+static struct nni_seam real;
+
+static void *counting_alloc(size_t bytes)
+{
+    void *at = real.alloc(bytes);
+
+    live += at != NULL;
+    return at;
+}
+
+static void counting_free(void *at)
+{
+    live -= at != NULL;
+    real.free(at);
+}
+
+/* Whatever is left, in whatever order it was made and partly freed. */
+START_TEST(closing_frees_what_is_left)
+{
+    nn_model *first, *second, *third;
+    nn_plan *left, *freed;
+    nn_device *d;
+    nn_graph *h;
+
+    real = nni_seam;
+    nni_seam.alloc = counting_alloc;
+    nni_seam.free = counting_free;
+    live = 0;
+    ck_assert_int_eq(nn_open(&d, "cpu", &(nn_device_options){ .threads = 1 }, NULL), NN_OK);
+    ck_assert_int_eq(nn_model_new(&first, d, 1), NN_OK);
+    ck_assert_int_eq(nn_model_new(&second, d, 2), NN_OK);
+    ck_assert_int_eq(nn_model_new(&third, d, 3), NN_OK);
+    nn_model_free(second);
+    ck_assert_int_eq(nn_graph_new(&h, d, third, NN_TRAIN), NN_OK);
+    (void)nn_observe(
+        h, "y",
+        nn_layer_linear(h, "a", nn_input(h, "x", NN_REAL, NN_SHAPE2(2, 3)), (nn_linear_opts){ .out = 4 }));
+    ck_assert_int_eq(nn_compile(&left, h, (nn_plan_opts){ 0 }), NN_OK);
+    ck_assert_int_eq(nn_compile(&freed, h, (nn_plan_opts){ .share = left }), NN_OK);
+    ck_assert_int_eq(nn_compile(&left, h, (nn_plan_opts){ .share = left }), NN_OK);
+    nn_plan_free(freed);
+    ck_assert_int_gt(live, 0);
+    nn_close(d);
+    ck_assert_int_eq(live, 0);
+    nni_seam = real;
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("graph");
@@ -202,6 +253,7 @@ int main(void)
     tcase_add_test(t, gradients_of_inputs_alone);
     tcase_add_test(t, nothing_to_train);
     tcase_add_test(t, learning_rate_at_first);
+    tcase_add_test(t, closing_frees_what_is_left);
     suite_add_tcase(s, t);
     r = srunner_create(s);
     srunner_run_all(r, CK_ENV);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A device: where tensors live and kernels run. It owns the threads. Everything made on a device
- * must be freed before it is closed. One thread at a time uses a device and what was made on it; threads that
- * work side by side open one each.
+ * A device: where tensors live and kernels run. It owns the threads. One thread at a time uses a device and
+ * what was made on it; threads that work side by side open one each.
  */
 #ifndef NN_DEVICE_H
 #define NN_DEVICE_H
@@ -25,8 +24,8 @@ typedef struct nn_device_options {
  * between instruction sets. NN_EDEVICE: no such device here, or the processor lacks the instruction set asked
  * for. */
 NN_API int nn_open(nn_device **out, const char *name, const nn_device_options *options, nn_message *why);
-/* Closes the device. OpenBLAS is set to one thread while any device is open and gets its count back
- * with the last one. */
+/* Frees the plans, graphs and models on the device that are left, and closes it. OpenBLAS is set to one
+ * thread while any device is open and gets its count back with the last one. */
 NN_API void nn_close(nn_device *device);
 
 NN_API const char *nn_device_name(const nn_device *device);

@@ -41,6 +41,13 @@ struct nni_backend {
     void (*close)(nn_device *d);
 };
 
+/* What is made on a device lies in a list of it, so that nn_close can free what is left. */
+struct nni_link {
+    struct nni_link *next, **from; /* from: what points here */
+};
+void nni_link_in(struct nni_link **list, struct nni_link *link);
+void nni_link_out(struct nni_link *link);
+
 struct nn_device {
     const struct nni_backend *backend;
     const char *name, *isa; /* "cpu", "avx512" */
@@ -50,6 +57,7 @@ struct nn_device {
     void *payload;
     void *own;        /* the backend's */
     atomic_flag busy; /* a plan is running */
+    struct nni_link *plans, *graphs, *models;
 };
 
 /* To the device's log callback, if there is one. */
@@ -68,6 +76,7 @@ static inline bool nni_add_aligned(size_t *total, size_t bytes)
 }
 
 struct nn_model {
+    struct nni_link link; /* first, as in graphs and plans */
     nn_device *device;
     uint64_t seed;
     nni_arena arena;
@@ -139,6 +148,7 @@ struct nni_mode_at {
 };
 
 struct nn_graph {
+    struct nni_link link;
     nn_device *device;
     nni_arena arena;
     nn_model *model[NNI_MAX_MODELS];
@@ -215,6 +225,7 @@ struct nni_update_tile {
 };
 
 struct nn_plan {
+    struct nni_link link;
     nn_device *device;
     nni_arena arena;
     nn_model *model[NNI_MAX_MODELS];

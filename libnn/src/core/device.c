@@ -62,10 +62,32 @@ int nn_open(nn_device **out, const char *name, const nn_device_options *options,
     return NN_OK;
 }
 
+void nni_link_in(struct nni_link **list, struct nni_link *link)
+{
+    link->next = *list;
+    link->from = list;
+    if (link->next)
+        link->next->from = &link->next;
+    *list = link;
+}
+
+void nni_link_out(struct nni_link *link)
+{
+    *link->from = link->next;
+    if (link->next)
+        link->next->from = link->from;
+}
+
 void nn_close(nn_device *d)
 {
     if (!d)
         return;
+    while (d->plans)
+        nn_plan_free((nn_plan *)d->plans);
+    while (d->graphs)
+        nn_graph_free((nn_graph *)d->graphs);
+    while (d->models)
+        nn_model_free((nn_model *)d->models);
     d->backend->close(d);
     nni_pool_free(d->pool);
     nni_free(d);

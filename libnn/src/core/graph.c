@@ -23,6 +23,7 @@ int nn_graph_new(nn_graph **out, nn_device *device, nn_model *model, nn_mode mod
     g = nni_alloc_zero(sizeof *g);
     if (!g)
         return NN_ENOMEM;
+    nni_link_in(&device->graphs, &g->link);
     g->device = device;
     g->mode = mode;
     g->current = -1;
@@ -36,6 +37,7 @@ void nn_graph_free(nn_graph *g)
 {
     if (!g)
         return;
+    nni_link_out(&g->link);
     nni_free(g->node);
     nni_free(g->tensor);
     nni_arena_free(&g->arena);

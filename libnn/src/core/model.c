@@ -52,6 +52,7 @@ int nn_model_new(nn_model **out, nn_device *device, uint64_t seed)
     m = nni_alloc_zero(sizeof *m);
     if (!m)
         return NN_ENOMEM;
+    nni_link_in(&device->models, &m->link);
     m->device = device;
     m->seed = seed;
     *out = m;
@@ -71,6 +72,7 @@ void nn_model_free(nn_model *m)
 {
     if (!m)
         return;
+    nni_link_out(&m->link);
     for (int i = 0; i < NN_BASES; i++)
         drop_role(m, (nn_base)i);
     nni_free(m->segment);

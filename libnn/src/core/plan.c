@@ -421,6 +421,7 @@ int nn_compile(nn_plan **out, nn_graph *graph, nn_plan_opts opts)
     p = nni_alloc_zero(sizeof *p);
     if (!p)
         return nni_fail(&graph->message, NN_ENOMEM, "no memory for the plan");
+    nni_link_in(&graph->device->plans, &p->link);
     p->device = graph->device;
     p->flags = opts.flags;
     p->models = graph->models;
@@ -462,6 +463,7 @@ void nn_plan_free(nn_plan *p)
 
     if (!p)
         return;
+    nni_link_out(&p->link);
     b = p->device->backend;
     b->forget(p);
     for (int i = 0; p->seeded && i < p->seed_count; i++)
