@@ -91,7 +91,7 @@ int nni_fail(nn_message *out, int status, const char *format, ...)
 
 int nni_null(nn_message *out, const char *function, const char *what)
 {
-    return nni_fail(out, NN_EINVAL, "%s: NULL given for %s, which it needs", function, what);
+    return nni_fail(out, NN_EINVAL, "%s needs %s", function, what);
 }
 
 const char *nni_shape_text(nn_shape shape, nni_text *text)

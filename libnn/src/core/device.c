@@ -32,7 +32,7 @@ int nn_open(nn_device **out, const char *name, const nn_device_options *options,
     if (out)
         *out = NULL;
     if (!out || !name)
-        return nni_null(why, __func__, "out or name");
+        return nni_null(why, __func__, "out and name");
     while (i < BACKEND_COUNT && !names(BACKENDS[i].name, name))
         i++;
     if (i == BACKEND_COUNT)

@@ -445,7 +445,7 @@ static int ready(nn_model *m, const char *function, const char *name, const void
 {
     if (!m)
         return NN_EINVAL;
-    return name && data ? nn_model_seal(m) : nni_null(&m->message, function, "name or data");
+    return name && data ? nn_model_seal(m) : nni_null(&m->message, function, "name and data");
 }
 
 int nn_model_read(nn_model *m, const char *name, nn_base role, nn_dtype type, void *data)

@@ -657,7 +657,7 @@ int nn_write(nn_plan *p, const char *name, const void *data, size_t bytes)
     if (!p)
         return NN_EINVAL;
     if (!name || !data)
-        return nni_null(&p->message, __func__, "name or data");
+        return nni_null(&p->message, __func__, "name and data");
     in = find_input(p, name);
     if (!in)
         return nni_fail(&p->message, NN_ENOTFOUND, "no input is called \"%s\"", name);
@@ -705,7 +705,7 @@ static int read_named(nn_plan *p, const char *name, bool gradient, nn_dtype type
     if (!p)
         return NN_EINVAL;
     if (!name || !data)
-        return nni_null(&p->message, gradient ? "nn_read_gradient" : "nn_read", "name or data");
+        return nni_null(&p->message, gradient ? "nn_read_gradient" : "nn_read", "name and data");
     for (int64_t i = 0; i < p->readables; i++)
         if (!strcmp(p->readable[i].name, name)) {
             const nn_operand *o = gradient ? &p->readable[i].gradient : &p->readable[i].value;

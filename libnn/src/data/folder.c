@@ -590,7 +590,7 @@ static int add_folder(nn_dataset *d, const char *folder, bool extra, nn_message 
     int rc;
 
     if (!d || !folder)
-        return nni_null(why, extra ? "nn_dataset_add_extra" : "nn_dataset_add", "the dataset or folder");
+        return nni_null(why, extra ? "nn_dataset_add_extra" : "nn_dataset_add", "the dataset and folder");
     t = (struct transaction){ .samples = d->samples, .problems = d->problems, .sources = d->sources };
     if ((rc = resolve_folder(folder, absolute, why)))
         return rc;
@@ -645,7 +645,7 @@ int nn_dataset_add_pair(nn_dataset *d, const char *fake_dir, const char *real_di
     int rc = NN_OK;
 
     if (!d || !fake_dir || !real_dir)
-        return nni_null(why, __func__, "the dataset, fake_dir or real_dir");
+        return nni_null(why, __func__, "the dataset, fake_dir and real_dir");
     for (int i = 0; !rc && i < 2; i++)
         rc = resolve_folder(side[i].folder, absolute[i], why);
     if (!rc && !strcmp(absolute[0], absolute[1]))
@@ -696,7 +696,7 @@ int nn_dataset_add_images(nn_dataset *d, const char *path, nn_message *why)
     int rc;
 
     if (!d || !path)
-        return nni_null(why, __func__, "the dataset or path");
+        return nni_null(why, __func__, "the dataset and path");
     if (nni_seam.stat(path, &st))
         return nni_fail(why, errno == ENOENT ? NN_ENOTFOUND : NN_EIO, "%s: %s", path, strerror(errno));
     if (st.is_file)

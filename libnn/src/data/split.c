@@ -427,7 +427,7 @@ int nn_split_write(const nn_dataset *d, const char *file, nn_message *why)
     nni_buffer b = { 0 };
 
     if (!d || !file)
-        return nni_null(why, __func__, "the dataset or file");
+        return nni_null(why, __func__, "the dataset and file");
     nni_buffer_text(&b, header);
     nni_buffer_text(&b, "\n");
     for (int64_t i = 0; i < d->samples; i++) {
@@ -621,7 +621,7 @@ int nn_split_apply(nn_dataset *d, const char *file, nn_message *why)
     int rc;
 
     if (!d || !file)
-        return nni_null(why, __func__, "the dataset or file");
+        return nni_null(why, __func__, "the dataset and file");
     if ((rc = reader_open(&r, file, why)))
         return rc;
     problems = d->problems;
@@ -679,7 +679,7 @@ int nn_split_leaks(nn_dataset *d, const char *file, int split, int64_t *leaks, n
     int rc;
 
     if (!d || !file || !leaks)
-        return nni_null(why, __func__, "the dataset, file or n");
+        return nni_null(why, __func__, "the dataset, file and n");
     *leaks = 0;
     if ((rc = reader_open(&r, file, why)))
         return rc;

@@ -63,7 +63,7 @@ int nn_dataset_add_table(nn_dataset *d, const char *file, int split, nn_message 
     int rc;
 
     if (!d || !file)
-        return nni_null(why, __func__, "the dataset or file");
+        return nni_null(why, __func__, "the dataset and file");
     samples = d->samples;
     problems = d->problems;
     sources = d->sources;

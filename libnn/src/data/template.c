@@ -77,7 +77,7 @@ int nn_template_read(nn_template **out, const char *file, nn_message *why)
     int rc;
 
     if (!out || !file)
-        return nni_null(why, __func__, "out or file");
+        return nni_null(why, __func__, "out and file");
     *out = NULL;
     t = nni_alloc_zero(sizeof *t);
     if (!t)
@@ -240,7 +240,7 @@ int nn_template_write(nn_template *t, const char *file, const nn_prediction *p, 
     int rc;
 
     if (!t || !file || n < 0 || (n && !p))
-        return nni_null(why, __func__, "the template, file or predictions");
+        return nni_null(why, __func__, "the template, file and predictions");
     opts = opts ? opts : &none;
     if (opts->fill && strpbrk(opts->fill, ",\"\r\n"))
         return nni_fail(why, NN_EINVAL,
@@ -274,7 +274,7 @@ int nn_predictions_write(const char *file, const nn_prediction *p, int64_t n, nn
     char number[32];
 
     if (!file || n < 0 || (n && !p))
-        return nni_null(why, __func__, "file or predictions");
+        return nni_null(why, __func__, "file and predictions");
     nni_buffer_text(&b, "path,label,probability_fake\n");
     for (int64_t i = 0; i < n; i++) {
         nni_buffer_csv_field(&b, p[i].path);

@@ -112,7 +112,7 @@ int nn_checkpoint_save(nn_plan *p, nn_model *m, const char *path, const nn_pair 
     int rc;
 
     if (!p || !m || !path || pair_count < 0 || (pair_count && !pairs))
-        return nni_null(why, __func__, "plan, model, path or pairs");
+        return nni_null(why, __func__, "plan, model, path and pairs");
     if (!m->sealed || !trains(p, m))
         return nni_fail(why, NN_ESTATE, "%s: the model %s", path,
                         m->sealed ? "is none of the plan's" : "has no values yet");
@@ -202,7 +202,7 @@ int nn_checkpoint_load(nn_plan *p, nn_model *m, const nn_safetensors *file, nn_m
     int rc;
 
     if (!p || !m || !file)
-        return nni_null(why, __func__, "plan, model or file");
+        return nni_null(why, __func__, "plan, model and file");
     rc = nn_checkpoint_check(file, why);
     if (!rc && !trains(p, m))
         rc = nni_fail(why, NN_ESTATE, "the model is none of the plan's");

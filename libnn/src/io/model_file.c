@@ -147,7 +147,7 @@ int nn_model_load_from(nn_model *m, const nn_safetensors *file, const nn_load_op
     if (report)
         *report = l.report;
     if (!m || !file)
-        return nni_null(m ? &m->message : NULL, __func__, "model or file");
+        return nni_null(m ? &m->message : NULL, __func__, "model and file");
     if (opts)
         l.opts = *opts;
     if (!l.opts.from)
@@ -222,7 +222,7 @@ int nn_model_save(nn_model *m, const char *path, nn_base role, const nn_pair *pa
     int rc;
 
     if (!m || !path)
-        return nni_null(m ? &m->message : NULL, __func__, "model or path");
+        return nni_null(m ? &m->message : NULL, __func__, "model and path");
     if ((role == NN_BASE_EMA || is_moment(role)) && !m->buffer[role])
         return nni_fail(&m->message, NN_ESTATE,
                         "%s: this model has no %s yet: no plan that was compiled keeps them", path,

@@ -523,7 +523,7 @@ int nn_safetensors_parse(nn_safetensors **out, const void *bytes, size_t size, c
     int rc;
 
     if (!out || (size && !bytes))
-        return nni_null(why, __func__, "out or bytes");
+        return nni_null(why, __func__, "out and bytes");
     *out = NULL;
     f = nni_tensors_new(name ? name : "memory");
     if (!f)
@@ -627,7 +627,7 @@ int nn_safetensors_open(nn_safetensors **out, const char *path, const nn_safeten
     int fd, rc;
 
     if (!out || !path)
-        return nni_null(why, __func__, "out or path");
+        return nni_null(why, __func__, "out and path");
     *out = NULL;
     f = nni_tensors_new(path);
     if (!f)

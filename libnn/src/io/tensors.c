@@ -181,7 +181,7 @@ int nn_safetensors_rename(nn_safetensors *f,
                           void *payload, nn_message *why)
 {
     if (!f || !rename)
-        return nni_null(why, __func__, "file or rename");
+        return nni_null(why, __func__, "file and rename");
     for (int64_t i = 0; i < f->count; i++) {
         nn_safetensors_entry *e = &f->tensors[i].entry;
         char text[256];
@@ -325,7 +325,7 @@ int nn_safetensors_read(const nn_safetensors *file, int64_t index, nn_dtype to, 
     nni_text name, shape;
 
     if (!file || (count && !dst))
-        return nni_null(why, __func__, "file or dst");
+        return nni_null(why, __func__, "file and dst");
     if (!entry)
         return nni_fail(why, NN_EINVAL, "%s: there is no tensor %" PRId64 " of %" PRId64, file->label, index,
                         file->count);
@@ -376,7 +376,7 @@ int nn_safetensors_nonfinite(const nn_safetensors *file, int64_t index, int64_t 
     nni_text name;
 
     if (!file || !count || !first)
-        return nni_null(why, __func__, "file, count or first");
+        return nni_null(why, __func__, "file, count and first");
     *count = 0;
     *first = -1;
     if (!entry)

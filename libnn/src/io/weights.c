@@ -103,7 +103,7 @@ int nn_weights_open(nn_safetensors **out, const char *path, const nn_weights_opt
     int fd, rc;
 
     if (!out || !path)
-        return nni_null(why, __func__, "out or path");
+        return nni_null(why, __func__, "out and path");
     *out = NULL;
     if (nni_seam.stat(path, &st) || !st.is_file || st.size > PTRDIFF_MAX ||
         (fd = nni_seam.open(path, O_RDONLY, 0)) < 0)
