@@ -168,8 +168,8 @@ START_TEST(products)
                 }
                 for (int64_t p = 0; p < g.panels; p++)
                     nni_gemm_pack(&g, &how, packed, p);
-                if (g.staged) {
-                    for (int64_t t = 0; t < g.row_tiles; t++)
+                if (g.stage_tiles) {
+                    for (int64_t t = 0; t < g.stage_tiles; t++)
                         nni_gemm_stage(&g, &io, stage, t);
                     io.a = stage;
                     io.lda = g.ld;
@@ -318,11 +318,11 @@ static void paired(nni_gemm_pair g, int loaded, int add, const char *what)
 
     for (int64_t j = 0; add && j < o * i; j++)
         c[j] = 3;
-    for (int64_t t = g.row_tiles; g.staged && t-- > 0;)
+    for (int64_t t = g.stage_tiles; t-- > 0;)
         nni_gemm_pair_stage(&g, &io, stage, t);
-    if (g.staged || !loaded) {
-        io.g = g.staged ? stage : y;
-        io.ldg = g.staged ? g.ld : o;
+    if (g.stage_tiles || !loaded) {
+        io.g = g.stage_tiles ? stage : y;
+        io.ldg = g.stage_tiles ? g.ld : o;
     }
     for (int64_t t = nni_gemm_pair_tiles(&g); t-- > 0;)
         nni_gemm_pair_tile(&g, &io, c, add, scratch, t, lane);

@@ -60,6 +60,9 @@ static int64_t target_tiles(int64_t m, int64_t n, int64_t k)
     return flops > (double)TILE_FLOPS * TARGET ? TARGET : 1 + (int64_t)(flops / TILE_FLOPS);
 }
 
+/* Rows of a tile that stages them: small ones, for there may be little else to do at the same time. */
+static int64_t stage_rows(int64_t rows) { return round_up(ceil_div(rows, 2 * TARGET), 16); }
+
 nni_gemm nni_gemm_of(const struct nni_gemm_kernels *kernels, int64_t m, int64_t n, int64_t k, int load)
 {
     nni_gemm g = { .kernels = kernels, .m = m, .n = n, .k = k };
@@ -74,10 +77,10 @@ nni_gemm nni_gemm_of(const struct nni_gemm_kernels *kernels, int64_t m, int64_t 
         g.rows = round_up(m, kernels->rows);
     g.row_tiles = ceil_div(m, g.rows);
     g.col_tiles = 2 * g.row_tiles > target ? 1 : least(g.panels, ceil_div(target, g.row_tiles));
-    g.staged = load == NNI_LOAD_COSTLY && g.col_tiles > 1;
+    g.stage_tiles = load == NNI_LOAD_COSTLY && g.col_tiles > 1 ? ceil_div(m, stage_rows(m)) : 0;
     g.packed_bytes = (size_t)(round_up(n, NNI_GEMM_UNIT) * g.words) * sizeof(nn_real);
-    g.stage_bytes = g.staged ? (size_t)(m * g.ld) * sizeof(nn_real) : 0;
-    g.lane_bytes = ((size_t)(g.staged || load == NNI_LOAD_NONE ? 0 : g.rows * g.ld) +
+    g.stage_bytes = g.stage_tiles ? (size_t)(m * g.ld) * sizeof(nn_real) : 0;
+    g.lane_bytes = ((size_t)(g.stage_tiles || load == NNI_LOAD_NONE ? 0 : g.rows * g.ld) +
                     (size_t)(kernels->block * kernels->units * NNI_GEMM_UNIT)) *
                    sizeof(nn_real);
     return g;
@@ -146,11 +149,11 @@ void nni_gemm_pack_panel(const nni_gemm *g, const struct nni_gemm_b *b, nn_real 
                          b->n_stride, b->inner, at.cols);
 }
 
-void nni_gemm_stage(const nni_gemm *g, const nni_gemm_io *io, nn_real *stage, int64_t row_tile)
+void nni_gemm_stage(const nni_gemm *g, const nni_gemm_io *io, nn_real *stage, int64_t tile)
 {
-    int64_t row0 = row_tile * g->rows;
+    int64_t rows = stage_rows(g->m), row0 = tile * rows;
 
-    io->load_a(io->load_context, row0, least(g->rows, g->m - row0), 0, g->k, stage + row0 * g->ld, g->ld);
+    io->load_a(io->load_context, row0, least(rows, g->m - row0), 0, g->k, stage + row0 * g->ld, g->ld);
 }
 
 void nni_gemm_tile(const nni_gemm *g, const nni_gemm_io *io, const nn_real *packed, int64_t tile, void *lane)
@@ -414,17 +417,17 @@ nni_gemm_pair nni_gemm_pair_of(const struct nni_gemm_kernels *kernels, int64_t r
     width = ceil_div(g.panels, g.i_tiles) * kernels->units * NNI_GEMM_UNIT;
     g.tile_rows = round_up(ceil_div(rows, g.row_tiles), kernels->rows);
     g.row_tiles = ceil_div(rows, g.tile_rows);
-    g.staged = g.loaded && g.i_tiles > 1;
+    g.stage_tiles = g.loaded && g.i_tiles > 1 ? ceil_div(rows, stage_rows(rows)) : 0;
     g.chunk = pair_chunk(g.tile_rows, g.ld);
     held = (kernels->block + g.chunk) * kernels->units * NNI_GEMM_UNIT;
     if (want_s)
         held += width * g.words;
-    if (g.loaded && !g.staged)
+    if (g.loaded && !g.stage_tiles)
         held += g.chunk * g.ld;
     if (kernels->depth > 1)
         held += kernels->block * kernels->units * NNI_GEMM_UNIT / 2 + (g.chunk + 1) / 2 * row_stride(o);
     g.lane_bytes = (size_t)held * sizeof(nn_real);
-    g.stage_bytes = g.staged ? (size_t)(rows * g.ld) * sizeof(nn_real) : 0;
+    g.stage_bytes = g.stage_tiles ? (size_t)(rows * g.ld) * sizeof(nn_real) : 0;
     if (want_c && g.row_tiles > 1) {
         g.scratch_bytes = (size_t)(g.row_tiles * o * i) * sizeof(nn_real);
         g.merge_size = merge_size(o * i);
@@ -433,12 +436,11 @@ nni_gemm_pair nni_gemm_pair_of(const struct nni_gemm_kernels *kernels, int64_t r
     return g;
 }
 
-void nni_gemm_pair_stage(const nni_gemm_pair *g, const nni_gemm_pair_io *io, nn_real *stage, int64_t row_tile)
+void nni_gemm_pair_stage(const nni_gemm_pair *g, const nni_gemm_pair_io *io, nn_real *stage, int64_t tile)
 {
-    int64_t row0 = row_tile * g->tile_rows;
+    int64_t rows = stage_rows(g->rows), row0 = tile * rows;
 
-    io->load_g(io->load_context, row0, least(g->tile_rows, g->rows - row0), 0, g->o, stage + row0 * g->ld,
-               g->ld);
+    io->load_g(io->load_context, row0, least(rows, g->rows - row0), 0, g->o, stage + row0 * g->ld, g->ld);
 }
 
 /* A tile's memory. With a depth of 2 the product for C takes words of two rows, which are made from rows. */
@@ -457,7 +459,7 @@ static struct pair_memory pair_memory(const nni_gemm_pair *g, void *lane)
 
     m.a = m.s + k->block * wide;
     m.rows = m.a + g->chunk * wide;
-    m.w = m.rows + (g->loaded && !g->staged ? g->chunk * g->ld : 0);
+    m.w = m.rows + (g->loaded && !g->stage_tiles ? g->chunk * g->ld : 0);
     if (k->depth > 1) {
         m.a_rows = m.w;
         m.cols = m.a_rows + k->block * wide / 2;

@@ -116,7 +116,8 @@ typedef struct nni_gemm {
     int64_t rows;                 /* of a tile, but for the last */
     int64_t row_tiles, col_tiles; /* tile = row tile * col_tiles + column tile */
     int64_t panels, words, ld;    /* words of k; stride of a loaded row of them */
-    int staged; /* A should be prepared once, in scratch, by a phase of `row_tiles` tiles of nni_gemm_stage */
+    int64_t
+        stage_tiles; /* of nni_gemm_stage, by which A should be prepared once, in scratch; 0: it should not */
     size_t lane_bytes, packed_bytes, stage_bytes;
 } nni_gemm;
 
@@ -151,8 +152,8 @@ struct nni_gemm_panel nni_gemm_panel_of(const nni_gemm *g, int64_t panel);
 /* Packs a panel, to its place among all of them or to `to`. */
 void nni_gemm_pack(const nni_gemm *g, const struct nni_gemm_b *b, nn_real *packed, int64_t panel);
 void nni_gemm_pack_panel(const nni_gemm *g, const struct nni_gemm_b *b, nn_real *to, int64_t panel);
-/* Prepares the rows of one row tile in `stage`; the tiles then take that as their A, with lda = g->ld. */
-void nni_gemm_stage(const nni_gemm *g, const nni_gemm_io *io, nn_real *stage, int64_t row_tile);
+/* Prepares some rows in `stage`; the product's tiles then take that as their A, with lda = g->ld. */
+void nni_gemm_stage(const nni_gemm *g, const nni_gemm_io *io, nn_real *stage, int64_t tile);
 void nni_gemm_tile(const nni_gemm *g, const nni_gemm_io *io, const nn_real *packed, int64_t tile, void *lane);
 
 /* -------------------------------------------------------------------- C = Y^T X */
@@ -197,7 +198,8 @@ typedef struct nni_gemm_pair {
     int64_t chunk, ld; /* rows of G that meet all of a tile's columns before the next; their stride */
     int64_t words;     /* of a row of G */
     int want_s, want_c;
-    int loaded, staged; /* G is loaded by each tile; once, by row_tiles tiles of nni_gemm_pair_stage */
+    int loaded;                      /* G is loaded by each tile, or */
+    int64_t stage_tiles;             /* once, by so many of nni_gemm_pair_stage */
     int64_t merge_tiles, merge_size; /* of C's elements */
     size_t lane_bytes, stage_bytes;
     size_t scratch_bytes; /* row_tiles x [o,i]; none for a single row tile */
@@ -225,8 +227,7 @@ typedef struct nni_gemm_pair_io {
 nni_gemm_pair nni_gemm_pair_of(const struct nni_gemm_kernels *kernels, int64_t rows, int64_t o, int64_t i,
                                int load, int want_s, int want_c, int64_t row_tiles, int64_t i_tiles);
 static inline int64_t nni_gemm_pair_tiles(const nni_gemm_pair *g) { return g->row_tiles * g->i_tiles; }
-void nni_gemm_pair_stage(const nni_gemm_pair *g, const nni_gemm_pair_io *io, nn_real *stage,
-                         int64_t row_tile);
+void nni_gemm_pair_stage(const nni_gemm_pair *g, const nni_gemm_pair_io *io, nn_real *stage, int64_t tile);
 /* C is written (or added to), or with several row tiles `scratch` is. */
 void nni_gemm_pair_tile(const nni_gemm_pair *g, const nni_gemm_pair_io *io, nn_real *c, int add,
                         nn_real *scratch, int64_t tile, void *lane);

@@ -118,7 +118,7 @@ static void forward_tile(const nn_step *s, int64_t tile, void *lane)
         .load_a = load_a, .load_context = s, .store_c = nni_output_store, .store_context = &o
     };
 
-    if (g.staged) {
+    if (g.stage_tiles) {
         io.a = s->scratch;
         io.lda = g.ld;
     } else if (!has_prologue(s) && takes(s, inputs(s))) {
@@ -150,8 +150,8 @@ int nni_conv1x1_forward(nn_step *s)
     s->derived.tiles = g.panels;
     s->derived.run = pack_forward;
     s->derived.reads = NN_IN(WEIGHT);
-    if (g.staged)
-        nn_phase(s, g.row_tiles, stage_forward);
+    if (g.stage_tiles)
+        nn_phase(s, g.stage_tiles, stage_forward);
     nn_phase(s, nni_gemm_tiles(&g), forward_tile);
     if (nni_wants_moments(s))
         nn_phase(s, nni_output_merge_tiles(s), merge_forward);
@@ -328,7 +328,7 @@ static void backward_tile(const nn_step *s, int64_t tile, void *lane)
         nni_bias_tile(s, w.bias_sums, tile - w.pair_tiles, lane);
         return;
     }
-    if (w.g.staged) {
+    if (w.g.stage_tiles) {
         io.g = w.stage;
         io.ldg = w.g.ld;
     } else if (as_it_lies(s)) {
@@ -411,8 +411,8 @@ int nni_conv1x1_backward(nn_step *s)
     w = work_of(s);
     s->choice[ROW_TILES] = w.g.row_tiles;
     s->choice[I_TILES] = w.g.i_tiles;
-    if (w.g.staged)
-        nn_phase(s, w.g.row_tiles, stage_backward);
+    if (w.g.stage_tiles)
+        nn_phase(s, w.g.stage_tiles, stage_backward);
     nn_phase(s, w.pair_tiles + w.bias_tiles, backward_tile);
     merges = w.channel_merges + w.gate_merges + w.g.merge_tiles + (w.bias_tiles > 0);
     if (merges)
