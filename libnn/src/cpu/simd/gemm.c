@@ -315,11 +315,16 @@ static ALWAYS side row_of(const nn_real *from)
 #endif
 }
 
-/* to[i][j] = word i of the row at from + j*stride, for i, j < 8. */
+/* to[i][j] = word i of the row at from + j*stride, for i, j < 8. Rows are fetched before they are needed:
+ * there are more of them than hardware prefetchers follow. */
 static ALWAYS void transpose(side to[SIDE], const nn_real *from, int64_t stride)
 {
+    enum { AHEAD = 64 };
     side a[SIDE], b[SIDE];
 
+    UNROLL
+    for (int j = 0; j < SIDE; j++)
+        __builtin_prefetch(from + j * stride + AHEAD);
     UNROLL
     for (int j = 0; j < SIDE; j++)
         a[j] = row_of(from + j * stride);
@@ -466,8 +471,6 @@ static void pack_run(nn_real *to, int64_t width, const nn_real *from, int64_t n_
     int64_t whole_cols = 0;
 
 #if OWN_BLOCKS
-    enum { AHEAD = 64 }; /* elements fetched before they are needed */
-
     if (count >= SIDE)
         whole_cols = cols / SIDE * SIDE;
     for (int64_t i = 0; whole_cols && i < count; i += SIDE) {
@@ -476,9 +479,6 @@ static void pack_run(nn_real *to, int64_t width, const nn_real *from, int64_t n_
         for (int64_t j = 0; j < whole_cols; j += SIDE) {
             side turned[SIDE];
 
-            UNROLL
-            for (int r = 0; r < SIDE; r++)
-                __builtin_prefetch(from + first + (j + r) * n_stride + AHEAD);
             transpose(turned, from + first + j * n_stride, n_stride);
             UNROLL
             for (int r = 0; r < SIDE; r++)
