@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * A transformer that continues sequences of tokens. It is shown six digits and the same six sorted, one
- * sequence, and learns to say the next token (Vaswani et al., 2017; normalised before each part, as GPT-2). Then
- * it sorts digits that it has not seen, one token at a time, each guess being part of what comes next.
+ * sequence, and learns to say the next token (Vaswani et al., 2017; normalised before each part, as GPT-2).
+ * Then it sorts digits that it has not seen, one token at a time, each guess being part of what comes next.
  */
 #include <math.h>
 #include <nn/nn.h>
@@ -139,7 +139,8 @@ int main(void)
     must(nn_model_new(&model, device, 1), "no model");
     train = compile(device, model, NN_TRAIN);
     for (int k = 0; k < STEPS; k++) {
-        int32_t(*token)[LENGTH] = nn_host(train, "token", NULL), (*next)[DIGITS] = nn_host(train, "next", NULL);
+        int32_t(*token)[LENGTH] = nn_host(train, "token", NULL),
+        (*next)[DIGITS] = nn_host(train, "next", NULL);
 
         for (int n = 0; n < BATCH; n++) {
             draw(truth[n]);

@@ -2,8 +2,8 @@
  *
  * An answer for each pixel: a U-Net (Ronneberger et al., 2015) finds discs in noise. Down to a quarter of the
  * size and up again, and on the way up what was seen at that size on the way down is laid beside it. A second
- * plan, of the same model in evaluation mode, judges it on images that it has not seen: it has a loss, too, but
- * no gradients.
+ * plan, of the same model in evaluation mode, judges it on images that it has not seen: it has a loss, too,
+ * but no gradients.
  */
 #include <nn/nn.h>
 #include <stdio.h>
@@ -39,7 +39,8 @@ static nn_tensor *up(nn_graph *g, const char *name, nn_tensor *x, nn_tensor *ski
     return nn_concat(g, both, 2, -1);
 }
 
-/* Images [N,H,W,1], H and W divisible by 4, to logits of "this pixel is part of a disc", of the same shape. */
+/* Images [N,H,W,1], H and W divisible by 4, to logits of "this pixel is part of a disc", of the same shape.
+ */
 static nn_tensor *unet(nn_graph *g, nn_tensor *image)
 {
     nn_pool_opts half = { .k = 2 };

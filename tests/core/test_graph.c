@@ -142,6 +142,20 @@ START_TEST(loss_without_gradients)
 }
 END_TEST
 
+START_TEST(losses_that_are_none)
+{
+    nn_tensor *x = network();
+    nn_graph *other;
+
+    ck_assert_int_eq(nn_compile(&plan, g, (nn_plan_opts){ .loss = x }), NN_ESHAPE);
+    ck_assert_ptr_nonnull(strstr(nn_graph_error(g), "[3,2]"));
+    ck_assert_int_eq(nn_graph_new(&other, device, m, NN_TRAIN), NN_OK);
+    ck_assert_int_eq(nn_compile(&plan, other, (nn_plan_opts){ .loss = squares(x) }), NN_EINVAL);
+    ck_assert_ptr_nonnull(strstr(nn_graph_error(other), "another graph"));
+    nn_graph_free(other);
+}
+END_TEST
+
 /* With inputs named, their gradients are all that there is. */
 START_TEST(gradients_of_inputs_alone)
 {
@@ -250,6 +264,7 @@ int main(void)
     tcase_add_test(t, impossible_constants);
     tcase_add_test(t, output_of_a_scope);
     tcase_add_test(t, loss_without_gradients);
+    tcase_add_test(t, losses_that_are_none);
     tcase_add_test(t, gradients_of_inputs_alone);
     tcase_add_test(t, nothing_to_train);
     tcase_add_test(t, learning_rate_at_first);

@@ -357,6 +357,28 @@ START_TEST(of_another_run)
 }
 END_TEST
 
+START_TEST(weights_alone)
+{
+    struct net a = make(1, 4, nn_adamw((nn_adam_opts){ 0 }), 0.9);
+    struct net b = make(2, 4, nn_sgd((nn_sgd_opts){ 0 }), 0);
+    nn_load_report report;
+    size_t n;
+
+    steps(&a, 0, 2);
+    ck_assert_int_eq(save(&a), NN_OK);
+    ck_assert_int_eq(nn_model_load(b.model, path, NULL, NULL), NN_EFORMAT);
+    ck_assert_msg(strstr(nn_model_error(b.model), "nn_load_opts.from") != NULL, "%s",
+                  nn_model_error(b.model));
+    ck_assert_msg(!nn_model_load(b.model, path, &(nn_load_opts){ .from = "model/" }, &report), "%s",
+                  nn_model_error(b.model));
+    ck_assert_int_eq(report.missing + report.unexpected + report.misfit, 0);
+    ck_assert_mem_eq(nn_model_buffer(a.model, NN_BASE_PARAM, &n), nn_model_buffer(b.model, NN_BASE_PARAM, &n),
+                     n);
+    drop(&a);
+    drop(&b);
+}
+END_TEST
+
 START_TEST(wrong_calls)
 {
     struct net a = make(1, WIDTH, optimizer(0), 0);
@@ -389,6 +411,7 @@ int main(void)
     tcase_add_test(t, loading_without_memory);
     tcase_add_test(t, flipped_bits);
     tcase_add_test(t, of_another_run);
+    tcase_add_test(t, weights_alone);
     tcase_add_test(t, wrong_calls);
     suite_add_tcase(s, t);
     sr = srunner_create(s);

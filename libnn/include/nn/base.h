@@ -9,6 +9,8 @@
  *   - `free` functions accept NULL; option structs are valid when zeroed;
  *   - bytes are `size_t`, elements and dimensions are `int64_t`;
  *   - the text of an error lives in the object you passed in, or in the nn_message you passed last;
+ *   - what goes without saying below: NN_ENOMEM anywhere; NN_ENOTFOUND and NN_EIO where there is a file.
+ * Files, except images, are written so that after any crash there is the old one or the new;
  *   - NULL for what is needed, a number that makes no sense, an unknown enumerator or flag: NN_EINVAL (while
  *     recording NN_ESHAPE, too) and a text that names the function or op and the argument. Functions without
  *     a status then do nothing and return 0, NULL, "" or NaN. Pointers to freed objects are not noticed;
@@ -101,8 +103,7 @@ typedef float nn_real;
 NN_API size_t nn_dtype_size(nn_dtype type);
 NN_API const char *nn_dtype_name(nn_dtype type);
 
-/* A shape by value. Activations are [N,H,W,C] or [N,C]; weights are [O,I,H,W] or [O,I]. Rank 0 is a scalar.
- */
+/* A shape by value. Activations are [N,H,W,C] or [N,C], weights [O,I,H,W] or [O,I]; rank 0 is a scalar. */
 #define NN_MAX_RANK 8
 typedef struct nn_shape {
     int64_t dim[NN_MAX_RANK];

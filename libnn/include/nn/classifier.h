@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * For programs that have pixels and want probabilities: a trained image classifier as one object, with the
- * preprocessing that belongs to its weights. What is true of a device is true of a classifier: one thread at
- * a time. Threads that work side by side open one each; several on one device are fine as long as they take
- * turns.
+ * preprocessing that belongs to its weights. As of a device: one thread at a time, threads that work side by
+ * side open one each.
  *
  *     nn_classifier *c;
  *     double p[2];
@@ -53,7 +52,7 @@ typedef struct nn_classifier_info {
 /* Opens a weight file or checkpoint that describes itself as above (averaged weights are preferred), or
  * pretrained weights of another origin (nn/models/pretrained.h). `opts` may be NULL. NN_EFORMAT: damaged, or
  * not described; NN_EINVAL: opts->dialect is needed; NN_EUNSUPPORTED: no network that is known; NN_ENOTFOUND:
- * no such file, or no such network; NN_EIO, NN_EDEVICE, NN_ENOMEM. */
+ * no such file, or no such network; NN_EDEVICE. */
 NN_API int nn_classifier_open(nn_classifier **out, const char *path, const nn_classifier_opts *opts,
                               nn_message *why);
 NN_API void nn_classifier_close(nn_classifier *c);

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Images of real and fake on disk: which there are, what class and split they belong to, in what order an
- * epoch sees them, how good predictions are and how they are written.
- *
- * The class of an image is the name of its folder, never anything in its file name: fake is 1 and the
- * positive class, real is 0.
+ * epoch sees them, how good predictions are and how they are written. The class of an image is the name of
+ * its folder, never anything in its file name: fake is 1 and the positive class, real is 0.
  *
  * Usual order: nn_dataset_add, nn_dataset_add_extra, nn_dataset_hash, nn_dataset_deduplicate,
  * nn_dataset_verify, then nn_dataset_split or nn_split_apply, nn_dataset_check, nn_split_write.
@@ -89,8 +87,8 @@ NN_API void nn_dataset_free(nn_dataset *d);
  *     {CLASS folders} alone: all NN_SPLIT_TRAIN
  * where a CLASS folder is fake_images, fake, ai, 1_fake or real_images, real, nature, 0_real. The folder that
  * looks like this may lie up to three levels down. Symbolic links are followed, each folder is visited once,
- * unreadable ones inside are problems, not failures. NN_EINVAL: added before. NN_ENOTFOUND. NN_EFORMAT: no
- * layout found, or two equally near. NN_EIO, NN_ENOMEM. On failure d is unchanged. */
+ * unreadable ones inside are problems, not failures. NN_EINVAL: added before. NN_EFORMAT: no layout found, or
+ * two equally near. On failure d is unchanged. */
 NN_API int nn_dataset_add(nn_dataset *d, const char *folder, nn_message *why);
 /* The same from one folder per class; all NN_SPLIT_TRAIN, paths begin with "fake/" and "real/". */
 NN_API int nn_dataset_add_pair(nn_dataset *d, const char *fake_dir, const char *real_dir, nn_message *why);
@@ -103,15 +101,15 @@ NN_API int nn_dataset_add_table(nn_dataset *d, const char *file, int split, nn_m
 /* Images without label, NN_SPLIT_TEST: a folder's, or one file whatever its extension (path as given). */
 NN_API int nn_dataset_add_images(nn_dataset *d, const char *path, nn_message *why);
 
-/* SHA-256 of every sample that takes part and has none yet, by `threads` threads (0: one a processor). Files
- * that cannot be read are excluded. NN_ENOMEM. */
+/* SHA-256 of every sample that takes part and has none yet, by `threads` threads (0: one a processor).
+ * Unreadable files are excluded. */
 NN_API int nn_dataset_hash(nn_dataset *d, int threads, nn_message *why);
 /* SHA-256 over the labelled samples of one source: relative path, content, label and split of each.
  * NN_ESTATE before nn_dataset_hash. */
 NN_API int nn_dataset_digest(const nn_dataset *d, int32_t source, char hex[65]);
 /* By the hashes: a copy of an image of an earlier source is excluded, and so is a training image whose
  * content is in valid. Listed only: copies within one split of one source, content of train or valid in
- * test, content under both labels. NN_ENOMEM. */
+ * test, content under both labels. */
 NN_API int nn_dataset_deduplicate(nn_dataset *d, nn_message *why);
 /* Makes a valid split: of each class of source 0, round(fraction*n) training images, at least one, at most
  * n-1. An image's place depends on (seed, its path) alone, so adding files moves few others; equal contents
@@ -122,11 +120,11 @@ NN_API int nn_dataset_check(const nn_dataset *d, int split, nn_message *why);
 
 /* Writes all labelled samples in their order, below a header, as lines "path split label sha256" separated by
  * tabs. path: relative for source 0, absolute for others, with \\ \t \n \r and \xHH for control bytes and
- * invalid UTF-8. split may be "excluded". sha256: empty if unknown. Atomic. NN_EIO, NN_ENOMEM. */
+ * invalid UTF-8. split may be "excluded". sha256: empty if unknown. */
 NN_API int nn_split_write(const nn_dataset *d, const char *file, nn_message *why);
 /* Gives d the splits stored in `file`. Labelled samples it does not know are excluded and listed. NN_EFORMAT,
  * d then unchanged: a damaged line, an unknown path, another label, or another hash (where both sides have
- * one, so call nn_dataset_hash first). NN_ENOTFOUND, NN_EIO, NN_ENOMEM. */
+ * one, so call nn_dataset_hash first). */
 NN_API int nn_split_apply(nn_dataset *d, const char *file, nn_message *why);
 /* Into *n the number of samples of `split` that take part although their content is a train row of `file`;
  * each is listed. Call nn_dataset_hash first; rows and samples without hash are not compared. */
@@ -136,8 +134,8 @@ NN_API int nn_split_leaks(nn_dataset *d, const char *file, int split, int64_t *n
 
 struct nn_preprocess;
 
-/* Decodes, preprocesses and augments images in threads of its own, ahead of whoever trains. A
- * batch is a pure function of the options, the epoch and the position: not of the number of threads. */
+/* Decodes, preprocesses and augments images in threads of its own, ahead of whoever trains. A batch is a
+ * function of the options, the epoch and the position, not of the number of threads. */
 typedef struct nn_loader nn_loader;
 
 typedef struct nn_loader_opts {
@@ -150,11 +148,10 @@ typedef struct nn_loader_opts {
     double mixup;                     /* shape of the distribution of nn_batch.share; 0: nothing is mixed */
     int drop_last;                    /* nonzero: leave out a last batch that is not full */
     uint64_t seed;
-    int threads; /* 0: one for each processor, at most 8 */
-    int ahead;   /* batches prepared in advance, 0: 3 */
-    /* Memory for decoded images, resized where the pipeline begins with that, which later epochs then need
-     * not decode; the first that fit are kept. It changes no batch. */
-    size_t cache_bytes;
+    int threads;        /* 0: one for each processor, at most 8 */
+    int ahead;          /* batches prepared in advance, 0: 3 */
+    size_t cache_bytes; /* memory for decoded (and, where the pipeline begins so, resized) images of later
+                           epochs; the first that fit are kept. It changes no batch */
 } nn_loader_opts;
 
 /* One batch. Pointers are borrowed until the next call on the loader. */
@@ -172,18 +169,18 @@ typedef struct nn_batch {
     double waited;          /* seconds this call spent waiting for the threads */
 } nn_batch;
 
-/* NN_EFORMAT: no sample takes part; NN_EINVAL, NN_ENOMEM. */
+/* NN_EFORMAT: no sample takes part. */
 NN_API int nn_loader_new(nn_loader **out, const nn_loader_opts *opts, nn_message *why);
 NN_API void nn_loader_free(nn_loader *loader);
 /* Samples of an epoch. */
 NN_API int64_t nn_loader_samples(const nn_loader *loader);
-/* Begins `epoch` at sample `position` (a multiple of the batch, or the end), dropping what was prepared. */
+/* Begins `epoch` at sample `position` (a multiple of the batch, or the end). */
 NN_API int nn_loader_start(nn_loader *loader, int64_t epoch, int64_t position);
 /* The next batch; count 0 at the end of the epoch. NN_ESTATE before nn_loader_start. */
 NN_API int nn_loader_next(nn_loader *loader, nn_batch *out);
 
 /* Decodes every sample of train and valid that takes part, by `threads` threads, and excludes what cannot be
- * used. `progress` may be NULL; it is called by the calling thread, now and then. NN_ENOMEM. */
+ * used. `progress` (or NULL) is called by the calling thread, now and then. */
 NN_API int nn_dataset_verify(nn_dataset *d, int threads,
                              void (*progress)(void *payload, int64_t done, int64_t all), void *payload,
                              nn_message *why);
@@ -226,15 +223,14 @@ NN_API size_t nn_csv_field(char *out, size_t size, const char *text);
 /* "%.9g" with a decimal point in every locale; "" for NaN and infinity. Returns out. */
 NN_API const char *nn_csv_number(char out[32], double value);
 
-/* One answer. A NaN probability says that there is none (the image did not decode). */
+/* One answer; with a NaN probability there is none (the image did not decode). */
 typedef struct nn_prediction {
     const char *path;
     int32_t label; /* 0 or 1 */
     double probability_fake;
 } nn_prediction;
 
-/* Lines "path,label,probability_fake" in the order given, the latter two empty where there is no answer.
- * Atomic. NN_EIO, NN_ENOMEM. */
+/* Lines "path,label,probability_fake" in the order given, the latter two empty where there is no answer. */
 NN_API int nn_predictions_write(const char *file, const nn_prediction *p, int64_t n, nn_message *why);
 
 /* A submission template: header ImageId,answer, then one row per image. */
@@ -255,13 +251,12 @@ typedef struct nn_template_report {
     const int64_t *extra_index;    /* their indices */
 } nn_template_report;
 
-/* NN_EFORMAT names the line. A byte-order mark, CRLF, quotes and a missing last line end are fine.
- * NN_ENOTFOUND, NN_EIO. */
+/* NN_EFORMAT names the line. A byte-order mark, CRLF, quotes and a missing last line end are fine. */
 NN_API int nn_template_read(nn_template **out, const char *file, nn_message *why);
 NN_API void nn_template_free(nn_template *t);
 /* Writes the template with only its answers changed. An ImageId means the prediction of that whole path, else
  * of that file name, else of that name without extension; a step at which several fit ends the search.
- * `report` may be NULL. Atomic. NN_EINVAL: a fill that would need quotes. NN_EIO, NN_ENOMEM. */
+ * `report` may be NULL. NN_EINVAL: a fill that would need quotes. */
 NN_API int nn_template_write(nn_template *t, const char *file, const nn_prediction *p, int64_t n,
                              const nn_template_opts *opts, nn_template_report *report, nn_message *why);
 

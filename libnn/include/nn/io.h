@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Weight files. safetensors is the one format that libnn writes: raw data below a JSON header, so that a file
- * can be mapped and read in place, and loading one can run no code. Such files come from strangers: the
- * reader accepts only what the format promises and believes no size before comparing it with the file's.
+ * Weight files. libnn writes safetensors: raw data below a JSON header, so that a file can be mapped and read
+ * in place, and loading one can run no code. Such files come from strangers: the reader accepts only what the
+ * format promises and believes no size before comparing it with the file's.
  *
  * Format: https://github.com/huggingface/safetensors (README, "Format").
  */
@@ -39,9 +39,9 @@ typedef struct nn_safetensors_entry {
     const void *data; /* little-endian, row-major, in files of others possibly misaligned */
 } nn_safetensors_entry;
 
-/* Opens and checks a file, without reading the data. `opts` may be NULL; *out is NULL on failure.
- * NN_ENOTFOUND, NN_EIO, NN_ENOMEM. NN_EFORMAT: it breaks a rule of the format or is something else, which is
- * named. NN_EUNSUPPORTED: an unknown element type, or more than NN_MAX_RANK dimensions. */
+/* Opens and checks a file, without reading the data. `opts` may be NULL; *out is NULL on failure. NN_EFORMAT:
+ * it breaks a rule of the format or is something else, which is named. NN_EUNSUPPORTED: an unknown element
+ * type, or more than NN_MAX_RANK dimensions. */
 NN_API int nn_safetensors_open(nn_safetensors **out, const char *path, const nn_safetensors_opts *opts,
                                nn_message *why);
 /* The same for a file in memory, borrowed until nn_safetensors_free; `name` is for messages. */
@@ -101,10 +101,10 @@ typedef struct nn_safetensors_item {
     const void *data;
 } nn_safetensors_item;
 
-/* Replaces the file at `path` such that after any crash it is the old or the new one. `items` may be in any
- * order: the bytes are those of the reference writer, with the metadata by key. NN_EINVAL: a name or key is
- * missing, twice there, not UTF-8, has control characters or is reserved, or data are missing. NN_EIO: the
- * old file is still there (only when syncing the folder fails, the new one is, unsynced). */
+/* `items` may be in any order: the bytes are those of the reference writer, with the metadata by key.
+ * NN_EINVAL: a name or key is missing, twice there, not UTF-8, has control characters or is reserved, or data
+ * are missing. NN_EIO: the old file is still there (only when syncing the folder fails, the new one is,
+ * unsynced). */
 NN_API int nn_safetensors_write(const char *path, const nn_safetensors_item *items, int64_t n,
                                 const nn_pair *metadata, int64_t m, nn_message *why);
 
@@ -156,7 +156,7 @@ NN_API int nn_model_save(nn_model *model, const char *path, nn_base role, const 
  * with the names, types and layouts that they have here; their first dimension is free, whatever it was
  * recorded with. `metadata` becomes the model's metadata_props. NN_EUNSUPPORTED: an op that has no
  * counterpart, which the text names (those of evaluation and of the networks in nn/models have one), several
- * models, or 2 GiB and more; NN_ESTATE: the model has no values yet; NN_EINVAL, NN_EIO, NN_ENOMEM. */
+ * models, or 2 GiB and more; NN_ESTATE: the model has no values yet. */
 NN_API int nn_onnx_write(const nn_graph *graph, const char *path, const nn_pair *metadata, int64_t m,
                          nn_message *why);
 
@@ -164,14 +164,14 @@ NN_API int nn_onnx_write(const nn_graph *graph, const char *path, const nn_pair 
 
 /* All that an exact resume needs, in one safetensors file: "model/NAME" (parameters and state), "ema/NAME",
  * "optim.m1/NAME", "optim.m2/NAME" (what the plan keeps), and in the metadata the plan's counters and seed, a
- * checksum over all that, and `pairs` (keys beginning with "libnn.plan." are reserved). Atomic. NN_EIO,
- * NN_ENOMEM, NN_EINVAL. */
+ * checksum over all that, and `pairs` (keys beginning with "libnn.plan." are reserved). */
 NN_API int nn_checkpoint_save(nn_plan *plan, nn_model *model, const char *path, const nn_pair *pairs,
                               int64_t pair_count, nn_message *why);
 /* NN_OK if the file is a checkpoint and undamaged, else NN_EFORMAT. */
 NN_API int nn_checkpoint_check(const nn_safetensors *file, nn_message *why);
-/* Puts all of it back, after checking it; the network and the optimizer must be those of the file. On
- * NN_EFORMAT nothing has changed unless the text says that the file is from another run. */
+/* Puts all of it back (nn_load_opts.from = "model/" takes the weights alone), after checking it; the network
+ * and the optimizer must be those of the file. On NN_EFORMAT nothing has changed unless the text says that
+ * the file is from another run. */
 NN_API int nn_checkpoint_load(nn_plan *plan, nn_model *model, const nn_safetensors *file, nn_message *why);
 
 NN_C_END

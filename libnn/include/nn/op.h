@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the author of an op reads; an op may live in any program. An op is one constant descriptor:
- * there is no list of ops, no enumeration and no registration. A graph node points at it.
+ * What the author of an op reads; an op may live in any program. It is one constant descriptor, at which
+ * graph nodes point: there is no enumeration and no registration.
  *
  * Life of an op: `infer` checks the inputs and declares the outputs while the graph is recorded;
  * `forward` and `backward` run once, at compile time, on a step whose operands have shapes and
@@ -126,12 +126,11 @@ struct nn_node {
 
 /* Flags of an op. */
 enum {
-    NN_OP_CHEAP = 1 << 0,   /* recompute before backward rather than keep its output */
-    NN_OP_EFFECT = 1 << 1,  /* changes state (its inputs of base STATE); runs exactly once */
-    NN_OP_RANDOM = 1 << 2,  /* reads the step's random stream */
-    NN_OP_NO_GRAD = 1 << 4, /* has no derivative by nature (a mask, a counter): backward is absent */
-    NN_OP_RECOMPUTE =
-        1 << 5, /* worth computing again where memory is short (NN_PLAN_RECOMPUTE) and the output large */
+    NN_OP_CHEAP = 1 << 0,     /* recompute before backward rather than keep its output */
+    NN_OP_EFFECT = 1 << 1,    /* changes state (its inputs of base STATE); runs exactly once */
+    NN_OP_RANDOM = 1 << 2,    /* reads the step's random stream */
+    NN_OP_NO_GRAD = 1 << 4,   /* has no derivative by nature (a mask, a counter): backward is absent */
+    NN_OP_RECOMPUTE = 1 << 5, /* under NN_PLAN_RECOMPUTE, too, where the output is large */
     /* What a plan of lower precision does with the activations named in `narrow`. Neither: they stay NN_REAL,
      * and are converted where a neighbour stores them otherwise. */
     NN_OP_COMPUTE = 1 << 6, /* stores them in bfloat16 where they are images */
@@ -154,8 +153,8 @@ enum {
     NN_ALIAS_BACKWARD1 = 1 << 2  /* din[1] may be written over dout[0] */
 };
 
-/* Optional slots: places where fusion puts a neighbour's operands, so that no op needs a fused
- * twin. The number is the index of the slot's first input (output for MOMENTS); 0: no such slot. */
+/* Places where fusion puts a neighbour's operands, so that no op needs a fused twin. The number is the index
+ * of the slot's first input (output for MOMENTS); 0: no such slot. */
 enum {
     NN_SLOT_AFFINE,  /* in[k..k+2] = mean, scale, beta [C]: in[0] is read as act(scale*(in[0]-mean)+beta) */
     NN_SLOT_GATE,    /* in[k] = gate [N,1,1,C]: in[0], after the affine, times the gate */
@@ -169,12 +168,10 @@ struct nn_op {
     const char *name;
     int inputs;        /* how many inputs a node must have at least; NULL only where `optional` says so */
     uint32_t optional; /* NN_IN(i) for inputs that may be NULL, NN_OUT(i) for outputs made on demand only */
-    uint32_t reads; /* what backward reads; in[0] is added when the affine slot is filled, out[0] when MOMENTS
-                       is */
+    uint32_t reads;    /* what backward reads; in[0] is added when AFFINE is filled, out[0] when MOMENTS is */
     uint32_t alias, flags;
     uint8_t slot[NN_SLOTS];
-    uint8_t
-        activation;  /* nn_act when the op is nothing but that activation: lets it move into an affine slot */
+    uint8_t activation; /* nn_act when it is nothing but that: may move into an affine slot */
     uint32_t narrow; /* NN_IN(i): activations that may be bfloat16, all of them or none; infer says what then
                         comes out, and kernels look at the operands' types */
     size_t attrs_bytes; /* size of the attribute struct, copied when a node is recorded */

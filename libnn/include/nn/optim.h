@@ -28,8 +28,7 @@ struct nn_optim {
     const char *name; /* NULL: no optimizer */
     int moments;      /* buffers it keeps: 0, 1 or 2 */
     void (*update)(const nn_optim *self, const nn_update *u);
-    /* CUDA: enqueues the update of everything in one launch; NULL: not there. The table is the backend's own.
-     */
+    /* CUDA: enqueues the whole update, of the backend's own table; NULL: not there. */
     int (*launch)(const nn_optim *self, const void *table, void *stream);
     double rate; /* learning rate until nn_set says another */
     double decay;

@@ -72,8 +72,8 @@ NN_API int nn_run(nn_plan *plan, unsigned what);
 NN_API void *nn_host(nn_plan *plan, const char *name, size_t *bytes);
 /* Copies an input in, with the size checked. */
 NN_API int nn_write(nn_plan *plan, const char *name, const void *data, size_t bytes);
-/* Reads a value that was observed (in a debug plan: any tensor, by path) as `type`, converting
- * floating types. `count` must be the number of elements. */
+/* Reads an observed value (in a debug plan, any: "path/op", "path/op#2" for the second such op there) of
+ * `count` elements as `type`, converting floating types. */
 NN_API int nn_read(nn_plan *plan, const char *name, nn_dtype type, void *data, int64_t count);
 NN_API int nn_read_gradient(nn_plan *plan, const char *name, nn_dtype type, void *data, int64_t count);
 /* Gradient buffer of the i-th of opts.seeds, NN_REAL, to be filled before each backward run (another seed
@@ -95,8 +95,9 @@ typedef enum nn_setting {
 NN_API int nn_set(nn_plan *plan, nn_setting what, double value);
 NN_API double nn_get(nn_plan *plan, nn_setting what);
 
-/* Uses another role's buffers from now on: nn_rebind(p, NN_BASE_PARAM, NN_BASE_EMA) evaluates the
- * averaged weights (and state), nn_rebind(p, NN_BASE_PARAM, NN_BASE_PARAM) goes back. */
+/* Uses another role's buffers from now on: nn_rebind(p, NN_BASE_PARAM, NN_BASE_EMA) evaluates the averaged
+ * weights and state, nn_rebind(p, NN_BASE_PARAM, NN_BASE_PARAM) goes back. NN_EINVAL: the plan has gradients.
+ */
 NN_API int nn_rebind(nn_plan *plan, nn_base from, nn_base to);
 
 /* What the plan will need and do. */

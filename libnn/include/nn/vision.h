@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * From the bytes of a file to the pixels a network sees: decode, resize, crop, flip, and the record that says
- * which of these belong to a set of weights.
- *
- * An image is 8-bit RGB, interleaved, top row first. Files come from strangers: every damage ends in a status
- * and a text that says where, and limits bound memory and time. Functions keep no state between calls except
- * in the nn_vision_scratch passed in, so any number of threads may call them.
+ * which of these belong to a set of weights. An image is 8-bit RGB, interleaved, top row first. Files come
+ * from strangers: every damage ends in a status and a text that says where, and limits bound memory and time.
+ * State is kept in the nn_vision_scratch passed in alone, so any number of threads may call all this.
  */
 #ifndef NN_VISION_H
 #define NN_VISION_H
@@ -35,16 +33,16 @@ typedef struct nn_decode_opts {
  * dropped, grey replicated, 16 bits by their high byte, ICC ignored; a JPEG to within 4 levels. Sides are at
  * most 16384. Damage is an error, never a partial image, as far as it can be seen: PNG has checksums, JPEG
  * has none, and of single flipped bits about one in four is noticed. `opts` may be NULL.
- * NN_EFORMAT: damaged or over a limit. NN_EUNSUPPORTED: another format, named. NN_ENOMEM. */
+ * NN_EFORMAT: damaged or over a limit. NN_EUNSUPPORTED: another format, named. */
 NN_API int nn_image_decode(nn_image *out, const void *bytes, size_t size, const nn_decode_opts *opts,
                            nn_message *why);
-/* The same from a regular file. Also NN_ENOTFOUND, NN_EIO. */
+/* The same from a regular file. */
 NN_API int nn_image_load(nn_image *out, const char *path, const nn_decode_opts *opts, nn_message *why);
 
-/* What decodes JPEG in this build: "stb_image", or "libjpeg-turbo 2.1.5". Their pixels differ by a few
- * levels, so a result to be repeated needs the same one. */
+/* What decodes in this build: "stb_image", or "libjpeg-turbo 2.1.5", whose pixels differ by a few levels, so
+ * that a result to be repeated needs the same one; "stb_image" or "libspng 0.7.3", which make the same
+ * pixels. */
 NN_API const char *nn_jpeg_decoder(void);
-/* And PNG: "stb_image" or "libspng 0.7.3", which make the same pixels. */
 NN_API const char *nn_png_decoder(void);
 
 typedef enum nn_image_format { NN_IMAGE_UNKNOWN, NN_IMAGE_JPEG, NN_IMAGE_PNG } nn_image_format;
@@ -77,12 +75,12 @@ typedef struct nn_image_facts {
 } nn_image_facts;
 
 /* Walks the whole file without decoding a pixel. NN_EFORMAT: damaged headers, or no end marker (truncated).
- * NN_EUNSUPPORTED: another format, named. NN_ENOTFOUND, NN_EIO, NN_ENOMEM. */
+ * NN_EUNSUPPORTED: another format, named. */
 NN_API int nn_image_facts_file(nn_image_facts *out, const char *path, nn_message *why);
 
 /* Writes an 8-bit RGB PNG without any metadata, compressed by `level` from 0 (stored: the file's size depends
  * on width and height only) to 9 (smallest). Nothing is left of a file that could not be finished. NN_EINVAL:
- * sides outside 1..16384; NN_EIO, NN_ENOMEM. */
+ * sides outside 1..16384. */
 NN_API int nn_image_save_png(const nn_image *image, const char *path, int level, nn_message *why);
 
 /* ---- resizing, cropping, mirroring ---- */
@@ -115,7 +113,7 @@ typedef struct nn_vision_scratch {
 NN_API void nn_vision_scratch_free(nn_vision_scratch *scratch);
 
 /* Each makes out->width x out->height pixels: at out->rgb with out->stride, or allocated when out->rgb is
- * NULL. NN_EINVAL for sizes outside 1..65536, NN_ENOMEM. */
+ * NULL. NN_EINVAL for sizes outside 1..65536. */
 NN_API int nn_image_resize(nn_image *out, const nn_image *in, nn_resize_kernel kernel,
                            nn_vision_scratch *scratch, nn_message *why);
 /* The window whose top left corner is (x,y) of `in`; black where that is outside. */
@@ -145,14 +143,13 @@ typedef struct nn_preprocess {
 /* ImageNet mean and standard deviation, cv2-linear squash to 224x224, maximum 255, no class names. */
 NN_API nn_preprocess nn_preprocess_default(void);
 NN_API void nn_preprocess_free(nn_preprocess *record);
-/* Copies `count` names (UTF-8, unique, not empty); 0 removes them. On NN_EINVAL, NN_ENOMEM nothing changed.
- */
+/* Copies `count` names (UTF-8, unique, not empty); 0 removes them. On failure nothing has changed. */
 NN_API int nn_preprocess_set_classes(nn_preprocess *record, const char *const *names, int64_t count,
                                      nn_message *why);
 /* NN_OK when the fields make sense, alone (sides up to 4096, mean within +-1000, std 1e-4 to 1000, maximum 1
  * to 65535) and together; else NN_EINVAL and the field's name in the text. */
 NN_API int nn_preprocess_check(const nn_preprocess *record, nn_message *why);
-/* Resize and crop into rgb[size,size,3]. NN_EINVAL (the record or the image), NN_ENOMEM. */
+/* Resize and crop into rgb[size,size,3]. */
 NN_API int nn_preprocess_apply(const nn_preprocess *record, const nn_image *in, uint8_t *rgb,
                                nn_vision_scratch *scratch, nn_message *why);
 
@@ -177,7 +174,7 @@ NN_API int nn_preprocess_read(nn_preprocess *out, const char *text, nn_message *
  * it; without either the first step is `resize`. Instead of a text: "none", "flip", "entry", "notebook",
  * "notebook-fixed" (docs/augmentation.md). */
 typedef struct nn_augment nn_augment;
-/* NN_EFORMAT: an unknown name, a value that is none or out of range; the text says where. NN_ENOMEM. */
+/* NN_EFORMAT: an unknown name, a value that is none or out of range; the text says where. */
 NN_API int nn_augment_new(nn_augment **out, const char *text, nn_message *why);
 NN_API void nn_augment_free(nn_augment *augment);
 /* The whole pipeline with every setting, one step a line; means the same when it is read again. */
@@ -188,7 +185,7 @@ NN_API nn_dtype nn_augment_type(const nn_augment *augment);
  * pictures are cut at their own resolution, no resizing but the middle. */
 NN_API void nn_augment_settle(const nn_augment *augment, nn_preprocess *record);
 /* Decoded image to pixels[size,size,3] of nn_augment_type. What is drawn depends on (seed, epoch, sample) and
- * each transform's name only. NN_EINVAL, NN_ENOMEM. */
+ * each transform's name only. */
 typedef struct nn_augment_key {
     uint64_t seed, sample;
     uint32_t epoch;

@@ -310,6 +310,7 @@ static int check_options(struct nni_compile *c)
     const unsigned known =
         NN_PLAN_DEBUG | NN_PLAN_NO_FUSE | NN_PLAN_NO_REUSE | NN_PLAN_NO_CHEAP | NN_PLAN_RECOMPUTE;
     const nn_plan_opts *o = c->opts;
+    nni_text text;
 
     if (o->flags & ~known)
         return nni_fail(&c->graph->message, NN_EINVAL, "nn_compile: unknown flags 0x%x", o->flags & ~known);
@@ -318,9 +319,12 @@ static int check_options(struct nni_compile *c)
         return nni_fail(&c->graph->message, NN_EINVAL, "nn_compile: %d seeds and %d inputs cannot be%s",
                         o->seed_count, o->input_count,
                         o->seed_count < 0 || o->input_count < 0 ? "" : " at NULL");
-    if (o->loss &&
-        (o->loss->graph != c->graph || nn_shape_count(o->loss->shape) != 1 || o->loss->type != NN_REAL))
-        return nni_fail(&c->graph->message, NN_ESHAPE, "the loss must be one number of type %s in this graph",
+    if (o->loss && o->loss->graph != c->graph)
+        return nni_fail(&c->graph->message, NN_EINVAL, "the loss belongs to another graph");
+    if (o->loss && (nn_shape_count(o->loss->shape) != 1 || o->loss->type != NN_REAL))
+        return nni_fail(&c->graph->message, NN_ESHAPE,
+                        "the loss is %s %s: it must be one number of type %s (nn_mean, nn_sum)",
+                        nni_shape_text(o->loss->shape, &text), nn_dtype_name(o->loss->type),
                         nn_dtype_name(NN_REAL));
     if (o->loss && o->loss->detached)
         return nni_fail(&c->graph->message, NN_EINVAL, "the loss is detached: it has no gradient");
@@ -773,7 +777,9 @@ int nn_set(nn_plan *p, nn_setting what, double value)
     case NN_APPLIED: p->now.applied = (int64_t)value; return NN_OK;
     case NN_SKIPPED: p->now.skipped = (int64_t)value; return NN_OK;
     case NN_EMA_DECAY: p->now.ema_decay = value; return NN_OK;
-    default: return nni_fail(&p->message, NN_EINVAL, "setting %d cannot be set", (int)what);
+    default:
+        return nni_fail(&p->message, NN_EINVAL, "setting %d (%s) cannot be set", (int)what,
+                        what == NN_GRAD_NORM ? "NN_GRAD_NORM, to be read" : "unknown");
     }
 }
 

@@ -9,8 +9,9 @@ static int infer_type(nn_node *n, int i, int rank, nn_dtype type)
     nni_text text;
 
     if (nn_type_get(n->in[i]) != type)
-        return nn_infer_fail(n, "input %d is %s, not %s", i, nn_dtype_name(nn_type_get(n->in[i])),
-                             nn_dtype_name(type));
+        return nn_infer_fail(n, "input %d is %s, not %s%s", i, nn_dtype_name(nn_type_get(n->in[i])),
+                             nn_dtype_name(type),
+                             nn_type_get(n->in[i]) == NN_U8 ? ": nn_cast or nn_normalize makes it so" : "");
     if (nn_shape_get(n->in[i]).rank < rank)
         return nn_infer_fail(n, "input %d %s must have at least %d dimension%s", i,
                              nni_shape_text(nn_shape_get(n->in[i]), &text), rank, rank == 1 ? "" : "s");

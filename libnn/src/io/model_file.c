@@ -125,17 +125,23 @@ static int complain(struct load *l)
 {
     static const char *const what[] = { "missing", "unexpected", "of another shape or type" };
     const int64_t n[] = { l->report.missing, l->report.unexpected, l->report.misfit };
-    nn_message part[3] = { { "" }, { "" }, { "" } };
+    nn_message part[3] = { { "" }, { "" }, { "" } }, in_checkpoint;
+    bool checkpoint;
+
+    (void)nni_fail(&in_checkpoint, 0, "model/%.120s", l->first[NN_LOAD_MISSING].text);
+    checkpoint = nn_safetensors_find(l->file, in_checkpoint.text) >= 0;
 
     for (int i = 0; i < 3; i++)
         if (n[i])
             (void)nni_fail(&part[i], 0, " %lld %s (%.100s)", (long long)n[i], what[i],
                            l->first[NN_LOAD_MISSING + i].text);
     return nni_fail(
-        &l->model->message, NN_EFORMAT,
-        "weights do not fit the model, which is unchanged:%s%s%s; choose the matching network, skip "
-        "names, or load partially",
-        part[0].text, part[1].text, part[2].text);
+        &l->model->message, NN_EFORMAT, "weights do not fit the model, which is unchanged:%s%s%s; %s",
+        part[0].text, part[1].text, part[2].text,
+        checkpoint
+            ? "it is a checkpoint: nn_checkpoint_load takes all of it, nn_load_opts.from = \"model/\" its "
+              "weights"
+            : "choose the matching network, skip names, or load partially");
 }
 
 int nn_model_load_from(nn_model *m, const nn_safetensors *file, const nn_load_opts *opts,
