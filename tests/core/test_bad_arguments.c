@@ -742,8 +742,10 @@ static void dataset_rows(void)
     FAIL(why.text, "77", nn_dataset_add_table(data, "a", BAD, &why));
     FAIL(why.text, "nn_dataset_add_images", nn_dataset_add_images(data, NULL, &why));
     FAIL(why.text, "nn_dataset_hash", nn_dataset_hash(NULL, 1, &why));
+    FAIL(why.text, "-1 threads", nn_dataset_hash(data, -1, &why));
     STATUS(nn_dataset_digest(NULL, 0, hex));
     STATUS(nn_dataset_digest(data, 0, NULL));
+    STATUS(nn_dataset_digest(data, BAD, hex));
     FAIL(why.text, "nn_dataset_deduplicate", nn_dataset_deduplicate(NULL, &why));
     FAIL(why.text, "nn_dataset_split", nn_dataset_split(NULL, 0.5, 0, &why));
     FAIL(why.text, "between 0 and 1", nn_dataset_split(data, NOT, 0, &why));
@@ -755,7 +757,9 @@ static void dataset_rows(void)
     FAIL(why.text, "nn_split_apply", nn_split_apply(data, NULL, &why));
     FAIL(why.text, "nn_split_leaks", nn_split_leaks(NULL, "a", 0, &n, &why));
     FAIL(why.text, "nn_split_leaks", nn_split_leaks(data, "a", 0, NULL, &why));
+    FAIL(why.text, "77", nn_split_leaks(data, "a", BAD, &n, &why));
     FAIL(why.text, "nn_dataset_verify", nn_dataset_verify(NULL, 1, NULL, NULL, &why));
+    FAIL(why.text, "-1 threads", nn_dataset_verify(data, -1, NULL, NULL, &why));
 }
 
 static void data_rows(void)
@@ -779,6 +783,7 @@ static void data_rows(void)
     STATUS(nn_metrics_binary(&metrics, NULL, label, 1, 0.5));
     STATUS(nn_metrics_binary(&metrics, number, NULL, 1, 0.5));
     STATUS(nn_metrics_binary(&metrics, number, label, -1, 0.5));
+    STATUS(nn_metrics_binary(&metrics, number, label, 1, NOT));
     STATUS(nn_macro_f1_interval(NULL, &metrics, 0));
     STATUS(nn_macro_f1_interval(number, NULL, 0));
     STATUS(nn_macro_f1_interval(number, &metrics, 0));

@@ -18,7 +18,7 @@ int nn_dataset_digest(const nn_dataset *d, int32_t source, char hex[65])
     if (!hex)
         return NN_EINVAL;
     hex[0] = 0;
-    if (!d)
+    if (!d || source < 0 || source >= d->sources)
         return NN_EINVAL;
     sha256_init(&c);
     for (int64_t i = 0; i < d->samples; i++) {

@@ -407,6 +407,8 @@ int nn_dataset_verify(nn_dataset *d, int threads, void (*progress)(void *payload
 
     if (!d)
         return nni_null(why, __func__, "the dataset");
+    if (threads < 0)
+        return nni_fail(why, NN_EINVAL, "cannot verify images by %d threads", threads);
     for (int64_t i = 0; i < d->samples; i++)
         all += wanted(&d->sample[i]);
     threads = threads < 1 ? nni_processors() : threads;

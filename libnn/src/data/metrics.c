@@ -89,7 +89,7 @@ int nn_metrics_binary(nn_metrics *out, const double *logits, const int32_t *labe
     double loss = 0;
     bool nan = false;
 
-    if (!out || n < 1 || !logits || !label)
+    if (!out || n < 1 || !logits || !label || isnan(threshold))
         return NN_EINVAL;
     for (int64_t i = 0; i < n; i++)
         if (label[i] != NN_LABEL_REAL && label[i] != NN_LABEL_FAKE)

@@ -91,7 +91,7 @@ int nn_dataset_hash(nn_dataset *d, int threads, nn_message *why)
 
     if (!d)
         return nni_null(why, __func__, "the dataset");
-    rc = nni_pool_new(&pool, threads > 0 ? threads : nni_processors());
+    rc = nni_pool_new(&pool, threads ? threads : nni_processors());
     if (rc)
         return nni_fail(why, rc, "cannot start %d threads to hash images", threads);
     rc = nni_dataset_hash(d, pool, why);
@@ -680,6 +680,8 @@ int nn_split_leaks(nn_dataset *d, const char *file, int split, int64_t *leaks, n
 
     if (!d || !file || !leaks)
         return nni_null(why, __func__, "the dataset, file and n");
+    if (split < 0 || split >= NN_SPLITS)
+        return nni_fail(why, NN_EINVAL, "%s: %d is no split", file, split);
     *leaks = 0;
     if ((rc = reader_open(&r, file, why)))
         return rc;

@@ -39,7 +39,7 @@ nn_tensor *nn_layer_mbconv(nn_graph *g, const char *name, nn_tensor *x, nn_mbcon
 {
     nn_tensor *y;
 
-    if (opts.expand < 0 || opts.expand > INT32_MAX || opts.stride < 0)
+    if (opts.expand < 0 || opts.expand > INT32_MAX || nn_dim(x, -1) > INT32_MAX || opts.stride < 0)
         return nn_graph_fail(g, NN_EINVAL, "nn_layer_mbconv: expand %lld or stride %lld is out of range",
                              (long long)opts.expand, (long long)opts.stride);
     nn_push(g, name);
