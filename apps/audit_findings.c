@@ -355,7 +355,7 @@ int audit_judge(struct audit *a, int threads)
         rc = app_fail(APP_DEVICE, "out of memory");
     app_progress_end();
     if (!rc && app_interrupted)
-        rc = 128 + app_interrupted;
+        rc = app_fail(128 + app_interrupted, "interrupted");
     if (rc)
         return rc;
     add_tallies(&j);

@@ -79,7 +79,8 @@ int audit_decode(struct audit *a, int threads)
     a->decoded = audit_each(a->data->samples, threads, "decoding", decode, a);
     if (a->decoded)
         return APP_OK;
-    return app_interrupted ? 128 + app_interrupted : app_fail(APP_DEVICE, "no thread could be started");
+    return app_interrupted ? app_fail(128 + app_interrupted, "interrupted")
+                           : app_fail(APP_DEVICE, "no thread could be started");
 }
 
 int64_t audit_mean_std(const struct audit *a, double mean[3], double std[3])
@@ -154,7 +155,8 @@ int audit_near(const struct audit *a, int threads, void (*found)(void *payload, 
     if (!s.comparable || !s.twin)
         rc = app_fail(APP_DEVICE, "out of memory");
     else if (!audit_each((int64_t)n, threads, "comparing", find_twin, &s))
-        rc = app_interrupted ? 128 + app_interrupted : app_fail(APP_DEVICE, "no thread could be started");
+        rc = app_interrupted ? app_fail(128 + app_interrupted, "interrupted")
+                             : app_fail(APP_DEVICE, "no thread could be started");
     for (size_t i = 0; !rc && i < n; i++)
         if (s.twin[i] >= 0)
             found(payload, s.twin[i], (int64_t)i);

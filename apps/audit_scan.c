@@ -74,7 +74,8 @@ int audit_scan(struct audit *a, int threads)
         return app_fail(APP_DEVICE, "out of memory");
     if (audit_each(a->data->samples, threads, "reading headers", look_at, a))
         return APP_OK;
-    return app_interrupted ? 128 + app_interrupted : app_fail(APP_DEVICE, "no thread could be started");
+    return app_interrupted ? app_fail(128 + app_interrupted, "interrupted")
+                           : app_fail(APP_DEVICE, "no thread could be started");
 }
 
 void audit_free(struct audit *a)

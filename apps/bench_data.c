@@ -30,7 +30,7 @@ static int one_epoch(nn_loader *l, int64_t epoch, double *seconds, int64_t *bad)
             *bad += b.status[i] != 0;
     } while (b.count && !app_interrupted);
     *seconds = app_seconds() - start;
-    return app_interrupted ? 128 + app_interrupted : APP_OK;
+    return app_interrupted ? app_fail(128 + app_interrupted, "interrupted") : APP_OK;
 }
 
 static int ascending(const void *a, const void *b)

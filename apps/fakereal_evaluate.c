@@ -212,7 +212,7 @@ static int64_t say_leaks(const nn_dataset *set)
     return n;
 }
 
-/* Compares the set, which is hashed, with what each checkpoint's run trained on. */
+/* Compares the set with what each checkpoint's run trained on. */
 static int compare_with_runs(struct evaluation *e, nn_dataset *set)
 {
     const struct paths *checkpoints = &e->o->run.checkpoints;
@@ -229,7 +229,8 @@ static int compare_with_runs(struct evaluation *e, nn_dataset *set)
             app_say("no split.tsv beside %s: whether the run trained on these images cannot be checked",
                     checkpoints->at[i]);
             all_known = false;
-        } else if ((status = nn_split_leaks(set, tsv, NN_SPLIT_TEST, &n, &why))) {
+        } else if ((status = nn_dataset_hash(set, e->o->run.device.threads, &why)) || /* the first time */
+                   (status = nn_split_leaks(set, tsv, NN_SPLIT_TEST, &n, &why))) {
             rc = app_fail(status == NN_ENOMEM ? APP_DEVICE : APP_OK, "%s", why.text);
             e->bad++;
             all_known = false;
@@ -264,8 +265,6 @@ static int find_leaks(struct evaluation *e)
         rc = nn_dataset_add_images(set, s->file, &why);
         rc = rc == NN_ENOMEM ? rc : NN_OK; /* a file that has gone is named when it is to be decoded */
     }
-    if (!rc)
-        rc = nn_dataset_hash(set, e->o->run.device.threads, &why);
     rc = rc ? app_fail(app_exit_code(rc), "%s", why.text) : compare_with_runs(e, set);
     nn_dataset_free(set);
     return rc;
@@ -298,7 +297,8 @@ static int measure(struct evaluation *e, double threshold)
     }
     if (e->not_finite)
         (void)app_fail(0, "%s: no finite output for %lld images: a run that diverged?",
-                       e->o->run.checkpoints.at[0], (long long)e->not_finite);
+                       e->o->run.checkpoints.n > 1 ? "one of the checkpoints" : e->o->run.checkpoints.at[0],
+                       (long long)e->not_finite);
     if (!e->n)
         return app_fail(APP_DATA, "none of the images can be used");
     rc = nn_metrics_binary(&e->metrics, e->logits, e->label, e->n, threshold);

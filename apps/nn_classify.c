@@ -122,7 +122,7 @@ static int classify(const struct options *o, nn_classifier *c)
     free(p);
     if (fflush(stdout) || ferror(stdout))
         return app_fail(APP_IO, "standard output cannot be written");
-    return app_interrupted ? 128 + (int)app_interrupted : bad;
+    return app_interrupted ? app_fail(128 + (int)app_interrupted, "interrupted") : bad;
 }
 
 int main(int argc, char **argv)

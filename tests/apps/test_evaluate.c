@@ -450,6 +450,12 @@ START_TEST(exit_codes)
         in_tree("absent/r.json"), NULL);
     expect_code(4);
     expect_in(ran.err, "absent/r.json");
+    ck_assert(!rename(checkpoint, in_tree("run/last.safetensors")));
+    put("run/best.safetensors", "half of it");
+    evaluate("--data", in_tree("faces"));
+    expect_code(3);
+    expect_in(ran.err, "run/last.safetensors beside it holds the weights of the run's last step");
+    ck_assert(!rename(in_tree("run/last.safetensors"), checkpoint));
     evaluate("--data", in_tree("faces"), "--device", "cuda:1");
     expect_code(5);
     ck_assert_int_ne(access(json_path, F_OK), 0);
