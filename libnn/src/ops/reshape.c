@@ -95,7 +95,7 @@ static nn_shape completed(nn_shape shape, int64_t count)
 {
     int open = -1;
 
-    for (int i = 0; i < shape.rank; i++)
+    for (int i = 0; i < shape.rank && i < NN_MAX_RANK; i++)
         if (shape.dim[i] == -1)
             open = i;
     if (open >= 0) {
