@@ -416,6 +416,7 @@ static void shape_rows(void)
     RECORD("log_softmax", nn_log_softmax(graph, NULL));
     RECORD("max_pool2d", nn_max_pool2d(graph, NULL, (nn_pool_opts){ .k = 2 }));
     RECORD("max_pool2d", nn_max_pool2d(graph, x, (nn_pool_opts){ 0 }));
+    RECORD("max_pool2d", nn_max_pool2d(graph, x, (nn_pool_opts){ .k = 2, .pad = INT64_MAX - 1 }));
     RECORD("avg_pool2d", nn_avg_pool2d(graph, x, (nn_pool_opts){ .k = 2, .stride = -1 }));
     RECORD("adaptive_avg_pool2d", nn_adaptive_avg_pool2d(graph, x, INT64_MAX, -1));
     RECORD("upsample", nn_upsample(graph, NULL, (nn_upsample_opts){ .height = 2, .width = 2 }));

@@ -30,7 +30,7 @@ int nni_pooling_infer(nn_node *node, nn_shape *out)
         return rc;
     if (x.rank != 4)
         return nn_infer_fail(node, "the input must be [N,H,W,C], not %s", nni_shape_text(x, &text));
-    if (p.k < 1 || p.k > MOST || p.stride < 1 || p.stride > MOST || p.pad < 0 || 2 * p.pad > p.k)
+    if (p.k < 1 || p.k > MOST || p.stride < 1 || p.stride > MOST || p.pad < 0 || p.pad > p.k / 2)
         return nn_infer_fail(node,
                              "window %lld, stride %lld and padding %lld: window and stride must be in "
                              "[1,%d] and the padding at most half the window",
