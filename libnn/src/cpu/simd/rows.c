@@ -20,6 +20,11 @@ INLINE vec get_ahead(const nn_real *p, int n)
     __builtin_prefetch(p + AHEAD);
     return vload_some(p, n);
 }
+INLINE void put_ahead(nn_real *p, vec x, int n)
+{
+    __builtin_prefetch(p + AHEAD, 1);
+    vstore_some(p, x, n);
+}
 INLINE vec get_or(const nn_real *p, int64_t i, int n, nn_real otherwise)
 {
     return p ? vload_some(p + i, n) : vset(otherwise);
@@ -159,9 +164,9 @@ static nn_real largest_of(const nn_real *x, int64_t n)
         most[k] = vset(x[0]);
     for (; i + CHAINS * VEC <= n; i += CHAINS * VEC)
         for (int k = 0; k < CHAINS; k++)
-            most[k] = vmax(vload(x + i + k * VEC), most[k]);
+            most[k] = vmax(get_ahead(x + i + k * VEC, VEC), most[k]);
     for (; i + VEC <= n; i += VEC)
-        most[0] = vmax(vload(x + i), most[0]);
+        most[0] = vmax(get_ahead(x + i, VEC), most[0]);
     largest = vlargest(vmax(vmax(most[1], most[0]), vmax(most[3], most[2])));
     for (; i < n; i++)
         largest = x[i] > largest ? x[i] : largest;
@@ -182,7 +187,7 @@ INLINE double sum_exp(nn_real *y, const nn_real *x, nn_real most, int64_t n)
         vec e_ = only(vexp(vload_some(x + (i), w) - vset(most)), w);                                         \
         part.sum[k] += e_;                                                                                   \
         if (y)                                                                                               \
-            vstore_some(y + (i), e_, w);                                                                     \
+            put_ahead(y + (i), e_, w);                                                                       \
     } while (0)
         FOR_VECTORS(at, end, EXP);
 #undef EXP
@@ -223,16 +228,12 @@ static void k_log_softmax(nn_real *y, const nn_real *x, int64_t n)
     nn_real most = largest_of(x, n);
     vec shift = vset((nn_real)log(sum_exp(NULL, x, most, n)));
 
-#define SHIFT(i, w, k) vstore_some(y + (i), vload_some(x + (i), w) - vset(most) - shift, w)
+#define SHIFT(i, w, k) put_ahead(y + (i), vload_some(x + (i), w) - vset(most) - shift, w)
     FOR_VECTORS(0, n, SHIFT);
 #undef SHIFT
 }
 
-#define STORE(i, w, d)                                                                                       \
-    do {                                                                                                     \
-        __builtin_prefetch(dx + (i) + AHEAD, 1);                                                             \
-        vstore_some(dx + (i), add ? vload_some(dx + (i), w) + (d) : (d), w);                                 \
-    } while (0)
+#define STORE(i, w, d) put_ahead(dx + (i), add ? vload_some(dx + (i), w) + (d) : (d), w)
 
 static void k_softmax_grad(nn_real *dx, const nn_real *y, const nn_real *dy, int64_t n, bool add)
 {
