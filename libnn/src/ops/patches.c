@@ -436,6 +436,18 @@ static void squares_tile(const struct group *v, int up, nni_gemm_store *store, c
     nni_winograd_tile(&w, &io, packed_at(v->s, 0), tile, lane);
 }
 
+/* Whether the readers of a lattice's pixels are the pixels of the map, one after the other, in memory as a
+ * product takes them: with one tap and no overlap, as a U-Net widens its maps. */
+static bool reads_map(const struct lattice *l)
+{
+    const struct group *v = l->v;
+    const nni_conv_geometry *g = &v->g;
+
+    return (v->map.real || nni_stored(v->s) == NNI_STORED_REAL) && g->groups == 1 && l->step == g->stride &&
+           l->y.taps == 1 && l->y.first + g->pad_top == l->y.tap * g->dilation && l->y.count == g->oh &&
+           l->x.taps == 1 && l->x.first + g->pad_left == l->x.tap * g->dilation && l->x.count == g->ow;
+}
+
 static void up_tile(struct group *v, int64_t tile, void *lane)
 {
     struct lattice all = all_lattices(v), l = lattices_of(v);
@@ -450,6 +462,10 @@ static void up_tile(struct group *v, int64_t tile, void *lane)
     tile %= all.tiles;
     while (lattice_next(&l) && tile >= l.tiles + nni_gemm_tiles(&l.gemm))
         ;
+    if (reads_map(&l)) {
+        io.a = v->map.real ? v->map.real : v->map.operand->at;
+        io.lda = v->g.o;
+    }
     nni_gemm_tile(&l.gemm, &io, packed_at(v->s, (size_t)v->index * all.packed_bytes + l.packed_bytes),
                   tile - l.tiles, lane);
 }
