@@ -3,9 +3,7 @@
  * The affine of batch norm with and without beta and with each activation that fusion can put into
  * it; channel counts around the vector lengths, and rows for one tile and for several.
  */
-#include "op_test.h"
-
-#include <math.h>
+#include "around.h"
 
 /* The activation is what fusion would set. */
 static nn_tensor *record(nn_graph *g, const op_case *c, nn_tensor *const *in, nn_tensor **out)
@@ -24,17 +22,6 @@ static nn_tensor *record_public(nn_graph *g, const op_case *c, nn_tensor *const 
     return out[0] = nn_affine(g, in[0], in[1], in[2], in[3]);
 }
 
-static double activate(int act, double z)
-{
-    switch (act) {
-    case NN_ACT_RELU: return fmax(z, 0);
-    case NN_ACT_RELU6: return fmin(fmax(z, 0), 6);
-    case NN_ACT_SILU: return z / (1 + exp(-z));
-    case NN_ACT_SIGMOID: return 1 / (1 + exp(-z));
-    default: return z;
-    }
-}
-
 static void oracle(const op_case *c, const double *const *in, double *const *out)
 {
     int64_t channels = nn_shape_count(c->in[1].shape);
@@ -42,7 +29,7 @@ static void oracle(const op_case *c, const double *const *in, double *const *out
     for (int64_t i = 0; i < nn_shape_count(c->in[0].shape); i++) {
         int64_t k = i % channels;
 
-        out[0][i] = activate(c->act, in[2][k] * (in[0][i] - in[1][k]) + (in[3] ? in[3][k] : 0));
+        out[0][i] = act_of(c->act, in[2][k] * (in[0][i] - in[1][k]) + (in[3] ? in[3][k] : 0));
     }
 }
 

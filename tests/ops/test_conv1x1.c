@@ -4,9 +4,7 @@
  * tiles in one image, and its slots (affine with each activation, gate, statistics) alone and all
  * together, as fusion fills them.
  */
-#include "op_test.h"
-
-#include <math.h>
+#include "around.h"
 #include <stdlib.h>
 
 enum { X, WEIGHT, BIAS, MEAN, SCALE, BETA, GATE, MOST = 4096 };
@@ -19,24 +17,13 @@ static const struct around nothing = { 0, 0, 0 }, affine = { 1, 0, 0 }, gate = {
                            moments = { 0, 0, 1 }, mean_alone = { 0, 0, 2 }, var_alone = { 0, 0, 3 },
                            affine_gate = { 1, 1, 0 }, affine_moments = { 1, 0, 1 }, all = { 1, 1, 1 };
 
-static nn_tensor *activation(nn_graph *g, nn_tensor *x, int act)
-{
-    switch (act) {
-    case NN_ACT_RELU: return nn_relu(g, x);
-    case NN_ACT_RELU6: return nn_relu6(g, x);
-    case NN_ACT_SILU: return nn_silu(g, x);
-    case NN_ACT_SIGMOID: return nn_sigmoid(g, x);
-    default: return x;
-    }
-}
-
 static nn_tensor *record(nn_graph *g, const op_case *c, nn_tensor *const *in, nn_tensor **out)
 {
     const struct around *a = c->extra ? c->extra : &nothing;
     nn_tensor *x = in[X];
 
     if (a->affine)
-        x = activation(g, nn_affine(g, x, in[MEAN], in[SCALE], in[BETA]), c->act);
+        x = record_act(g, nn_affine(g, x, in[MEAN], in[SCALE], in[BETA]), c->act);
     if (a->gate)
         x = nn_mul(g, x, in[GATE]);
     out[0] = nn_conv1x1(g, x, in[WEIGHT], in[BIAS]);
@@ -45,17 +32,6 @@ static nn_tensor *record(nn_graph *g, const op_case *c, nn_tensor *const *in, nn
     if (a->moments > 1)
         out[0] = out[a->moments - 1];
     return out[0];
-}
-
-static double act_of(int act, double z)
-{
-    switch (act) {
-    case NN_ACT_RELU: return z > 0 ? z : 0;
-    case NN_ACT_RELU6: return z > 0 ? (z < 6 ? z : 6) : 0;
-    case NN_ACT_SILU: return z / (1 + exp(-z));
-    case NN_ACT_SIGMOID: return 1 / (1 + exp(-z));
-    default: return z;
-    }
 }
 
 static void oracle(const op_case *c, const double *const *in, double *const *out)

@@ -3,7 +3,7 @@
  * conv2d: every padding rule, stride, dilation, groups, kernels that are not square or larger than
  * the image, statistics of the output, and the two special cases it hands on (1x1 and depthwise).
  */
-#include "op_test.h"
+#include "around.h"
 
 enum { X, WEIGHT, BIAS };
 
@@ -15,26 +15,6 @@ static nn_tensor *record(nn_graph *g, const op_case *c, nn_tensor *const *in, nn
     if (c->outs == 3 && nn_moments(g, out[0], &out[1], &out[2]))
         return NULL;
     return out[0];
-}
-
-/* The first input pixel of output 0, and the number of outputs, along one axis. */
-static int64_t axis(const nn_conv_opts *o, int64_t in, int64_t k, int64_t *first)
-{
-    int64_t stride = o->stride ? o->stride : 1, extent = (o->dilation ? o->dilation : 1) * (k - 1) + 1, n = 0;
-    int64_t before = 0, after = 0;
-
-    if (o->padding == NN_PAD_SAME) {
-        int64_t all = ((in + stride - 1) / stride - 1) * stride + extent - in;
-
-        before = all > 0 ? all / 2 : 0;
-        after = all > 0 ? all - before : 0;
-    } else if (o->padding != NN_PAD_VALID) {
-        before = after = o->padding == NN_PAD_AUTO ? (extent - 1) / 2 : o->pad;
-    }
-    for (int64_t at = -before; at + extent <= in + after; at += stride)
-        n++;
-    *first = -before;
-    return n;
 }
 
 static void oracle(const op_case *c, const double *const *in, double *const *out)

@@ -5,9 +5,7 @@
  * with every kind of tail, several bands of rows in an image, and its slots (affine with each
  * activation, statistics) alone and together, as fusion fills them.
  */
-#include "op_test.h"
-
-#include <math.h>
+#include "around.h"
 
 enum { X, WEIGHT, BIAS, MEAN, SCALE, BETA };
 
@@ -24,59 +22,17 @@ static const struct around *around_of(const op_case *c)
     return c->extra ? c->extra : &nothing;
 }
 
-static nn_tensor *activation(nn_graph *g, nn_tensor *x, int act)
-{
-    switch (act) {
-    case NN_ACT_RELU: return nn_relu(g, x);
-    case NN_ACT_RELU6: return nn_relu6(g, x);
-    case NN_ACT_SILU: return nn_silu(g, x);
-    case NN_ACT_SIGMOID: return nn_sigmoid(g, x);
-    default: return x;
-    }
-}
-
 static nn_tensor *record(nn_graph *g, const op_case *c, nn_tensor *const *in, nn_tensor **out)
 {
     const struct around *a = around_of(c);
     nn_tensor *x = in[X];
 
     if (a->affine)
-        x = activation(g, nn_affine(g, x, in[MEAN], in[SCALE], in[BETA]), c->act);
+        x = record_act(g, nn_affine(g, x, in[MEAN], in[SCALE], in[BETA]), c->act);
     out[0] = nn_depthwise(g, x, in[WEIGHT], in[BIAS], a->conv);
     if (c->outs == 3 && nn_moments(g, out[0], &out[1], &out[2]))
         return NULL;
     return out[0];
-}
-
-static double act_of(int act, double z)
-{
-    switch (act) {
-    case NN_ACT_RELU: return z > 0 ? z : 0;
-    case NN_ACT_RELU6: return z > 0 ? (z < 6 ? z : 6) : 0;
-    case NN_ACT_SILU: return z / (1 + exp(-z));
-    case NN_ACT_SIGMOID: return 1 / (1 + exp(-z));
-    default: return z;
-    }
-}
-
-/* The first input pixel of output 0, and the number of outputs, along one axis. */
-static int64_t axis(const nn_conv_opts *o, int64_t in, int64_t k, int64_t *first)
-{
-    int64_t stride = o->stride ? o->stride : 1, extent = (o->dilation ? o->dilation : 1) * (k - 1) + 1, n = 0;
-    int64_t before = 0, after = 0;
-
-    if (o->padding == NN_PAD_SAME) {
-        int64_t all = ((in + stride - 1) / stride - 1) * stride + extent - in;
-
-        before = all > 0 ? all / 2 : 0;
-        after = all > 0 ? all - before : 0;
-    } else if (o->padding != NN_PAD_VALID) {
-        before = after = o->padding == NN_PAD_AUTO ? (extent - 1) / 2 : o->pad;
-    }
-    for (int64_t at = -before; at + extent <= in + after; at += stride)
-        n++;
-    *first = -before;
-    return n;
 }
 
 static void oracle(const op_case *c, const double *const *in, double *const *out)

@@ -4,9 +4,7 @@
  * of the depthwise part (fast and plain), bands of rows, and shapes of B6. The oracle writes the
  * expanded tensor down, which the op never does.
  */
-#include "op_test.h"
-
-#include <math.h>
+#include "around.h"
 #include <stdlib.h>
 
 enum { X, EXPAND, MEAN, SCALE, BETA, WEIGHT };
@@ -19,37 +17,6 @@ static nn_tensor *record(nn_graph *g, const op_case *c, nn_tensor *const *in, nn
         opts.conv = *(const nn_conv_opts *)c->extra;
     opts.act = (nn_act)c->act;
     return out[0] = nn_expand_depthwise(g, in[X], in[EXPAND], &in[MEAN], in[WEIGHT], opts);
-}
-
-static double act_of(int act, double z)
-{
-    switch (act) {
-    case NN_ACT_RELU: return z > 0 ? z : 0;
-    case NN_ACT_RELU6: return z > 0 ? (z < 6 ? z : 6) : 0;
-    case NN_ACT_SILU: return z / (1 + exp(-z));
-    case NN_ACT_SIGMOID: return 1 / (1 + exp(-z));
-    default: return z;
-    }
-}
-
-/* The first input pixel of output 0, and the number of outputs, along one axis. */
-static int64_t axis(const nn_conv_opts *o, int64_t in, int64_t k, int64_t *first)
-{
-    int64_t stride = o->stride ? o->stride : 1, extent = (o->dilation ? o->dilation : 1) * (k - 1) + 1, n = 0;
-    int64_t before = 0, after = 0;
-
-    if (o->padding == NN_PAD_SAME) {
-        int64_t all = ((in + stride - 1) / stride - 1) * stride + extent - in;
-
-        before = all > 0 ? all / 2 : 0;
-        after = all > 0 ? all - before : 0;
-    } else if (o->padding != NN_PAD_VALID) {
-        before = after = o->padding == NN_PAD_AUTO ? (extent - 1) / 2 : o->pad;
-    }
-    for (int64_t at = -before; at + extent <= in + after; at += stride)
-        n++;
-    *first = -before;
-    return n;
 }
 
 static void oracle(const op_case *c, const double *const *in, double *const *out)

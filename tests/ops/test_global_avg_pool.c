@@ -3,9 +3,7 @@
  * The mean over an image, plain and with an affine and each activation in its slot; areas of one
  * chunk and of several; and that fusion fills the slot.
  */
-#include "op_test.h"
-
-#include <math.h>
+#include "around.h"
 
 static nn_tensor *record(nn_graph *g, const op_case *c, nn_tensor *const *in, nn_tensor **out)
 {
@@ -30,17 +28,6 @@ static nn_tensor *record_normed(nn_graph *g, const op_case *c, nn_tensor *const 
     return out[0] = nn_global_avg_pool(g, nn_silu(g, nn_affine(g, in[0], in[1], in[2], in[3])));
 }
 
-static double activate(int act, double z)
-{
-    switch (act) {
-    case NN_ACT_RELU: return fmax(z, 0);
-    case NN_ACT_RELU6: return fmin(fmax(z, 0), 6);
-    case NN_ACT_SILU: return z / (1 + exp(-z));
-    case NN_ACT_SIGMOID: return 1 / (1 + exp(-z));
-    default: return z;
-    }
-}
-
 static void oracle(const op_case *c, const double *const *in, double *const *out)
 {
     nn_shape x = c->in[0].shape;
@@ -53,7 +40,7 @@ static void oracle(const op_case *c, const double *const *in, double *const *out
         double v = in[0][i];
 
         if (c->in[1].shape.rank)
-            v = activate(c->act, in[2][k] * (v - in[1][k]) + (in[3] ? in[3][k] : 0));
+            v = act_of(c->act, in[2][k] * (v - in[1][k]) + (in[3] ? in[3][k] : 0));
         out[0][n * channels + k] += v / (double)area;
     }
 }
