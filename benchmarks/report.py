@@ -34,9 +34,9 @@ NOISY = """(*) Other programs disturbed too many rounds, so all rounds were used
 and no ratio is given.
 """
 
-LEARNING = """Both train from random weights with one recipe on the same images; the random numbers differ, so the means are what can be
+LEARNING = """Both train from {start} with one recipe on the same images; the random numbers differ, so the means are what can be
 compared. The score is the macro F1 on the validation images, in the epoch with the lowest validation loss; in brackets the
-highest of any epoch.
+highest of any epoch. The machine did other work meanwhile: of the speeds only their ratio says something.
 """
 
 
@@ -55,6 +55,10 @@ def milliseconds(s):
 
 def spread(values, form):
     return f"{form(values[0])} ({form(values[1])} .. {form(values[2])})"
+
+
+def digits(key):
+    return "{:.1f}".format if key in ("images_per_second", "peak_mb") else "{:.4f}".format
 
 
 def where(report):
@@ -116,7 +120,7 @@ def learning(name, report):
     yield f"## Learning: {name}"
     yield ""
     yield from where(report)
-    yield LEARNING
+    yield LEARNING.format(start="the same ImageNet weights" if report["recipe"].get("weights") else "random weights")
     images = "; ".join(f"{split}: {d['fake']} fake and {d['real']} real images" for split, d in report["data"].items())
     yield "Recipe: " + ", ".join(f"{k} {v}" for k, v in report["recipe"].items()) + f". {images[0].upper()}{images[1:]}."
     yield ""
@@ -124,11 +128,12 @@ def learning(name, report):
     yield from table(["seed", *names], ([str(pair[0]["seed"]), *(f"{r['macro_f1']:.4f} ({r['highest_macro_f1']:.4f})" for r in pair)]
                                         for pair in by_seed), right=range(1, 1 + len(names)))
     kinds = (("macro_f1", "macro F1"), ("highest_macro_f1", "highest macro F1"), ("valid_loss", "lowest validation loss"),
-             ("last_train_loss", "training loss of the last epoch"))
+             ("last_train_loss", "training loss of the last epoch"), ("images_per_second", "images a second"),
+             ("peak_mb", "peak memory, MB"))
     sums = [report["contenders"][n]["summary"] for n in names]
     yield from table(["mean (range)", *names],
-                     ([title, *(spread((s[key]["mean"], s[key]["lowest"], s[key]["highest"]), "{:.4f}".format) for s in sums)]
-                      for key, title in kinds), right=range(1, 1 + len(names)))
+                     ([title, *(spread((s[key]["mean"], s[key]["lowest"], s[key]["highest"]), digits(key)) for s in sums)]
+                      for key, title in kinds if all(key in s for s in sums)), right=range(1, 1 + len(names)))
 
 
 def data(name, report):

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the tests of convolutions and of ops with an affine slot share: activations, recorded and as the oracle
- * computes them, and the windows of a kernel. Not every test uses all of it.
+ * What the tests of convolutions and of ops with an affine slot share: activations, recorded and as the
+ * oracle computes them, and the windows of a kernel. Not every test uses all of it.
  */
 #ifndef AROUND_H
 #define AROUND_H
