@@ -92,8 +92,8 @@ NN_API nn_tensor *nn_tanh(nn_graph *g, nn_tensor *x);
 NN_API nn_tensor *nn_hardswish(nn_graph *g, nn_tensor *x);                /* x*relu6(x+3)/6 */
 NN_API nn_tensor *nn_gelu(nn_graph *g, nn_tensor *x, int approximate);    /* x*normal cdf(x), or tanh */
 NN_API nn_tensor *nn_leaky_relu(nn_graph *g, nn_tensor *x, double slope); /* x > 0 ? x : slope*x */
-NN_API nn_tensor *nn_clamp(nn_graph *g, nn_tensor *x, double low,
-                           double high); /* low <= high; infinite is fine */
+/* low <= high; either may be infinite. */
+NN_API nn_tensor *nn_clamp(nn_graph *g, nn_tensor *x, double low, double high);
 /* Broadcasting as in NumPy: dimensions are aligned at the end, and one of a pair may be 1. */
 NN_API nn_tensor *nn_add(nn_graph *g, nn_tensor *a, nn_tensor *b);
 NN_API nn_tensor *nn_sub(nn_graph *g, nn_tensor *a, nn_tensor *b);

@@ -73,9 +73,8 @@ static void *no_memory(nn_graph *g)
     return NULL;
 }
 
-enum {
-    MOST_PATH = 1024
-}; /* bytes: paths become names in files, and scopes that nest forever are a mistake */
+/* Bytes: paths become names in files, and scopes that nest forever are a mistake. */
+enum { MOST_PATH = 1024 };
 
 /* Whether `function` was given a name that is there and can follow the scope's path. */
 static bool is_name(nn_graph *g, const char *function, const char *name)

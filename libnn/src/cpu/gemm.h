@@ -116,8 +116,7 @@ typedef struct nni_gemm {
     int64_t rows;                 /* of a tile, but for the last */
     int64_t row_tiles, col_tiles; /* tile = row tile * col_tiles + column tile */
     int64_t panels, words, ld;    /* words of k; stride of a loaded row of them */
-    int64_t
-        stage_tiles; /* of nni_gemm_stage, by which A should be prepared once, in scratch; 0: it should not */
+    int64_t stage_tiles; /* of nni_gemm_stage, by which A is prepared once, in scratch; 0: it is not */
     size_t lane_bytes, packed_bytes, stage_bytes;
 } nni_gemm;
 
