@@ -365,6 +365,32 @@ START_TEST(shared_and_transposed)
 }
 END_TEST
 
+/* What the network itself brings along is a value of the file, not an input. */
+START_TEST(a_constant)
+{
+    static const nn_real shift[4] = { 1, -2, 0.5, 8 };
+    static const float floats[4] = { 1, -2, 0.5F, 8 };
+    struct net n = begin(NN_EVAL);
+    nn_tensor *x = nn_flatten(n.graph, nn_global_avg_pool(n.graph, n.x)), *c;
+    struct part model, graph, data = { 0 };
+    struct field f;
+
+    x = nn_layer_linear(n.graph, "fc", x, (nn_linear_opts){ .out = 4 });
+    c = nn_constant(n.graph, NN_REAL, NN_SHAPE1(4), shift);
+    (void)nn_observe(n.graph, "shifted", nn_add(n.graph, x, c));
+    seal(&n);
+    ck_assert_msg(!nn_onnx_write(n.graph, path, NULL, 0, &why), "%s", why.text);
+    model = read_file();
+    graph = inside(model, GRAPH, 0);
+    ck_assert(!field_of(graph, INPUT, 1, &f));
+    data = inside(initializer_of(graph, text_of(inside(node_of(graph, "Add", 1), 1, 1))), 9, 0);
+    ck_assert_uint_eq(data.size, sizeof floats);
+    ck_assert(!memcmp(data.at, floats, sizeof floats));
+    release(model);
+    end(&n);
+}
+END_TEST
+
 static void expect_failure(struct net *n, int status, const char *says)
 {
     int rc = nn_onnx_write(n->graph, path, NULL, 0, &why);
@@ -505,6 +531,7 @@ int main(void)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, structure);
     tcase_add_test(t, shared_and_transposed);
+    tcase_add_test(t, a_constant);
     tcase_add_test(t, refusals);
     tcase_add_test(t, failures_leave_the_old_file);
     suite_add_tcase(s, t);

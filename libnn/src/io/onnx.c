@@ -320,18 +320,20 @@ static int64_t padding_after(int64_t in, int64_t out, int64_t stride, int64_t ex
     return after > 0 ? after : 0;
 }
 
-/* The same node under ONNX's name. */
+/* The same node under ONNX's name. Dimensions that are aligned at the end must lie in one order. */
 static void direct(struct export *e, const nn_node *n, const char *type)
 {
     struct call c = { .type = type };
+    bool alike = true;
 
-    for (int i = 0; i < 6 && n->in[i]; i++) {
-        if (n->in[i]->shape.rank != n->out[0]->shape.rank)
-            (void)fail(e, NN_EUNSUPPORTED, "%s: op \"%s\" of tensors with different numbers of dimensions",
-                       n->path, n->op->name);
-        c.in[i] = usual(e, n->in[i]);
-    }
-    put_usual(e, n, c);
+    for (int i = 0; i < 6 && n->in[i]; i++)
+        alike = alike && n->in[i]->shape.rank == n->out[0]->shape.rank;
+    for (int i = 0; i < 6 && n->in[i]; i++)
+        c.in[i] = alike ? usual(e, n->in[i]) : plain(e, n->in[i]);
+    if (alike)
+        put_usual(e, n, c);
+    else
+        put_plain(e, n, c);
 }
 
 static void relu6(struct export *e, const nn_node *n, const char *type)
