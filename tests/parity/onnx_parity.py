@@ -34,7 +34,7 @@ def cases():
     yield from (c for c in timm_cases() if "lite" in c.name and c.dialect == "timm-tf")
     yield from (c for c in lukemelas_cases() if c.file)
     for name in ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "vgg11_bn", "vgg13_bn", "vgg16_bn", "vgg19_bn"):
-        yield Case(name, "torchvision", lambda name=name: torchvision.models.get_model(name, weights=None), 256, 224, IMAGENET, BILINEAR, tell=False)
+        yield Case(name, "torchvision", lambda _, name=name: torchvision.models.get_model(name, weights=None), 256, 224, IMAGENET, BILINEAR, tell=False)
 
 
 QUICK = ("torchvision b0", "tf_efficientnet_lite0", "resnet18", "vgg11_bn")
@@ -59,7 +59,7 @@ def compare(name, model, pixels, want, trained):
 def published(options, case, folder, images):
     """A network of a framework, with weights such that activations and logits are of a usual size."""
     torch.manual_seed(1)
-    net = case.build()
+    net = case.build(case.crop)
     weights, model = os.path.join(folder, "weights.pth"), os.path.join(folder, "model.onnx")
     if case.file:
         weights = case.file

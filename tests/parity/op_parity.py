@@ -79,7 +79,6 @@ case("leaky_relu", lambda x: F.leaky_relu(x, 0.125), [np.append(unary, [0])], 0.
 case("clamp", lambda x: torch.clamp(x, -0.5, 1.5), [np.append(unary, [-0.5, 1.5])], -0.5, 1.5)
 case("clamp", lambda x: torch.clamp(x, min=1), [np.append(unary, [1])], 1, INF)
 case("clamp", lambda x: torch.clamp(x, max=1), [np.append(unary, [1])], -INF, 1)
-case("clamp", lambda x: torch.clamp(x, 2, 1), [unary], 2, 1)
 
 for name, function in [("add", torch.add), ("sub", torch.sub), ("mul", torch.mul), ("div", torch.div)]:
     case(name, function, [rand(2, 5, 4, 7), rand(2, 5, 4, 7, low=0.5)])
