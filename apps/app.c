@@ -298,19 +298,23 @@ static void read_recipe(const struct argp *argp, const char *path)
                   : NULL;
     char *line = NULL;
     size_t room = 0;
+    ssize_t length;
     int number = 0;
 
     if (!f)
         exit(app_fail(APP_USAGE, "--recipe %s: %s", path,
                       errno ? strerror(errno) : "not a regular file of less than a megabyte"));
     recipe.path = path;
-    while (errno = 0, getline(&line, &room, f) >= 0) {
+    while (errno = 0, (length = getline(&line, &room, f)) >= 0) {
+        bool zero = strlen(line) != (size_t)length; /* what follows one would be dropped in silence */
         bool marked = !number && !strncmp(line, "\xef\xbb\xbf", 3); /* some editors begin a file with it */
         char *name = trimmed(line + (marked ? 3 : 0)), *value = strchr(name, '='), *argument, **list;
         const struct argp_option *o;
         size_t size;
 
         number++;
+        if (zero)
+            exit(app_fail(APP_USAGE, "%s:%d: a zero byte", path, number));
         if (!*name || *name == '#')
             continue;
         if (!value || value == name || strncmp(name, "--", 2) == 0)
@@ -475,6 +479,13 @@ bool app_exists(const char *path)
     struct stat st;
 
     return !stat(path, &st);
+}
+
+bool app_is_file(const char *path)
+{
+    struct stat st;
+
+    return !stat(path, &st) && S_ISREG(st.st_mode);
 }
 
 static const char *base_name(const char *path)

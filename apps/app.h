@@ -77,6 +77,7 @@ int app_make_folder(const char *path);
 /* Writes a whole small file so that it is old or new, never half. */
 int app_write_file(const char *path, const char *text);
 bool app_exists(const char *path);
+bool app_is_file(const char *path); /* a regular one, or a link to one */
 /* Whether both are one file, whatever they are called, or would be if they were there. */
 bool app_same_file(const char *a, const char *b);
 /* Whether a result can be written to `path`, the argument of `option`, so that this is known before hours of

@@ -262,8 +262,11 @@ static int find_leaks(struct evaluation *e)
 
         if (s->split != e->split || s->excluded || s->label == NN_LABEL_NONE)
             continue;
+        if (!app_is_file(
+                s->file)) /* a folder's images are not meant; it is named when it is to be decoded, */
+            continue;
         rc = nn_dataset_add_images(set, s->file, &why);
-        rc = rc == NN_ENOMEM ? rc : NN_OK; /* a file that has gone is named when it is to be decoded */
+        rc = rc == NN_ENOMEM ? rc : NN_OK; /* and so is a file that has gone */
     }
     rc = rc ? app_fail(app_exit_code(rc), "%s", why.text) : compare_with_runs(e, set);
     nn_dataset_free(set);

@@ -233,6 +233,14 @@ START_TEST(leaks)
     ck_assert_double_eq(number(j, "leaks"), 1);
     json_decref(j);
 
+    /* A folder where an image should be: its images, which were trained on, are not what is evaluated. */
+    put("some.csv", "path,label\nfaces/train,1\nfaces/valid/real_images/0.png,0\n"
+                    "faces/valid/fake_images/1.png,1\n");
+    evaluate("--csv", in_tree("some.csv"));
+    expect_code(3);
+    ck_assert_int_eq(samples(), 2);
+    expect_not_in(ran.out, "LEAK");
+
     run("fakereal_evaluate", "-c", checkpoint, "--data", in_tree("faces"), "--json", in_tree("run/split.tsv"),
         NULL);
     expect_code(2); /* that is what leaks are found by */

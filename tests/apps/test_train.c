@@ -1122,6 +1122,10 @@ START_TEST(recipes)
         expect_code(2);
         expect_in(ran.err, bad[i].complaint);
     }
+    put_bytes("recipe.conf", "# fine\nlr = 0.5\0junk\n", 21);
+    train_in("r", "--recipe", in_tree("recipe.conf"));
+    expect_code(2);
+    expect_in(ran.err, "recipe.conf:2: a zero byte");
     /* As editors of other systems write it. */
     put("recipe.conf", "\xef\xbb\xbf"
                        "lr = 1e-3\r\n\r\n# seed\r\nseed=7\r\n");
