@@ -266,9 +266,7 @@ static int bring(const struct run *r, const char *from, const char *name)
     char block[1 << 16];
     size_t n;
     int rc = APP_OK;
-    struct stat st;
-    FILE *in = !stat(from, &st) && S_ISREG(st.st_mode) ? fopen(from, "rb") : NULL,
-         *out = in ? fopen(to, "wb") : NULL;
+    FILE *in = app_is_file(from) ? fopen(from, "rb") : NULL, *out = in ? fopen(to, "wb") : NULL;
 
     if (in) {
         while (out && (n = fread(block, 1, sizeof block, in)) && fwrite(block, 1, n, out) == n)
