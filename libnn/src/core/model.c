@@ -245,7 +245,8 @@ void *nni_model_host(nn_model *m, nn_base base)
         (void)nni_fail(&m->message, rc ? rc : NN_ENOMEM, "cannot fetch %zu bytes from the device", bytes);
         return NULL;
     }
-    m->newer[base] = NEITHER;
+    if (m->newer[base] == DEVICE) /* what the host wrote may still have to go there */
+        m->newer[base] = NEITHER;
     return m->mirror[base];
 }
 
@@ -383,8 +384,7 @@ int nni_model_need(nn_model *m, nn_base base)
     return NN_OK;
 }
 
-/* One element between types; integers pass through double only when a floating type is involved. */
-static int convert(const void *from, nn_dtype from_type, void *to, nn_dtype to_type, int64_t count)
+int nni_convert(const void *from, nn_dtype from_type, void *to, nn_dtype to_type, int64_t count)
 {
     if (from_type == to_type) {
         memcpy(to, from, (size_t)count * nn_dtype_size(to_type));
@@ -411,27 +411,31 @@ static int convert(const void *from, nn_dtype from_type, void *to, nn_dtype to_t
     return NN_OK;
 }
 
-int nni_convert(const void *from, nn_dtype from_type, void *to, nn_dtype to_type, int64_t count)
-{
-    return convert(from, from_type, to, to_type, count);
-}
-
 /* Address of an entry in a role. */
 static int locate(nn_model *m, const char *name, nn_base role, const nn_segment **out, char **at)
 {
     const nn_segment *s = nn_model_find(m, name);
-    nn_base base = role == NN_BASE_NONE ? NN_BASE_PARAM : role;
+    bool state = s && s->base == NN_BASE_STATE;
+    nn_base base;
 
     if (!s)
         return nni_fail(&m->message, NN_ENOTFOUND, "%s: no such entry", name);
-    if (s->base == NN_BASE_STATE) {
-        if (role == NN_BASE_GRAD || role == NN_BASE_MOMENT1 || role == NN_BASE_MOMENT2)
+    switch (role) {
+    case NN_BASE_NONE:
+    case NN_BASE_PARAM:
+    case NN_BASE_STATE: base = s->base; break;
+    case NN_BASE_EMA:
+    case NN_BASE_STATE_EMA: base = state ? NN_BASE_STATE_EMA : NN_BASE_EMA; break;
+    case NN_BASE_GRAD:
+    case NN_BASE_MOMENT1:
+    case NN_BASE_MOMENT2:
+        if (state)
             return nni_fail(&m->message, NN_EINVAL, "%s: state has no gradient", name);
-        base = role == NN_BASE_EMA || role == NN_BASE_STATE_EMA ? NN_BASE_STATE_EMA : NN_BASE_STATE;
-    } else if (role == NN_BASE_STATE) {
-        base = NN_BASE_PARAM;
+        base = role;
+        break;
+    default: return nni_fail(&m->message, NN_EINVAL, "%s: base %d is not a role of a model", name, (int)role);
     }
-    if (base <= NN_BASE_NONE || base >= NN_BASES || !m->buffer[base])
+    if (!m->buffer[base])
         return nni_fail(&m->message, NN_ESTATE, "%s: this role has no buffer yet", name);
     *out = s;
     *at = nni_model_host(m, base);
@@ -458,7 +462,7 @@ int nn_model_read(nn_model *m, const char *name, nn_base role, nn_dtype type, vo
         rc = locate(m, name, role, &s, &at);
     if (rc)
         return rc;
-    rc = convert(at, s->type, data, type, s->count);
+    rc = nni_convert(at, s->type, data, type, s->count);
     return rc ? nni_fail(&m->message, rc, "%s: cannot read %s as %s", name, nn_dtype_name(s->type),
                          nn_dtype_name(type))
               : NN_OK;
@@ -474,7 +478,7 @@ int nn_model_write(nn_model *m, const char *name, nn_base role, nn_dtype type, c
         rc = locate(m, name, role, &s, &at);
     if (rc)
         return rc;
-    rc = convert(data, type, at, s->type, s->count);
+    rc = nni_convert(data, type, at, s->type, s->count);
     nn_model_changed(m);
     return rc ? nni_fail(&m->message, rc, "%s: cannot write %s as %s", name, nn_dtype_name(type),
                          nn_dtype_name(s->type))
@@ -483,12 +487,12 @@ int nn_model_write(nn_model *m, const char *name, nn_base role, nn_dtype type, c
 
 enum what { TRAINABLE, LR_SCALE, DECAY_SCALE };
 
-static int64_t set(nn_model *m, const char *pattern, enum what what, double value)
+static int64_t set(nn_model *m, const char *function, const char *pattern, enum what what, double value)
 {
     int64_t n = 0;
 
     if (!m || !pattern)
-        return nni_null(m ? &m->message : NULL, "nn_model_set", "the pattern");
+        return nni_null(m ? &m->message : NULL, function, "a model and the pattern");
     if (!(value >= 0 && value <= DBL_MAX))
         return nni_fail(&m->message, NN_EINVAL, "%s: %g is no scale: 0 or more", pattern, value);
     for (int64_t i = 0; i < m->count; i++) {
@@ -509,13 +513,13 @@ static int64_t set(nn_model *m, const char *pattern, enum what what, double valu
 
 int64_t nn_model_set_trainable(nn_model *m, const char *pattern, int trainable)
 {
-    return set(m, pattern, TRAINABLE, trainable != 0);
+    return set(m, __func__, pattern, TRAINABLE, trainable != 0);
 }
 int64_t nn_model_set_lr_scale(nn_model *m, const char *pattern, double scale)
 {
-    return set(m, pattern, LR_SCALE, scale);
+    return set(m, __func__, pattern, LR_SCALE, scale);
 }
 int64_t nn_model_set_decay_scale(nn_model *m, const char *pattern, double scale)
 {
-    return set(m, pattern, DECAY_SCALE, scale);
+    return set(m, __func__, pattern, DECAY_SCALE, scale);
 }
