@@ -6,10 +6,13 @@
 #include "base/base.h"
 
 #include <check.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -184,12 +187,44 @@ START_TEST(failures)
 }
 END_TEST
 
-START_TEST(clock_and_processors)
+START_TEST(time_goes_on)
 {
     double a = nni_seconds();
 
-    ck_assert_int_ge(nni_processors(), 1);
     ck_assert_double_ge(nni_seconds(), a);
+}
+END_TEST
+
+static volatile sig_atomic_t handled;
+
+static void handle(int number)
+{
+    (void)number;
+    handled = 1;
+}
+
+/* A signal to the process waits for a thread of the program, and those of the pool are none. */
+START_TEST(signals_are_left_to_the_program)
+{
+    struct timespec rest = { .tv_nsec = 20000000 };
+    struct sigaction action = { .sa_handler = handle };
+    sigset_t user, before, after;
+    nni_pool *p = NULL;
+
+    ck_assert_int_eq(sigaction(SIGUSR1, &action, NULL), 0);
+    ck_assert_int_eq(pthread_sigmask(SIG_BLOCK, NULL, &before), 0);
+    ck_assert_int_eq(nni_pool_new(&p, 4), NN_OK);
+    ck_assert_int_eq(pthread_sigmask(SIG_BLOCK, NULL, &after), 0);
+    ck_assert_int_eq(sigismember(&after, SIGUSR1), sigismember(&before, SIGUSR1));
+    (void)sigemptyset(&user);
+    (void)sigaddset(&user, SIGUSR1);
+    ck_assert_int_eq(pthread_sigmask(SIG_BLOCK, &user, NULL), 0);
+    ck_assert_int_eq(kill(getpid(), SIGUSR1), 0);
+    (void)nanosleep(&rest, NULL);
+    ck_assert_int_eq(handled, 0);
+    ck_assert_int_eq(pthread_sigmask(SIG_UNBLOCK, &user, NULL), 0);
+    ck_assert_int_eq(handled, 1);
+    nni_pool_free(p);
 }
 END_TEST
 
@@ -208,7 +243,8 @@ int main(void)
     tcase_add_loop_test(t, one_arithmetic, 1, 5);
 #endif
     tcase_add_test(t, failures);
-    tcase_add_test(t, clock_and_processors);
+    tcase_add_test(t, time_goes_on);
+    tcase_add_test(t, signals_are_left_to_the_program);
     suite_add_tcase(s, t);
     r = srunner_create(s);
     srunner_run_all(r, CK_ENV);

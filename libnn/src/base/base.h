@@ -135,13 +135,18 @@ uint32_t nni_crc32c(uint32_t crc, const void *data, size_t size);
  * flushed), so results do not depend on it either. */
 typedef struct nni_pool nni_pool;
 typedef void nni_tile_fn(void *context, int64_t tile, int lane);
-int nni_pool_new(nni_pool **pool, int threads);
+enum { NNI_MOST_THREADS = 1024 };
+int nni_pool_new(nni_pool **pool, int threads); /* NN_EINVAL unless 1 to NNI_MOST_THREADS */
 void nni_pool_free(nni_pool *pool);
 int nni_pool_threads(const nni_pool *pool);
 void nni_pool_run(nni_pool *pool, int64_t tiles, nni_tile_fn *run, void *context);
-/* Number of processors this process may use, at least 1. */
-int nni_processors(void);
 /* Monotonic seconds. */
 double nni_seconds(void);
+
+/* -------------------------------------------------------------- processors.c */
+
+/* Threads that this process has processors for, by its affinity mask and its control group's quota: 1 to
+ * NNI_MOST_THREADS. */
+int nni_processors(void);
 
 #endif

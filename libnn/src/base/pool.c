@@ -7,14 +7,12 @@
  * once, and the caller returns only after every worker has left it, so the job's description can
  * live in the pool without further protection.
  */
-#define _GNU_SOURCE
 #include "base.h"
+#include "base/thread.h"
 
-#include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <time.h>
-#include <unistd.h>
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -164,7 +162,7 @@ int nni_pool_new(nni_pool **out, int threads)
 {
     nni_pool *p;
 
-    if (threads < 1 || threads > 1024)
+    if (threads < 1 || threads > NNI_MOST_THREADS)
         return NN_EINVAL;
     p = nni_alloc_zero(sizeof *p);
     if (!p)
@@ -177,7 +175,7 @@ int nni_pool_new(nni_pool **out, int threads)
         struct worker *w = &p->worker[p->started];
 
         *w = (struct worker){ .pool = p, .lane = i };
-        if (pthread_create(&w->thread, NULL, work, w))
+        if (nni_thread_start(&w->thread, work, w))
             break;
         p->started++;
     }
@@ -187,19 +185,6 @@ int nni_pool_new(nni_pool **out, int threads)
     }
     *out = p;
     return NN_OK;
-}
-
-int nni_processors(void)
-{
-#ifdef __linux__
-    cpu_set_t set;
-
-    if (!sched_getaffinity(0, sizeof set, &set) && CPU_COUNT(&set) > 0)
-        return CPU_COUNT(&set);
-#endif
-    long n = sysconf(_SC_NPROCESSORS_ONLN);
-
-    return n > 0 ? (int)n : 1;
 }
 
 double nni_seconds(void)

@@ -10,11 +10,11 @@
 #include <nn/data.h>
 #include <nn/vision.h>
 
+#include "base/thread.h"
 #include "data.h"
 #include "data/cache.h"
 #include "vision/vision.h"
 
-#include <pthread.h>
 #include <string.h>
 
 enum { AHEAD = 3, MOST_THREADS = 8 };
@@ -257,7 +257,7 @@ int nn_loader_new(nn_loader **out, const nn_loader_opts *opts, nn_message *why)
     (void)pthread_cond_init(&l->work, NULL);
     (void)pthread_cond_init(&l->ready, NULL);
     (void)pthread_cond_init(&l->idle, NULL);
-    while (l->threads < l->o.threads && !pthread_create(&l->thread[l->threads], NULL, work, l))
+    while (l->threads < l->o.threads && !nni_thread_start(&l->thread[l->threads], work, l))
         l->threads++;
     if (!l->threads) {
         nn_loader_free(l);
@@ -418,7 +418,7 @@ int nn_dataset_verify(nn_dataset *d, int threads, void (*progress)(void *payload
         return nni_fail(why, NN_ENOMEM, "no memory to verify %lld images", (long long)d->samples);
     (void)pthread_mutex_init(&v.lock, NULL);
     (void)pthread_cond_init(&v.more, NULL);
-    while (started < threads && !pthread_create(&thread[started], NULL, verify_some, &v))
+    while (started < threads && !nni_thread_start(&thread[started], verify_some, &v))
         started++;
     if (!started)
         (void)verify_some(&v);
