@@ -20,7 +20,7 @@ static struct nni_seam real;
 static char folder[64], path[128];
 static int64_t calls, fail_at; /* the call with this number fails; -1 none */
 static int64_t live, open_files;
-static int synced, renamed_before_sync, short_io, interrupted;
+static int synced, renamed_before_sync, short_io, interrupted, files_only;
 
 static bool fails(void)
 {
@@ -90,8 +90,14 @@ static int64_t my_write(int fd, const void *data, size_t size)
 
 static int my_fsync(int fd)
 {
+    struct stat st;
+
     if (fails())
         return -1;
+    if (files_only && !fstat(fd, &st) && S_ISDIR(st.st_mode)) {
+        errno = EINVAL;
+        return -1;
+    }
     synced++;
     return real.fsync(fd);
 }
@@ -157,7 +163,7 @@ static void setup(void)
     nni_seam.stat = my_stat;
     fail_at = -1;
     calls = live = open_files = 0;
-    short_io = interrupted = 0;
+    short_io = interrupted = files_only = 0;
 }
 
 static void teardown(void)
@@ -205,6 +211,18 @@ START_TEST(order)
     ck_assert_int_eq(replace(&why), NN_OK);
     ck_assert_int_eq(renamed_before_sync, 0);
     ck_assert_int_eq(synced, 2);
+}
+END_TEST
+
+/* As on file systems of other machines. */
+START_TEST(folders_that_cannot_be_synced)
+{
+    nn_message why = { "" };
+
+    files_only = 1;
+    ck_assert_msg(!replace(&why), "%s", why.text);
+    ck_assert(holds(new_text, sizeof new_text));
+    ck_assert_int_eq(open_files, 0);
 }
 END_TEST
 
@@ -377,6 +395,7 @@ int main(void)
     tcase_set_timeout(t, 60);
     tcase_add_test(t, writes);
     tcase_add_test(t, order);
+    tcase_add_test(t, folders_that_cannot_be_synced);
     tcase_add_test(t, old_or_new);
     tcase_add_test(t, abandoned);
     tcase_add_test(t, no_such_folder);
