@@ -146,6 +146,7 @@ static void device_rows(void)
     FAIL(why.text, "nn_open", nn_open(NULL, "cpu", NULL, &why));
     FAIL(why.text, "nn_open", nn_open(&d, NULL, NULL, &why));
     FAIL(why.text, "abacus", nn_open(&d, "abacus", NULL, &why));
+    FAIL(why.text, "cpu:7", nn_open(&d, "cpu:7", NULL, &why));
     FAIL(why.text, "-3 threads", nn_open(&d, "cpu", &(nn_device_options){ .threads = -3 }, &why));
     FAIL(why.text, "mmx", nn_open(&d, "cpu", &(nn_device_options){ .threads = 1, .isa = "mmx" }, &why));
     CALM(nn_close(NULL));
@@ -186,9 +187,9 @@ static void model_rows(void)
     FAIL(nn_model_error(model), "nn_model_write", nn_model_write(model, "v", NN_BASE_PARAM, NN_F64, NULL));
     FAIL(nn_model_error(model), "nobody", nn_model_write(model, "nobody", NN_BASE_PARAM, NN_F64, number));
     STATUS(nn_model_set_trainable(NULL, "*", 1));
-    FAIL(nn_model_error(model), "pattern", nn_model_set_trainable(model, NULL, 1));
+    FAIL(nn_model_error(model), "nn_model_set_trainable", nn_model_set_trainable(model, NULL, 1));
     FAIL(nn_model_error(model), "scale", nn_model_set_lr_scale(model, "*", NOT));
-    FAIL(nn_model_error(model), "pattern", nn_model_set_lr_scale(model, NULL, 1));
+    FAIL(nn_model_error(model), "nn_model_set_lr_scale", nn_model_set_lr_scale(model, NULL, 1));
     FAIL(nn_model_error(model), "-1", nn_model_set_decay_scale(model, "*", -1));
     TRUE(!nn_match(NULL, "v"));
     TRUE(!nn_match("*", NULL));
@@ -765,7 +766,8 @@ static void dataset_rows(void)
 
 static void data_rows(void)
 {
-    nn_loader_opts opts = { .data = data, .batch = -1 };
+    const nn_preprocess as_usual = nn_preprocess_default();
+    nn_loader_opts opts = { .data = data, .batch = -1, .preprocess = &as_usual };
     nn_metrics metrics = { 0 };
     nn_template *t;
     nn_loader *l;
@@ -774,7 +776,21 @@ static void data_rows(void)
 
     FAIL(why.text, "loader", nn_loader_new(NULL, &opts, &why));
     FAIL(why.text, "loader", nn_loader_new(&l, NULL, &why));
-    FAIL(why.text, "batch", nn_loader_new(&l, &opts, &why));
+    FAIL(why.text, "batch of -1", nn_loader_new(&l, &opts, &why));
+    opts.batch = 1;
+    opts.split = BAD;
+    FAIL(why.text, "split", nn_loader_new(&l, &opts, &why));
+    opts.split = NN_SPLIT_TRAIN;
+    opts.threads = 1 << 20;
+    FAIL(why.text, "threads", nn_loader_new(&l, &opts, &why));
+    opts.threads = 0;
+    opts.ahead = -1;
+    FAIL(why.text, "ahead", nn_loader_new(&l, &opts, &why));
+    opts.ahead = 0;
+    opts.mixup = NOT;
+    FAIL(why.text, "mixup", nn_loader_new(&l, &opts, &why));
+    opts.preprocess = NULL;
+    FAIL(why.text, "preprocessing", nn_loader_new(&l, &opts, &why));
     CALM(nn_loader_free(NULL));
     TRUE(nn_loader_samples(NULL) == 0);
     STATUS(nn_loader_start(NULL, 0, 0));

@@ -34,6 +34,14 @@ void nni_dataset_count(nn_dataset *d);
 int nni_dataset_exclude(nn_dataset *d, int64_t i, const char *reason);
 int nni_dataset_hash(nn_dataset *d, nni_pool *pool, nn_message *why);
 
+/* Threads that read and decode images unless the caller says how many: more seldom find the disk faster. */
+static inline int nni_readers(void)
+{
+    const int most = 8, processors = nni_processors();
+
+    return processors < most ? processors : most;
+}
+
 /* The order of an epoch: position p sees sample order[p]. A permutation of 0..n-1 that is a pure function of
  * (seed, epoch, n): Fisher-Yates from the top, swapping i=n-1..1 with an unbiased j in [0,i] from Philox.
  * NN_EINVAL unless 0 <= n < 2^32. */

@@ -17,7 +17,7 @@
 
 #include <string.h>
 
-enum { AHEAD = 3, MOST_THREADS = 8 };
+enum { AHEAD = 3, MOST_AHEAD = 1024 };
 
 struct slot {
     int64_t first, count; /* positions in the epoch */
@@ -215,18 +215,33 @@ static bool collect(nn_loader *l)
     return l->index != NULL;
 }
 
+static int check_numbers(const nn_loader_opts *o, nn_message *why)
+{
+    if (o->batch < 1)
+        return nni_fail(why, NN_EINVAL, "nn_loader_new: a batch of %lld images", (long long)o->batch);
+    if (o->split < 0 || o->split >= NN_SPLITS)
+        return nni_fail(why, NN_EINVAL, "nn_loader_new: %d is no split", o->split);
+    if (o->threads < 0 || o->threads > NNI_MOST_THREADS)
+        return nni_fail(why, NN_EINVAL, "nn_loader_new: %d threads: 0 to %d", o->threads, NNI_MOST_THREADS);
+    if (o->ahead < 0 || o->ahead > MOST_AHEAD)
+        return nni_fail(why, NN_EINVAL, "nn_loader_new: %d batches ahead: 0 to %d", o->ahead, MOST_AHEAD);
+    if (o->mixup != 0 && !(o->mixup >= 0.01 && o->mixup <= 1000))
+        return nni_fail(why, NN_EINVAL, "nn_loader_new: a mixup of %g: 0, or 0.01 to 1000", o->mixup);
+    return NN_OK;
+}
+
 int nn_loader_new(nn_loader **out, const nn_loader_opts *opts, nn_message *why)
 {
     nn_loader *l;
     int rc;
 
-    if (!out || !opts || !opts->data || !opts->preprocess || opts->batch < 1 || opts->threads < 0 ||
-        opts->ahead < 0 || opts->ahead > 1024 ||
-        (opts->mixup != 0 && !(opts->mixup >= 0.01 && opts->mixup <= 1000)))
-        return nni_fail(
-            why, NN_EINVAL,
-            "a loader needs data, a preprocessing record, a batch size of at least 1 and a mixup of 0 or "
-            "0.01..1000");
+    if (out)
+        *out = NULL;
+    if (!out || !opts || !opts->data || !opts->preprocess)
+        return nni_null(why, __func__, "out, data and a preprocessing record");
+    rc = check_numbers(opts, why);
+    if (rc)
+        return rc;
     rc = nn_preprocess_check(opts->preprocess, why);
     if (rc)
         return rc;
@@ -235,7 +250,7 @@ int nn_loader_new(nn_loader **out, const nn_loader_opts *opts, nn_message *why)
         return nni_fail(why, NN_ENOMEM, "no memory for the loader");
     l->o = *opts;
     if (!l->o.threads)
-        l->o.threads = nni_processors() < MOST_THREADS ? nni_processors() : MOST_THREADS;
+        l->o.threads = nni_readers();
     l->slots = (l->o.ahead ? l->o.ahead : AHEAD) + 1;
     l->type = opts->augment ? nn_augment_type(opts->augment) : NN_U8;
     l->image_bytes = (int64_t)nn_dtype_size(l->type) * 3 * opts->preprocess->size * opts->preprocess->size;
@@ -324,9 +339,8 @@ int nn_loader_next(nn_loader *l, nn_batch *out)
         return NN_ESTATE;
     }
     /* The batch handed out last is no longer read: its slot takes the one a full ring later. */
-    if (l->consumed) {
+    if (l->consumed)
         open_slot(l, l->consumed - 1 + l->slots);
-    }
     s = slot_of(l, l->consumed);
     l->consumed++;
     (void)pthread_cond_broadcast(&l->work);
@@ -350,104 +364,4 @@ int nn_loader_next(nn_loader *l, nn_batch *out)
                        .why = s->why,
                        .waited = waited };
     return NN_OK;
-}
-
-/* ------------------------------------------------------------------------- verify */
-
-struct verify {
-    nn_dataset *data;
-    char **why;  /* NULL: usable */
-    bool memory; /* false: there was none */
-    int64_t next, done;
-    pthread_mutex_t lock;
-    pthread_cond_t more;
-};
-
-/* Images to predict need not be good for training to begin. */
-static bool wanted(const nn_sample *s) { return !s->excluded && s->split != NN_SPLIT_TEST; }
-
-static void *verify_some(void *argument)
-{
-    struct verify *v = argument;
-
-    for (;;) {
-        const nn_sample *s;
-        nn_image image = { 0 };
-        nn_message message;
-        int64_t i;
-        int rc;
-
-        (void)pthread_mutex_lock(&v->lock);
-        i = v->next++;
-        (void)pthread_mutex_unlock(&v->lock);
-        if (i >= v->data->samples)
-            return NULL;
-        s = &v->data->sample[i];
-        if (!wanted(s))
-            continue;
-        rc = nn_image_load(&image, s->file, NULL, &message);
-        nn_image_free(&image);
-        if (rc && rc != NN_ENOMEM)
-            v->why[i] = nni_strdup(message.text);
-        (void)pthread_mutex_lock(&v->lock);
-        v->memory = v->memory && !(rc && !v->why[i]);
-        v->done++;
-        (void)pthread_cond_signal(&v->more);
-        (void)pthread_mutex_unlock(&v->lock);
-    }
-}
-
-int nn_dataset_verify(nn_dataset *d, int threads, void (*progress)(void *payload, int64_t done, int64_t all),
-                      void *payload, nn_message *why)
-{
-    struct verify v = { .data = d, .memory = true };
-    pthread_t thread[MOST_THREADS];
-    int64_t all = 0;
-    int started = 0, rc = NN_OK;
-
-    if (!d)
-        return nni_null(why, __func__, "the dataset");
-    if (threads < 0)
-        return nni_fail(why, NN_EINVAL, "cannot verify images by %d threads", threads);
-    for (int64_t i = 0; i < d->samples; i++)
-        all += wanted(&d->sample[i]);
-    threads = threads < 1 ? nni_processors() : threads;
-    threads = threads > MOST_THREADS ? MOST_THREADS : threads;
-    v.why = nni_alloc_array((size_t)d->samples + 1, sizeof *v.why);
-    if (!v.why)
-        return nni_fail(why, NN_ENOMEM, "no memory to verify %lld images", (long long)d->samples);
-    (void)pthread_mutex_init(&v.lock, NULL);
-    (void)pthread_cond_init(&v.more, NULL);
-    while (started < threads && !nni_thread_start(&thread[started], verify_some, &v))
-        started++;
-    if (!started)
-        (void)verify_some(&v);
-    (void)pthread_mutex_lock(&v.lock);
-    while (v.done < all) {
-        int64_t done = v.done;
-
-        if (progress) {
-            (void)pthread_mutex_unlock(&v.lock);
-            progress(payload, done, all);
-            (void)pthread_mutex_lock(&v.lock);
-        }
-        while (v.done == done)
-            (void)pthread_cond_wait(&v.more, &v.lock);
-    }
-    (void)pthread_mutex_unlock(&v.lock);
-    for (int i = 0; i < started; i++)
-        (void)pthread_join(thread[i], NULL);
-    if (progress)
-        progress(payload, all, all);
-    (void)pthread_cond_destroy(&v.more);
-    (void)pthread_mutex_destroy(&v.lock);
-    for (int64_t i = 0; i < d->samples; i++) {
-        if (!rc && v.memory && v.why[i])
-            rc = nni_dataset_exclude(d, i, v.why[i]);
-        nni_free(v.why[i]);
-    }
-    nni_free(v.why);
-    return rc || !v.memory
-               ? nni_fail(why, NN_ENOMEM, "no memory to verify %lld images", (long long)d->samples)
-               : NN_OK;
 }

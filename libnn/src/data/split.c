@@ -91,7 +91,9 @@ int nn_dataset_hash(nn_dataset *d, int threads, nn_message *why)
 
     if (!d)
         return nni_null(why, __func__, "the dataset");
-    rc = nni_pool_new(&pool, threads ? threads : nni_processors());
+    if (!threads)
+        threads = nni_processors();
+    rc = nni_pool_new(&pool, threads);
     if (rc)
         return nni_fail(why, rc, "cannot start %d threads to hash images", threads);
     rc = nni_dataset_hash(d, pool, why);
