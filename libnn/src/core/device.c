@@ -26,8 +26,8 @@ static bool names(const char *backend, const char *device)
 int nn_open(nn_device **out, const char *name, const nn_device_options *options, nn_message *why)
 {
     nn_device_options o = options ? *options : (nn_device_options){ 0 };
+    int rc, i = 0, threads = o.threads;
     nn_device *d;
-    int rc, i = 0;
 
     if (out)
         *out = NULL;
@@ -45,11 +45,12 @@ int nn_open(nn_device **out, const char *name, const nn_device_options *options,
     d->log = o.log;
     d->payload = o.payload;
     atomic_flag_clear(&d->busy);
-    rc = nni_pool_new(&d->pool, o.threads ? o.threads : nni_processors());
+    if (!threads)
+        threads = nni_processors();
+    rc = nni_pool_new(&d->pool, threads);
     if (rc) {
         nni_free(d);
-        return nni_fail(why, rc, "cannot start %d threads: %s", o.threads ? o.threads : nni_processors(),
-                        nn_strerror(rc));
+        return nni_fail(why, rc, "cannot start %d threads: %s", threads, nn_strerror(rc));
     }
     d->name = BACKENDS[i].name;
     rc = BACKENDS[i].open(d, name, &o, why);

@@ -521,20 +521,20 @@ static int forward(nn_plan *p)
     int rc;
 
     p->now.sample = p->next_sample;
-    p->next_sample += p->batch;
     p->memory->owner = p;
     p->gradients_valid = false;
     if ((rc = p->device->backend->forward(p, version != p->cache_version))) {
         p->memory->owner = NULL;
         return rc;
     }
+    p->next_sample += p->batch;
     p->cache_version = version;
     for (int64_t i = 0; i < p->forward_steps; i++)
         effects = effects || p->step[i].step.op->flags & NN_OP_EFFECT;
     for (int i = 0; effects && i < p->models; i++)
         p->model[i]->version++;
     if (effects)
-        changed(p, NN_BASE_STATE);
+        changed(p, p->role[NN_BASE_STATE]);
     p->loss_valid = true;
     return NN_OK;
 }
@@ -544,6 +544,10 @@ static int backward(nn_plan *p, unsigned what)
     const struct nni_backend *b = p->device->backend;
     int rc = NN_OK;
 
+    for (int i = 0; i < p->seed_count; i++)
+        if (nn_has(&p->seed[i]) && !p->seeded[i])
+            return nni_fail(&p->message, NN_ESTATE,
+                            "seed %d has no values: write them to nn_seed before the backward run", i);
     for (int64_t i = 0; !rc && i < p->zeros && !(what & NN_ACCUMULATE); i++) {
         const nn_model *m = p->model[p->zero[i].model];
         const nn_segment *s = &m->segment[p->zero[i].segment];
@@ -551,10 +555,6 @@ static int backward(nn_plan *p, unsigned what)
         rc = b->fill(p->device, (char *)m->buffer[NN_BASE_GRAD] + s->offset, 0,
                      (size_t)s->count * nn_dtype_size(s->type));
     }
-    for (int i = 0; i < p->seed_count; i++)
-        if (nn_has(&p->seed[i]) && !p->seeded[i])
-            return nni_fail(&p->message, NN_ESTATE,
-                            "seed %d has no values: write them to nn_seed before the backward run", i);
     for (int i = 0; !rc && i < p->seed_count; i++)
         if (p->seeded[i] && p->seeded[i] != p->seed[i].at)
             rc = b->copy(p->device, p->seed[i].at, p->seeded[i],

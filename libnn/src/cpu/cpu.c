@@ -81,7 +81,8 @@ int nni_cpu_open(nn_device *d, const char *name, const nn_device_options *option
 {
     const struct nni_cpu *cpu = choose(options->isa);
 
-    (void)name;
+    if (strcmp(name, "cpu") != 0)
+        return nni_fail(why, NN_EDEVICE, "no device \"%s\": there is one \"cpu\", without a number", name);
     if (!cpu)
         return nni_fail(why, NN_EDEVICE, "instruction set \"%s\" is not available here; this machine has: %s",
                         options->isa, nn_device_isas());

@@ -48,8 +48,14 @@ static int fill(nn_device *d, void *at, int byte, size_t bytes)
 
 static int ready(nn_plan *p, nn_message *why)
 {
-    p->lane_bytes = (p->lane_bytes + 4095) & ~(size_t)4095;
-    p->lanes = nni_alloc_array((size_t)nni_pool_threads(p->device->pool), p->lane_bytes);
+    const size_t page = 4096;
+    size_t bytes;
+
+    /* Not cleared: the first to touch a page decides in which processor's memory it lies, and that should be
+     * the thread whose lane it is. */
+    p->lane_bytes = (p->lane_bytes + page - 1) & ~(page - 1);
+    if (!__builtin_mul_overflow((size_t)nni_pool_threads(p->device->pool), p->lane_bytes, &bytes))
+        p->lanes = nni_alloc(bytes);
     return p->lanes ? NN_OK : nni_fail(why, NN_ENOMEM, "no memory for the threads' scratch");
 }
 
