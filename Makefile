@@ -10,6 +10,7 @@
 # make bench-rivals    whole networks against PyTorch, in turns (uses the environment of make parity); ARGS for compare.py
 # make man             manual pages (build/man/) from the programs' help; needs help2man
 # make install         library, headers and programs below PREFIX; make uninstall takes them away again
+# make REAL=double install   beside it the library that computes in double, libnn-double
 # make installcheck    installs into build/, looks at what arrived, builds and runs examples/ against it
 # make examples        builds and runs examples/ against such a copy
 # make dist            build/libnn-VERSION.tar.gz of what is committed, the same bytes each time
@@ -279,10 +280,14 @@ format-check:
 
 # ---- installing: static and shared library, headers, programs, descriptions for pkg-config and CMake
 version  := $(shell sed -n 's/.*NN_VERSION "\(.*\)"/\1/p' libnn/include/nn/base.h)
-soname   := libnn.so.$(firstword $(subst ., ,$(version)))
+# The library in double lies beside the other one: libnn-double, nn::nn_double.
+name     := nn$(if $(filter double,$(REAL)),-double)
+soname   := lib$(name).so.$(firstword $(subst ., ,$(version)))
+programs := $(if $(filter double,$(REAL)),,$(apps))
 dest     := $(DESTDIR)$(PREFIX)
 describe := sed -e 's|@prefix@|$(PREFIX)|' -e 's|@version@|$(version)|' -e 's|@soname@|$(soname)|' \
-            -e 's|@requires@|$(PACKAGES)|' -e 's|@define@|$(if $(filter double,$(REAL)),-DNN_REAL_DOUBLE)|'
+            -e 's|@requires@|$(PACKAGES)|' -e 's|@define@|$(if $(filter double,$(REAL)),-DNN_REAL_DOUBLE)|' \
+            -e 's|@name@|$(name)|g' -e 's|@target@|$(subst -,_,$(name))|g'
 
 $B/libnn.so: $(lib_o)
 	@echo "  LD   $@"
@@ -290,32 +295,32 @@ $B/libnn.so: $(lib_o)
 
 # Manual pages from the programs' own help, where help2man is installed.
 help2man := $(shell command -v help2man)
-pages    := $(apps:$B/apps/%=$B/man/%.1)
+pages    := $(programs:$B/apps/%=$B/man/%.1)
 man: $(pages)
 $B/man/%.1: $B/apps/%
 	@mkdir -p $(@D)
 	@echo "  MAN  $@"
 	@help2man --no-info --name="$$($< --help | sed -n 2p)" $< -o $@
 
-install: $(if $(help2man),man) $B/libnn.a $B/libnn.so $(apps)
-	install -d $(dest)/include/nn/models $(dest)/lib/pkgconfig $(dest)/lib/cmake/nn $(dest)/bin
+install: $(if $(help2man),man) $B/libnn.a $B/libnn.so $(programs)
+	install -d $(dest)/include/nn/models $(dest)/lib/pkgconfig $(dest)/lib/cmake/nn
 	install -m 644 libnn/include/nn/*.h $(dest)/include/nn
 	install -m 644 libnn/include/nn/models/*.h $(dest)/include/nn/models
-	install -m 644 $B/libnn.a $(dest)/lib
-	install -m 755 $B/libnn.so $(dest)/lib/libnn.so.$(version)
-	ln -sf libnn.so.$(version) $(dest)/lib/$(soname)
-	ln -sf $(soname) $(dest)/lib/libnn.so
-	install -m 755 $(apps) $(dest)/bin
-	install -d $(dest)/share/bash-completion/completions
-	for a in $(apps); do $$a --print-completion > $(dest)/share/bash-completion/completions/$${a##*/} || exit 1; done
-	$(if $(help2man),install -d $(dest)/share/man/man1 && install -m 644 $(pages) $(dest)/share/man/man1)
-	$(describe) libnn/libnn.pc.in > $(dest)/lib/pkgconfig/libnn.pc
+	install -m 644 $B/libnn.a $(dest)/lib/lib$(name).a
+	install -m 755 $B/libnn.so $(dest)/lib/lib$(name).so.$(version)
+	ln -sf lib$(name).so.$(version) $(dest)/lib/$(soname)
+	ln -sf $(soname) $(dest)/lib/lib$(name).so
+	$(describe) libnn/libnn.pc.in > $(dest)/lib/pkgconfig/lib$(name).pc
+	$(describe) libnn/nnTarget.cmake.in > $(dest)/lib/cmake/nn/$(name)Target.cmake
 	$(describe) libnn/nnConfig.cmake.in > $(dest)/lib/cmake/nn/nnConfig.cmake
 	$(describe) libnn/nnConfigVersion.cmake.in > $(dest)/lib/cmake/nn/nnConfigVersion.cmake
+	$(if $(programs),install -d $(dest)/bin $(dest)/share/bash-completion/completions && install -m 755 $(programs) $(dest)/bin)
+	for a in $(programs); do $$a --print-completion > $(dest)/share/bash-completion/completions/$${a##*/} || exit 1; done
+	$(if $(help2man),$(if $(programs),install -d $(dest)/share/man/man1 && install -m 644 $(pages) $(dest)/share/man/man1))
 
 uninstall:
 	rm -rf $(dest)/include/nn $(dest)/lib/cmake/nn
-	rm -f $(dest)/lib/libnn.a $(dest)/lib/libnn.so* $(dest)/lib/pkgconfig/libnn.pc
+	rm -f $(foreach n,libnn libnn-double,$(addprefix $(dest)/lib/,$n.a $n.so* pkgconfig/$n.pc))
 	rm -f $(apps:$B/apps/%=$(dest)/bin/%) $(apps:$B/apps/%=$(dest)/share/bash-completion/completions/%)
 	rm -f $(pages:$B/man/%=$(dest)/share/man/man1/%)
 

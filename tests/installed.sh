@@ -49,8 +49,8 @@ say "$soname: $(wc -l <"$at/defined") names exported, all begin with nn_"
 
 # ---- what docs/embedding.md quotes is what the examples say
 # shellcheck disable=SC2016 # no command, the fence of a code block
-sed -n '/^```c$/,/^```$/{/^```/d;s/^ *//;p}' docs/embedding.md | while IFS= read -r line; do
-    grep -qF -e "$line" examples/*.c || fail "docs/embedding.md quotes what no example says: $line"
+sed -n '/^ *```c$/,/^ *```$/{/^ *```/d;s/^ *//;p}' docs/embedding.md | while IFS= read -r line; do
+    grep -qrF -e "$line" examples || fail "docs/embedding.md quotes what no example says: $line"
 done
 say "docs/embedding.md quotes the examples"
 
@@ -62,8 +62,8 @@ $make --no-print-directory -C examples CC="$cc" B="$at/examples" check || fail "
 say "examples with pkg-config and the shared library"
 
 # shellcheck disable=SC2046 # lists of options
-$cc -std=c11 examples/own_op.c $(pkg-config --cflags libnn) "$lib/libnn.a" \
-    $(pkg-config --static --libs libnn | sed 's/-lnn //') -o "$at/static"
+$cc -std=c11 examples/own_loss.c $(pkg-config --cflags libnn) "$lib/libnn.a" \
+    $(pkg-config --static --libs libnn | sed 's/-lnn //') -lm -o "$at/static"
 env -u LD_LIBRARY_PATH "$at/static" || fail "the static library"
 say "the static library"
 
@@ -72,6 +72,12 @@ printf '#include <nn/nn.h>\n#include <nn/models/efficientnet.h>\nint main() { re
 "${CXX:-c++}" -std=c++17 "$at/use.cpp" $(pkg-config --cflags --libs libnn) -o "$at/use"
 "$at/use" || fail "C++"
 say "C++"
+
+# ---- beside it, the library in double
+$make --no-print-directory REAL=double PREFIX="$prefix" DESTDIR= install >/dev/null
+$make --no-print-directory -C examples CC="$cc" REAL=double B="$at/double" "$at/double/own_op" >/dev/null &&
+    "$at/double/own_op" || fail "libnn-double"
+say "libnn-double"
 
 if ! command -v cmake >/dev/null; then
     printf 'SKIPPED  CMake is not installed\n'

@@ -592,6 +592,14 @@ static void plan_rows(void)
     CALM(nn_profile(NULL, 1));
     TRUE(nn_profile_rows(NULL, NULL, 1) == 0);
     TRUE(nn_profile_rows(plan, NULL, BAD) >= 0);
+    FAIL(why.text, "graph", nn_gradcheck(NULL, x, (nn_gradcheck_opts){ 0 }, &why));
+    FAIL(why.text, "needs y", nn_gradcheck(graph, NULL, (nn_gradcheck_opts){ 0 }, &why));
+    FAIL(why.text, "this graph", nn_gradcheck(graph, foreign, (nn_gradcheck_opts){ 0 }, &why));
+    FAIL(why.text, "tolerance", nn_gradcheck(graph, row, (nn_gradcheck_opts){ .tolerance = NOT }, &why));
+    FAIL(why.text, "tolerance", nn_gradcheck(graph, row, (nn_gradcheck_opts){ .step = -1 }, &why));
+    FAIL(why.text, "-7", nn_gradcheck(graph, row, (nn_gradcheck_opts){ .elements = -7 }, &why));
+    FAIL(why.text, "flags", nn_gradcheck(graph, row, (nn_gradcheck_opts){ .flags = 1u << 30 }, &why));
+    FAIL(why.text, "nobody", nn_gradcheck(graph, row, (nn_gradcheck_opts){ .wrt = "nobody" }, &why));
 }
 
 static const char *rename_none(void *payload, const char *name, char text[256])

@@ -6,13 +6,14 @@
  * in its own way and is held against those numbers, and against the first variant for the elements
  * that were not sampled.
  *
- * A five-point stencil is taken at two step sizes. Where the two disagree the function has a kink
- * (ReLU) within reach and the element proves nothing; it is left out, and a case that loses a
- * quarter of its elements so is badly chosen and fails.
+ * Slopes are those of core/slope.h, as nn_gradcheck takes them, of the oracle. Where two step sizes
+ * disagree the function has a kink (ReLU) within reach and the element proves nothing; it is left out,
+ * and a case that loses a quarter of its elements so is badly chosen and fails.
  */
 #include "op_test.h"
 
 #include "core/core.h"
+#include "core/slope.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -283,54 +284,56 @@ static nn_tensor *record(const struct reference *r, nn_graph *g, const struct va
     return first;
 }
 
-/* Adds the slopes of each output along `direction` (NULL: along element e) of input i at step h. */
-static void differences(struct reference *r, int i, int64_t e, const double *direction, double h,
-                        double *slope)
-{
-    static const double weight[4] = { 1.0 / 12, -8.0 / 12, 8.0 / 12, -1.0 / 12 },
-                        offset[4] = { -2, -1, 1, 2 };
-    double *x = r->in[i], *kept = x, *moved = take_doubles(r->count[i]);
-    double *out[NN_MAX_OUT], *sum[NN_MAX_OUT];
+/* The oracle while one input moves: element e of it, or all along `direction`. */
+struct moving {
+    struct reference *r;
+    int i;
+    int64_t e;
+    const double *direction;
+};
 
-    for (int j = 0; j < r->outs; j++) {
-        out[j] = take_doubles(r->out_count[j]);
-        sum[j] = take_doubles(r->out_count[j]);
-        slope[j] = 0;
-    }
-    r->in[i] = moved;
-    for (int k = 0; k < 4; k++) {
-        memcpy(moved, kept, (size_t)r->count[i] * sizeof *moved);
-        if (direction)
-            for (int64_t at = 0; at < r->count[i]; at++)
-                moved[at] += offset[k] * h * direction[at];
-        else
-            moved[e] += offset[k] * h;
-        r->c->oracle(r->c, (const double *const *)r->in, out);
-        for (int j = 0; j < r->outs; j++)
-            for (int64_t at = 0; at < r->out_count[j]; at++)
-                sum[j][at] += weight[k] * out[j][at];
-    }
-    r->in[i] = kept;
-    for (int j = 0; j < r->outs; j++) {
-        for (int64_t at = 0; at < r->out_count[j]; at++)
-            slope[j] += r->seed[j][at] * sum[j][at] / h;
-        free(out[j]);
-        free(sum[j]);
-    }
+static int oracle_at(void *context, double t, double *y)
+{
+    const struct moving *m = context;
+    struct reference *r = m->r;
+    double *x = r->in[m->i], *moved = take_doubles(r->count[m->i]), *out[NN_MAX_OUT];
+
+    memcpy(moved, x, (size_t)r->count[m->i] * sizeof *moved);
+    for (int64_t e = 0; m->direction && e < r->count[m->i]; e++)
+        moved[e] += t * m->direction[e];
+    if (!m->direction)
+        moved[m->e] += t;
+    for (int j = 0; j < r->outs; y += r->out_count[j++])
+        out[j] = y;
+    r->in[m->i] = moved;
+    r->c->oracle(r->c, (const double *const *)r->in, out);
+    r->in[m->i] = x;
     free(moved);
+    return NN_OK;
 }
 
-/* Both step sizes; 0 when they disagree. */
+/* The slopes of each output; 0 where there is a kink. */
 static int slopes(struct reference *r, int i, int64_t e, const double *direction, double h, double *slope)
 {
-    double coarse[NN_MAX_OUT];
+    struct moving m = { r, i, e, direction };
+    struct nni_line line = { .value = oracle_at, .context = &m, .parts = r->outs };
+    struct nni_slope s[NN_MAX_OUT];
+    int64_t all = 0;
     int smooth = 1;
+    double *weight;
 
-    differences(r, i, e, direction, h, coarse);
-    differences(r, i, e, direction, h / 4, slope);
     for (int j = 0; j < r->outs; j++)
-        if (!(fabs(coarse[j] - slope[j]) <= 0.5e-7 + 0.5e-5 * fabs(slope[j])))
-            smooth = 0;
+        all += line.count[j] = r->out_count[j];
+    line.weight = weight = take_doubles(all);
+    for (int64_t j = 0, at = 0; j < r->outs; at += r->out_count[j++])
+        memcpy(weight + at, r->seed[j], (size_t)r->out_count[j] * sizeof *weight);
+    if (nni_slopes(&line, h, s))
+        FAIL("no memory for the differences of the oracle");
+    for (int j = 0; j < r->outs; j++) {
+        slope[j] = s[j].fine;
+        smooth = smooth && nni_is_smooth(&s[j], 0.5e-7 + 0.5e-5 * fabs(s[j].fine));
+    }
+    free(weight);
     return smooth;
 }
 

@@ -57,7 +57,8 @@ NN_C_BEGIN
     X(NN_EFORMAT, -6, "malformed or damaged data")                                                           \
     X(NN_EUNSUPPORTED, -7, "not supported")                                                                  \
     X(NN_EDEVICE, -8, "device not available")                                                                \
-    X(NN_ESTATE, -9, "called in the wrong order")
+    X(NN_ESTATE, -9, "called in the wrong order")                                                            \
+    X(NN_EDIFFER, -10, "results differ")
 
 enum nn_status {
 #define X(name, value, text) name = value,

@@ -127,6 +127,26 @@ typedef struct nn_profile_row {
 NN_API void nn_profile(nn_plan *plan, int on);
 NN_API int64_t nn_profile_rows(const nn_plan *plan, nn_profile_row *rows, int64_t most);
 
+/* ---- checking gradients ---- */
+
+typedef struct nn_gradcheck_opts {
+    double low, high; /* what inputs are drawn from; both 0: -1 to 1 */
+    const char *wrt;  /* pattern of the inputs and parameters to differentiate by; NULL: all */
+    int64_t elements; /* of each, that are moved one by one; 0: 32, -1: none */
+    int directions;   /* random ones, along which all elements of all of them move; 0: 2 */
+    double step;      /* how far, times |value| + 0.1 and never more than 1.1; 0: 1/64, in double 1e-3 */
+    double tolerance; /* relative to a slope and to the root mean square of the gradient; 0: 1e-3, in
+                         double 1e-6. What rounding can add is allowed besides */
+    uint64_t seed;    /* of all that is drawn */
+    uint32_t flags;   /* NN_PLAN_... */
+} nn_gradcheck_opts;
+/* Compares the gradients of y, a recorded op, layer, network or loss of any shape, with differences of its
+ * values: torch.autograd.gradcheck. Inputs of NN_REAL and U8 are drawn (others have to be nn_constant), masks
+ * of dropout are the same each time; parameters have the values of the model, which is sealed and in the end
+ * as it was but for its gradients. Where two steps disagree there is a kink, and nothing is compared.
+ * NN_OK, and the text says how near they are; NN_EDIFFER: it names the worst, or too many kinks. */
+NN_API int nn_gradcheck(nn_graph *graph, nn_tensor *y, nn_gradcheck_opts opts, nn_message *why);
+
 NN_C_END
 
 #endif
