@@ -180,6 +180,12 @@ void app_progress(const char *format, ...)
     line_open = true;
 }
 
+const char *app_counted(int64_t n, const char *noun, struct app_text *room)
+{
+    (void)snprintf(room->text, sizeof room->text, "%lld %s%s", (long long)n, noun, n == 1 ? "" : "s");
+    return room->text;
+}
+
 const char *app_duration(double seconds, char text[32])
 {
     long s = seconds > 0 && seconds < 1e9 ? (long)(seconds + 0.5) : 0;
@@ -258,19 +264,71 @@ static char *trimmed(char *s)
     return s;
 }
 
-static const struct argp_option *find_option(const struct argp *argp, const char *name)
+typedef bool option_test(const struct argp_option *o, const char *text);
+
+static bool is_called(const struct argp_option *o, const char *text)
+{
+    return o->name && !strcmp(o->name, text);
+}
+
+static bool is_abbreviated(const struct argp_option *o, const char *text)
+{
+    return o->name && !strncmp(o->name, text, strlen(text));
+}
+
+static bool has_letter(const struct argp_option *o, const char *text) { return o->key == *text; }
+
+/* The first option of the table and those in it that fits `text`. */
+static const struct argp_option *search(const struct argp *argp, option_test *fits, const char *text)
 {
     const struct argp_option *o = argp->options;
 
     while (o && (o->name || o->key || o->doc || o->group)) {
-        if (o->name && !strcmp(o->name, name))
+        if (fits(o, text))
             return o;
         o++;
     }
     o = NULL;
     for (const struct argp_child *c = argp->children; !o && c && c->argp; c++)
-        o = find_option(c->argp, name);
+        o = search(c->argp, fits, text);
     return o;
+}
+
+static const struct argp_option *find_option(const struct argp *argp, const char *name)
+{
+    return search(argp, is_called, name);
+}
+
+/* Whether the word after `word` is the value of an option in it. */
+static bool takes_next(const struct argp *argp, const char *word)
+{
+    const struct argp_option *o;
+
+    if (!strncmp(word, "--", 2)) {
+        o = find_option(argp, word + 2);
+        if (!o)
+            o = search(argp, is_abbreviated, word + 2);
+        return o && o->arg; /* with "=" in the word there is none */
+    }
+    for (const char *at = word + 1; *word == '-' && *at; at++) {
+        o = search(argp, has_letter, at);
+        if (!o || o->arg)
+            return o && !at[1];
+    }
+    return false;
+}
+
+/* "--resume --epochs 3": whoever writes this has forgotten a value, and has not called a file --epochs. */
+static void check_values(const struct argp *argp, int argc, char **argv)
+{
+    for (int i = 1; i + 1 < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (!takes_next(argp, argv[i]))
+            continue;
+        i++;
+        if (!strncmp(argv[i], "--", 2))
+            exit(app_fail(APP_USAGE, "%s has no value; if it is to be \"%s\", write %s%s%s", argv[i - 1],
+                          argv[i], argv[i - 1], argv[i - 1][1] == '-' ? "=" : "", argv[i]));
+    }
 }
 
 const char *app_choice(const struct argp_state *state, const char *option, const char *text)
@@ -424,9 +482,12 @@ void app_parse(const struct argp *argp, int argc, char **argv, void *payload)
         exit(fflush(stdout) ? APP_IO : APP_OK);
     }
     argp_err_exit_status = APP_USAGE;
+    check_values(argp, argc, argv);
     (void)unsetenv("ARGP_HELP_FMT"); /* some of its values make argp loop for ever */
-    if (path)
+    if (path) {
         read_recipe(argp, path);
+        app_reads("--recipe", path);
+    }
     all = calloc((size_t)(argc + recipe.arguments + 1), sizeof *all);
     if (!all)
         exit(app_fail(APP_DEVICE, "out of memory"));
@@ -474,6 +535,38 @@ void app_catch_interrupts(void)
 
 /* -------------------------------------------------------------------- files */
 
+/* What is going to be read, and which option says so. */
+static struct {
+    struct input {
+        const char *option;
+        dev_t device;
+        ino_t inode;
+    } * at;
+    int n;
+} inputs;
+
+void app_reads(const char *option, const char *path)
+{
+    struct stat st;
+
+    if (stat(path, &st) || !S_ISREG(st.st_mode))
+        return;
+    inputs.at = realloc(inputs.at, (size_t)(inputs.n + 1) * sizeof *inputs.at);
+    if (!inputs.at)
+        exit(app_fail(APP_DEVICE, "out of memory"));
+    inputs.at[inputs.n++] = (struct input){ option, st.st_dev, st.st_ino };
+}
+
+char *app_input(const struct argp_state *state, const char *option, char *path)
+{
+    struct stat st;
+
+    if (!stat(path, &st) && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
+        app_bad_option(state, "%s %s: not a regular file", option, path);
+    app_reads(option, path);
+    return path;
+}
+
 bool app_exists(const char *path)
 {
     struct stat st;
@@ -520,9 +613,27 @@ bool app_lies_in(const char *file, const char *folder)
     return in;
 }
 
+FILE *app_open_text(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC), wrong; /* a pipe would wait for its writer */
+    struct stat st;
+    FILE *f;
+
+    if (fd < 0)
+        return NULL;
+    wrong = fstat(fd, &st) ? errno : S_ISDIR(st.st_mode) ? EISDIR : S_ISREG(st.st_mode) ? 0 : EINVAL;
+    f = wrong ? NULL : fdopen(fd, "rb");
+    if (!f) {
+        wrong = wrong ? wrong : errno;
+        (void)close(fd);
+        errno = wrong;
+    }
+    return f;
+}
+
 char *app_read_text(const char *path, size_t most)
 {
-    FILE *f = fopen(path, "rb");
+    FILE *f = app_open_text(path);
     char *text = f ? malloc(most + 1) : NULL;
     size_t n = 0;
     int wrong;
@@ -607,25 +718,46 @@ static bool written_in_place(const char *path)
            (!S_ISREG(st.st_mode) || (!lstat(path, &st) && S_ISLNK(st.st_mode)));
 }
 
+/* What to call a file beside `path` that is to take its place; to be freed. With a long name cut, so that
+ * there is room for the ending. */
+static char *temporary_of(const char *path)
+{
+    enum { MOST_KEPT = 100 };
+    const char *name = base_name(path);
+    size_t kept = strlen(name);
+    char *text = NULL;
+
+    if (kept > MOST_KEPT)
+        for (kept = MOST_KEPT; kept && ((unsigned char)name[kept] & 0xc0) == 0x80;) /* inside a character */
+            kept--;
+    if (asprintf(&text, "%.*s.tmp.%ld", (int)(name - path + (ptrdiff_t)kept), path, (long)getpid()) < 0)
+        exit(app_fail(APP_DEVICE, "out of memory"));
+    return text;
+}
+
 int app_check_output(const char *option, const char *path, bool devices)
 {
-    size_t size = strlen(path) + 32;
     char *temporary;
     struct stat st;
     int fd, rc = APP_OK;
+    bool there;
 
     if (!*path)
         return app_fail(APP_USAGE, "%s \"\": a file needs a name", option);
-    if (!stat(path, &st) && !S_ISREG(st.st_mode) && (S_ISDIR(st.st_mode) || !devices))
+    there = !stat(path, &st);
+    if (!there && errno != ENOENT)
+        return app_fail(APP_IO, "%s %s: cannot be written: %s", option, path, strerror(errno));
+    if (there && !S_ISREG(st.st_mode) && (S_ISDIR(st.st_mode) || !devices))
         return app_fail(APP_IO, "%s %s: exists and is no regular file", option, path);
+    for (int i = 0; there && i < inputs.n; i++)
+        if (inputs.at[i].device == st.st_dev && inputs.at[i].inode == st.st_ino)
+            return app_fail(APP_USAGE, "%s %s would replace a file that is to be read (%s)", option, path,
+                            inputs.at[i].option);
     if (devices && written_in_place(path))
         return access(path, W_OK)
                    ? app_fail(APP_IO, "%s %s: cannot be written: %s", option, path, strerror(errno))
                    : APP_OK;
-    temporary = malloc(size);
-    if (!temporary)
-        return app_fail(APP_DEVICE, "out of memory");
-    (void)snprintf(temporary, size, "%s.try.%ld", path, (long)getpid());
+    temporary = temporary_of(path);
     fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL, 0666);
     if (fd < 0) {
         rc = app_fail(APP_IO, "%s %s: cannot be written: %s", option, path, strerror(errno));
@@ -639,20 +771,16 @@ int app_check_output(const char *option, const char *path, bool devices)
 
 int app_write_file(const char *path, const char *text)
 {
-    size_t size = strlen(path) + 8;
-    char *temporary = malloc(size);
-    FILE *f;
+    bool in_place = written_in_place(path);
+    char *temporary = in_place ? NULL : temporary_of(path);
+    FILE *f = fopen(in_place ? path : temporary, "wb");
     int rc = APP_OK;
 
-    if (!temporary)
-        return app_fail(APP_DEVICE, "out of memory");
-    (void)snprintf(temporary, size, written_in_place(path) ? "%s" : "%s.tmp", path);
-    f = fopen(temporary, "wb");
     if (!f || fputs(text, f) < 0 || fflush(f) || (fsync(fileno(f)) && errno != EINVAL && errno != EROFS))
         rc = app_fail(APP_IO, "%s: %s", path, strerror(errno));
     if (f && fclose(f) && !rc)
         rc = app_fail(APP_IO, "%s: %s", path, strerror(errno));
-    if (strcmp(temporary, path) != 0) {
+    if (!in_place) {
         if (!rc && rename(temporary, path))
             rc = app_fail(APP_IO, "%s: %s", path, strerror(errno));
         if (rc)

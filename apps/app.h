@@ -46,6 +46,9 @@ void app_bad_option(const struct argp_state *state, const char *format, ...) NN_
 /* `text` if it is one of the choices that the table of options names as the argument of `option`
  * ("adam|sgd"). */
 const char *app_choice(const struct argp_state *state, const char *option, const char *text);
+/* The value of `option` ("--csv"), the path of a file to read, or of a folder: what is neither, such as a
+ * pipe, ends the program through app_bad_option, because to open it may be to wait for ever. */
+char *app_input(const struct argp_state *state, const char *option, char *path);
 /* Numbers of options; a malformed or out-of-range one ends the program through app_bad_option. */
 int64_t app_int(const struct argp_state *state, const char *option, const char *text, int64_t low,
                 int64_t high);
@@ -69,6 +72,12 @@ void app_catch_interrupts(void);
  * then instead. app_progress_end finishes the line. */
 void app_progress(const char *format, ...) NN_PRINTF(1, 2);
 void app_progress_end(void);
+/* "1 image", "2 images". */
+struct app_text {
+    char text[48];
+};
+const char *app_counted(int64_t n, const char *noun, struct app_text *room);
+#define app_count(n, noun) app_counted((n), (noun), &(struct app_text){ .text = "" })
 /* "1h02m", "3m20s", "12s". */
 const char *app_duration(double seconds, char text[32]);
 
@@ -80,12 +89,17 @@ bool app_exists(const char *path);
 bool app_is_file(const char *path); /* a regular one, or a link to one */
 /* Whether both are one file, whatever they are called, or would be if they were there. */
 bool app_same_file(const char *a, const char *b);
+/* That a file will be read, because of `option`: no output may replace it. app_input says it, too. */
+void app_reads(const char *option, const char *path);
 /* Whether a result can be written to `path`, the argument of `option`, so that this is known before hours of
  * work. APP_OK, or the exit code with the reason printed. A terminal, a pipe or a device will do where
- * `devices` says so: app_write_file writes to them, the library's files replace what is there. */
+ * `devices` says so: app_write_file writes to them, the library's files replace what is there. What is to be
+ * read will not do, whatever it is called. */
 int app_check_output(const char *option, const char *path, bool devices);
 /* Whether `folder` is the one that `file`, which need not be there, lies or would lie in. */
 bool app_lies_in(const char *file, const char *folder);
+/* A file to read; NULL with errno, EINVAL where it is none. */
+FILE *app_open_text(const char *path);
 /* A text file of at most `most` bytes, without a byte-order mark, to be freed; NULL with errno otherwise. */
 char *app_read_text(const char *path, size_t most);
 /* "folder/name" in memory to be freed. */

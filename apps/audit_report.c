@@ -25,7 +25,7 @@ static void print_group(const struct audit_group *g)
 {
     const char *between = "    ";
 
-    printf("%s %s: %lld files", nn_split_name(g->split), audit_class(g->label), (long long)g->files);
+    printf("%s %s: %s", nn_split_name(g->split), audit_class(g->label), app_count(g->files, "file"));
     if (g->readable < g->files)
         printf(", %lld of them not usable", (long long)(g->files - g->readable));
     printf("\n");
@@ -44,9 +44,9 @@ static void print_score(const struct audit_score *s, const char *what)
 {
     if (!s->samples)
         return;
-    printf("%s: a classifier that never sees a pixel reaches %.1f %% balanced accuracy (%lld images, chance "
+    printf("%s: a classifier that never sees a pixel reaches %.1f %% balanced accuracy (%s, chance "
            "50 %%, warning above %.1f %%)\n",
-           what, 100 * s->all, (long long)s->samples, 100 * s->warn);
+           what, 100 * s->all, app_count(s->samples, "image"), 100 * s->warn);
     for (int f = 0; f < AUDIT_FIELDS; f++)
         if (s->field[f] > s->warn)
             printf("    %-21s alone %.1f %%: %s\n", audit_field_name(f), 100 * s->field[f],
@@ -75,9 +75,8 @@ static void print_mean_std(const struct audit *a)
 
     printf("\nmean  %.6f %.6f %.6f\nstd   %.6f %.6f %.6f\n", mean[0], mean[1], mean[2], std[0], std[1],
            std[2]);
-    printf(
-        "(R G B in 0..1; means over %lld training images of each image's own, after a resize to 224x224)\n",
-        (long long)n);
+    printf("(R G B in 0..1; means over %s of each image's own, after a resize to 224x224)\n",
+           app_count(n, "training image"));
 }
 
 void audit_print(const struct audit *a, const struct audit_group *group, int groups)
@@ -96,7 +95,8 @@ void audit_print(const struct audit *a, const struct audit_group *group, int gro
         print_finding(&a->finding[i]);
         count[a->finding[i].severity]++;
     }
-    printf("%d errors, %d warnings, %d notes\n", count[AUDIT_ERROR], count[AUDIT_WARNING], count[AUDIT_NOTE]);
+    printf("%s, %s, %s\n", app_count(count[AUDIT_ERROR], "error"), app_count(count[AUDIT_WARNING], "warning"),
+           app_count(count[AUDIT_NOTE], "note"));
     if (a->decoded)
         print_mean_std(a);
 }

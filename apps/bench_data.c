@@ -47,14 +47,13 @@ static int report(const struct bench_data *o, double *t, int64_t n, int64_t bad,
     int rc = APP_OK;
 
     if (bad)
-        app_say("%lld images cannot be used; they take time but do not count", (long long)bad);
+        app_say("%s cannot be used: time is taken, but nothing counted", app_count(bad, "image"));
     qsort(t, (size_t)o->runs, sizeof *t, ascending);
     median = o->runs % 2 ? t[o->runs / 2] : (t[o->runs / 2 - 1] + t[o->runs / 2]) / 2;
-    printf(
-        "data %s, %lld images to %lld px, %d threads: median %.1f images/s, best %.1f images/s, peak memory "
-        "%.0f MB\n",
-        o->augment, (long long)n, (long long)o->image_size, o->threads, (double)n / median, (double)n / t[0],
-        app_peak_bytes() / 1e6);
+    printf("data %s, %s to %lld px, %s: median %.1f images/s, best %.1f images/s, peak memory "
+           "%.0f MB\n",
+           o->augment, app_count(n, "image"), (long long)o->image_size, app_count(o->threads, "thread"),
+           (double)n / median, (double)n / t[0], app_peak_bytes() / 1e6);
     if (o->json) {
         json_t *j = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:i, s:f, s:f, s:f, s:f}", "what", "data",
                               "augment", o->augment, "pipeline", pipeline, "images", (json_int_t)n,
@@ -96,7 +95,7 @@ int bench_data(const struct bench_data *o)
     if (!rc)
         rc = one_epoch(loader, 0, &warm, &bad);
     if (!rc && bad == nn_loader_samples(loader))
-        rc = app_fail(APP_DATA, "%s: none of the %lld images can be used", o->folder, (long long)bad);
+        rc = app_fail(APP_DATA, "%s: none of %s can be used", o->folder, app_count(bad, "image"));
     for (int64_t i = 0; !rc && i < o->runs; i++) {
         rc = one_epoch(loader, i + 1, &t[i], &bad);
         app_progress("data %lld/%lld", (long long)i + 1, (long long)o->runs);

@@ -37,9 +37,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     char *cross;
 
     switch (key) {
-    case 'i': o->image = arg; return 0;
+    case 'i': o->image = app_input(state, "--image", arg); return 0;
     case 'o': o->output = arg; return 0;
-    case O_AUGMENT: o->augment = arg; return 0;
+    case O_AUGMENT: o->augment = app_input(state, "--augment", arg); return 0;
     case O_SIZE: o->size = app_int(state, "image-size", arg, 8, 4096); return 0;
     case O_SEED: o->seed = (uint64_t)app_int(state, "seed", arg, 0, INT64_MAX); return 0;
     case O_GRID:
@@ -114,10 +114,6 @@ static int run(const struct sheet_options *o)
     nn_message why;
     int rc;
 
-    if (app_same_file(o->image, o->output))
-        return app_fail(APP_USAGE, "--output %s is the image that is to be read", o->output);
-    if (app_same_file(o->augment, o->output))
-        return app_fail(APP_USAGE, "--output %s is the pipeline that is to be read", o->output);
     rc = app_check_output("--output", o->output, false);
     if (!rc)
         rc = train_data_augment(&a, o->augment);

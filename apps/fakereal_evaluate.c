@@ -51,7 +51,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case 'd': o->data = arg; return 0;
     case OPT_FAKE: o->fake = arg; return 0;
     case OPT_REAL: o->real = arg; return 0;
-    case OPT_CSV: o->csv = arg; return 0;
+    case OPT_CSV: o->csv = app_input(state, "--csv", arg); return 0;
     case OPT_JSON: o->json = arg; return 0;
     case OPT_THRESHOLD: o->threshold = app_real(state, "threshold", arg, 0, 1); return 0;
     case OPT_EXTRA:
@@ -299,9 +299,9 @@ static int measure(struct evaluation *e, double threshold)
         e->label[e->n++] = d->sample[i].label;
     }
     if (e->not_finite)
-        (void)app_fail(0, "%s: no finite output for %lld images: a run that diverged?",
+        (void)app_fail(0, "%s: no finite output for %s: a run that diverged?",
                        e->o->run.checkpoints.n > 1 ? "one of the checkpoints" : e->o->run.checkpoints.at[0],
-                       (long long)e->not_finite);
+                       app_count(e->not_finite, "image"));
     if (!e->n)
         return app_fail(APP_DATA, "none of the images can be used");
     rc = nn_metrics_binary(&e->metrics, e->logits, e->label, e->n, threshold);
@@ -439,8 +439,6 @@ static int evaluate(struct evaluation *e)
     if (rc)
         return rc;
     e->tsv = find_split(e->o->run.checkpoints.at[0]);
-    if (e->tsv && e->o->json && app_same_file(e->o->json, e->tsv))
-        return app_fail(APP_USAGE, "--json %s is a file that is to be read", e->o->json);
     rc = choose_split(e);
     if (!rc)
         rc = find_leaks(e);
@@ -498,13 +496,14 @@ int main(int argc, char **argv)
 
     app_parse(&argp, argc, arguments, &o);
     app_catch_interrupts();
-    rc = o.json ? app_check_output("--json", o.json, true) : APP_OK;
-    for (int64_t i = 0; !rc && o.json && i <= o.run.checkpoints.n; i++) {
-        const char *input = i < o.run.checkpoints.n ? o.run.checkpoints.at[i] : o.csv;
+    for (int64_t i = 0; i < o.run.checkpoints.n; i++) {
+        char *tsv = find_split(o.run.checkpoints.at[i]);
 
-        if (input && app_same_file(o.json, input))
-            rc = app_fail(APP_USAGE, "--json %s is a file that is to be read", o.json);
+        if (tsv)
+            app_reads("the run's split.tsv", tsv);
+        free(tsv);
     }
+    rc = o.json ? app_check_output("--json", o.json, true) : APP_OK;
     if (!rc)
         rc = app_open(&device, &o.run.device);
     if (!rc)

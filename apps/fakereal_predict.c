@@ -47,9 +47,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
     switch (key) {
     case ARGP_KEY_INIT: state->child_inputs[0] = &o->run; return 0;
-    case 'i': paths_add(&o->images, arg); return 0;
+    case 'i': paths_add(&o->images, strcmp(arg, "-") ? app_input(state, "--images", arg) : arg); return 0;
     case 'o': o->output = arg; return 0;
-    case OPT_TEMPLATE: o->template = arg; return 0;
+    case OPT_TEMPLATE: o->template = app_input(state, "--template", arg); return 0;
     case OPT_PROBABILITIES: o->probabilities = true; return 0;
     case OPT_FILL:
         if (strcmp(arg, "0") != 0 && strcmp(arg, "1") != 0)
@@ -152,8 +152,8 @@ static int add_path(struct prediction *p, const char *path)
     p->bad += problems_say(p->data, known);
     ignored = p->data->source[p->data->sources - 1].ignored;
     if (ignored)
-        app_say("%s: %lld files are ignored, their names end neither in .jpg, .jpeg nor .png", path,
-                (long long)ignored);
+        app_say("%s: %s ignored for a name that ends neither in .jpg, .jpeg nor .png", path,
+                app_count(ignored, "file"));
     if (p->data->samples == from)
         return app_fail(APP_DATA, "%s: there is no image in it (.jpg, .jpeg, .png)", path);
     return add_rows(p, from);
@@ -294,8 +294,9 @@ static void compare(const struct prediction *p, const nn_template_report *r, con
                 (long long)r->ambiguous);
     for (int64_t i = 0; i < r->extra; i++)
         name_some("no row of the template asks for this image", i, r->extra, answer[r->extra_index[i]].path);
-    app_say("%s: %lld rows, %lld answered, %lld without image, %lld images left over", p->o->template,
-            (long long)r->rows, (long long)r->answered, (long long)r->missing, (long long)r->extra);
+    app_say("%s: %s, %lld answered, %lld without image, %s left over", p->o->template,
+            app_count(r->rows, "row"), (long long)r->answered, (long long)r->missing,
+            app_count(r->extra, "image"));
 }
 
 static int write_answers(struct prediction *p, nn_template *template)
@@ -323,7 +324,7 @@ static int write_answers(struct prediction *p, nn_template *template)
     free(answer);
     if (rc)
         return rc;
-    app_say("%s: %lld of %lld images predicted", p->o->output, (long long)complete, (long long)p->rows);
+    app_say("%s: %lld of %s predicted", p->o->output, (long long)complete, app_count(p->rows, "image"));
     if (app_interrupted)
         return app_fail(128 + (int)app_interrupted, "interrupted: the images not yet done have no answer");
     return p->bad || report.missing ? APP_DATA : APP_OK;
@@ -337,18 +338,6 @@ static void prediction_free(struct prediction *p)
     free(p->row);
     free(p->standard_input);
     nn_dataset_free(p->data);
-}
-
-/* The output replaces what was there: that must not be what we are about to read. */
-static int spares_inputs(const struct options *o)
-{
-    for (int64_t i = 0; i < o->run.checkpoints.n; i++)
-        if (app_same_file(o->output, o->run.checkpoints.at[i]))
-            return app_fail(APP_USAGE, "--output %s is a checkpoint that is to be read", o->output);
-    for (int64_t i = 0; i < o->images.n; i++)
-        if (app_same_file(o->output, o->images.at[i]))
-            return app_fail(APP_USAGE, "--output %s is an image that is to be read", o->output);
-    return APP_OK;
 }
 
 int main(int argc, char **argv)
@@ -383,8 +372,6 @@ int main(int argc, char **argv)
     app_parse(&argp, argc, arguments, &o);
     app_catch_interrupts();
     rc = app_check_output("--output", o.output, false);
-    if (!rc)
-        rc = spares_inputs(&o);
     if (!rc && o.template) {
         rc = nn_template_read(&template, o.template, &why);
         if (rc)

@@ -200,8 +200,8 @@ static int make_all(struct job *j)
         return app_fail(128 + app_interrupted, "interrupted; nothing is left of it");
     if (j->code)
         return app_fail(j->code, "%s; nothing is left of it", j->reason);
-    app_say("%lld pictures of %d px in %.1f s, %d threads, seed %llu", (long long)j->o->count, j->o->side,
-            app_seconds() - start, started, (unsigned long long)j->o->seed);
+    app_say("%s of %d px in %.1f s, %s, seed %llu", app_count(j->o->count, "picture"), j->o->side,
+            app_seconds() - start, app_count(started, "thread"), (unsigned long long)j->o->seed);
     return APP_OK;
 }
 

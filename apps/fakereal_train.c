@@ -113,8 +113,7 @@ static int make_plans(struct training *t)
     if (rc) { /* shapes that do not fit: one value per channel */
         t->rest = NULL;
         t->left_out = left;
-        app_say("the last %lld images of each epoch are left out: they are too few for batch norm",
-                (long long)left);
+        app_say("left out of each epoch: the last %s, too few for batch norm", app_count(left, "image"));
     }
     return network_plan(&t->net, NN_EVAL, t->o->batch, NULL, &t->eval);
 }
@@ -429,7 +428,7 @@ static int print_best(const struct training *t)
 static int conclude(struct training *t, const struct early_stop *stop)
 {
     if (early_stop_done(stop) && !t->run.state.ended)
-        app_say("stopped early: %lld epochs without improvement", (long long)stop->bad_epochs);
+        app_say("stopped early: %s without improvement", app_count(stop->bad_epochs, "epoch"));
     if (nn_get(t->full, NN_SKIPPED) > 0)
         app_say("updates skipped because a gradient was not finite: %.0f", nn_get(t->full, NN_SKIPPED));
     run_event(&t->run, json_pack("{s:s, s:I}", "event", "end", "step", (json_int_t)step_of(t)));
@@ -457,7 +456,7 @@ static int nothing_left(const struct training *t, const char *file)
     bool there = app_exists(best);
 
     free(best);
-    app_say("%s is finished after %lld steps: nothing to do", file, (long long)step_of(t));
+    app_say("%s is finished after %s: nothing to do", file, app_count(step_of(t), "step"));
     return there ? print_best(t) : APP_OK;
 }
 
@@ -599,7 +598,7 @@ static int check_folder(const char *path)
     else if (access(parent, W_OK | X_OK))
         rc = app_fail(APP_IO, "--run-dir %s: %s: %s", path, parent, strerror(errno));
     free(at);
-    return rc;
+    return rc ? rc : run_check_files(path);
 }
 
 /* Decides whether this is a fresh run or a resumed one; *file is the checkpoint or NULL. */
@@ -655,7 +654,7 @@ static int prepare_plans(struct training *t)
     t->steps_per_epoch = n / t->o->batch + (t->rest != NULL);
     t->planned = t->o->epochs * t->steps_per_epoch;
     if (!t->planned)
-        return app_fail(APP_DATA, "%lld training images are too few for --batch-size %lld", (long long)n,
+        return app_fail(APP_DATA, "%s: too few for --batch-size %lld", app_count(n, "training image"),
                         (long long)t->o->batch);
     return APP_OK;
 }
@@ -671,17 +670,15 @@ static void plan_rates(struct training *t, const json_t *stored)
     if (stored && t->o->warmup == WARMUP_AUTO)
         t->warmup = json_integer_value(json_object_get(stored, "warmup_steps"));
     if (t->o->warmup == WARMUP_AUTO && t->warmup != automatic)
-        app_say(
-            "warm-up stays %lld steps, as when the run began; a run that began with --epochs %lld would have "
-            "%lld",
-            (long long)t->warmup, (long long)t->o->epochs, (long long)automatic);
+        app_say("warm-up stays %s, as when the run began; a run that began with --epochs %lld would have "
+                "%lld",
+                app_count(t->warmup, "step"), (long long)t->o->epochs, (long long)automatic);
     if (steps)
         t->planned = json_integer_value(steps);
     if (t->planned != planned)
-        app_say(
-            "the schedule stays that of %lld steps, as when the run began, and not of the %lld of --epochs "
-            "%lld; beyond it the learning rate stays what it is at its end",
-            (long long)t->planned, (long long)planned, (long long)t->o->epochs);
+        app_say("the schedule stays that of %s, as when the run began, and not of the %lld of --epochs "
+                "%lld; beyond it the learning rate stays what it is at its end",
+                app_count(t->planned, "step"), (long long)planned, (long long)t->o->epochs);
 }
 
 /* The network, without data yet: a mistake in what it is to be should not be found after all images were
@@ -808,12 +805,13 @@ static int begin(struct training *t, const char *file)
     if (file) {
         if (t->rest)
             copy_counters(t->rest, t->full);
-        app_say("resuming %s: epoch %lld, %lld images into it, step %lld", file,
-                (long long)t->run.state.epoch + 1, (long long)t->run.state.position, (long long)step_of(t));
+        app_say("resuming %s: epoch %lld, %s into it, step %lld", file, (long long)t->run.state.epoch + 1,
+                app_count(t->run.state.position, "image"), (long long)step_of(t));
         t->skipped_before = (int64_t)nn_get(t->full, NN_SKIPPED);
     }
-    app_say("run folder %s; batch %lld, %s, lr %g, warm-up %lld steps, %lld steps an epoch", t->run.folder,
-            (long long)o->batch, o->optimizer, o->lr, (long long)t->warmup, (long long)t->steps_per_epoch);
+    app_say("run folder %s; batch %lld, %s, lr %g, warm-up %s, %s an epoch", t->run.folder,
+            (long long)o->batch, o->optimizer, o->lr, app_count(t->warmup, "step"),
+            app_count(t->steps_per_epoch, "step"));
     run_event(&t->run, json_pack("{s:s, s:I, s:s, s:i}", "event", file ? "resume" : "start", "step",
                                  (json_int_t)step_of(t), "isa", nn_device_isa(t->net.device), "threads",
                                  nn_device_threads(t->net.device)));
@@ -836,8 +834,8 @@ static int run_all(struct options *o, struct training *t)
     if (!rc)
         rc = app_open(&t->net.device, &o->device);
     if (!rc)
-        app_say("libnn %s, cpu %s, %d threads, seed %llu", nn_version(), nn_device_isa(t->net.device),
-                nn_device_threads(t->net.device), (unsigned long long)o->seed);
+        app_say("libnn %s, cpu %s, %s, seed %llu", nn_version(), nn_device_isa(t->net.device),
+                app_count(nn_device_threads(t->net.device), "thread"), (unsigned long long)o->seed);
     if (!rc)
         rc = train_data_augment(&t->augment, o->augment);
     if (!rc)
@@ -869,9 +867,8 @@ static int run_all(struct options *o, struct training *t)
     else if (!rc)
         rc = begin(t, file);
     if (!rc && problems_folders(t->data))
-        rc = app_fail(APP_DATA,
-                      "that was without the images of %lld folders that cannot be read (named above)",
-                      (long long)problems_folders(t->data));
+        rc = app_fail(APP_DATA, "that was without the images of %s that cannot be read (named above)",
+                      app_count(problems_folders(t->data), "folder"));
     json_decref(stored);
     free(file);
     return rc;

@@ -34,12 +34,22 @@ void paths_add(struct paths *l, char *text)
     l->at[l->n++] = text;
 }
 
+/* Its answers would count twice in the mean. */
+static void check_once(const struct paths *checkpoints, const struct argp_state *state)
+{
+    for (int64_t i = 1; i < checkpoints->n; i++)
+        for (int64_t k = 0; k < i; k++)
+            if (app_same_file(checkpoints->at[k], checkpoints->at[i]))
+                app_bad_option(state, "--checkpoint %s is given twice, also as %s", checkpoints->at[i],
+                               checkpoints->at[k]);
+}
+
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct inference *o = state->input;
 
     switch (key) {
-    case 'c': paths_add(&o->checkpoints, arg); return 0;
+    case 'c': paths_add(&o->checkpoints, app_input(state, "--checkpoint", arg)); return 0;
     case 'b': o->batch = app_int(state, "batch-size", arg, 1, 4096); return 0;
     case 't': o->device.threads = (int)app_int(state, "threads", arg, 1, 1024); return 0;
     case OPT_DEVICE: o->device.device = arg; return 0;
@@ -48,6 +58,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case ARGP_KEY_END:
         if (!o->checkpoints.n)
             argp_error(state, "--checkpoint is missing");
+        check_once(&o->checkpoints, state);
         return 0;
     default: return ARGP_ERR_UNKNOWN;
     }

@@ -67,7 +67,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case OPT_NO_FUSE: o->no_fuse = true; return 0;
     case OPT_RECOMPUTE: o->recompute = true; return 0;
     case OPT_JSON: o->json = arg; return 0;
-    case OPT_AUGMENT: o->augment = arg; return 0;
+    case OPT_AUGMENT: o->augment = app_input(state, "--augment", arg); return 0;
     case OPT_DATA: o->data = arg; return 0;
     case OPT_ISA: o->device.isa = arg; return 0;
     case OPT_DEVICE: o->device.device = arg; return 0;
@@ -193,8 +193,8 @@ static int print_ops(const struct options *o, const nn_plan *plan, nn_device *de
         }
     }
     qsort(rows, (size_t)distinct, sizeof *rows, slower_row_first);
-    printf("ceilings of this run: %.1f GFLOP/s, %.1f GB/s (%s, %d threads)\n", top.flops / 1e9,
-           top.bandwidth / 1e9, nn_device_isa(device), nn_device_threads(device));
+    printf("ceilings of this run: %.1f GFLOP/s, %.1f GB/s (%s, %s)\n", top.flops / 1e9, top.bandwidth / 1e9,
+           nn_device_isa(device), app_count(nn_device_threads(device), "thread"));
     printf("%-14s %-8s %5s %9s %9s %6s %8s %6s  %s\n", "op", "segment", "calls", "ms each", "GFLOP/s",
            "share", "GB/s", "share", "shape");
     for (int64_t i = 0; i < distinct; i++) {
@@ -293,13 +293,13 @@ static int measure(struct options *o, struct network *n, nn_plan *plan)
     on_device = (double)nn_device_peak_bytes(n->device);
     qsort(t, (size_t)o->runs, sizeof *t, ascending);
     median = o->runs % 2 ? t[o->runs / 2] : (t[o->runs / 2 - 1] + t[o->runs / 2]) / 2;
-    printf(
-        "%s %s batch %lld at %lld px, %s, %s, %d threads: median %.1f ms, min %.1f ms, %.2f images/s, first "
-        "step after %.2f s, "
-        "peak memory %.0f MB",
-        o->what, n->net.name, (long long)o->batch, (long long)o->image_size,
-        app_precision_name(o->device.precision), nn_device_isa(n->device), nn_device_threads(n->device),
-        median * 1e3, t[0] * 1e3, (double)o->batch / median, first, app_peak_bytes() / 1e6);
+    printf("%s %s batch %lld at %lld px, %s, %s, %s: median %.1f ms, min %.1f ms, %.2f images/s, first "
+           "step after %.2f s, "
+           "peak memory %.0f MB",
+           o->what, n->net.name, (long long)o->batch, (long long)o->image_size,
+           app_precision_name(o->device.precision), nn_device_isa(n->device),
+           app_count(nn_device_threads(n->device), "thread"), median * 1e3, t[0] * 1e3,
+           (double)o->batch / median, first, app_peak_bytes() / 1e6);
     if (on_device > 0)
         printf(", of the device %.0f MB", on_device / 1e6);
     (void)putchar('\n');

@@ -267,7 +267,7 @@ static int convert_network(const struct weights *w, const char *to, bool average
     if (!rc)
         rc = writer_of(to)(&n, to, w->about.threshold);
     if (!rc)
-        app_say("%s: %lld tensors", to, (long long)report.loaded);
+        app_say("%s: %s", to, app_count(report.loaded, "tensor"));
     nn_model_free(n.model);
     return rc;
 }
@@ -300,8 +300,7 @@ static int convert(const struct options *o)
     if (!writer_of(to))
         return app_fail(APP_USAGE, "\"%s\": give it a name that ends in .safetensors, .pth, .pt or .onnx",
                         to);
-    if (app_same_file(o->file[0], to))
-        return app_fail(APP_USAGE, "%s is the file that is to be read; write to another one", to);
+    app_reads("FROM", o->file[0]);
     rc = app_check_output("convert to", to, false);
     if (rc)
         return rc;
@@ -426,7 +425,7 @@ static int diff(const struct options *o)
         choose_prefixes(side, o);
         differ = tell_differences(&side[0], &side[1], true, "only in the first", &tensors[0]) +
                  tell_differences(&side[1], &side[0], false, "only in the second", &tensors[1]);
-        app_say("%lld and %lld tensors, %lld differ", (long long)tensors[0], (long long)tensors[1],
+        app_say("%lld and %s, %lld differ", (long long)tensors[0], app_count(tensors[1], "tensor"),
                 (long long)differ);
     }
     for (int i = 0; i < 2; i++)
@@ -466,7 +465,7 @@ static int verify(const struct options *o)
     if (!rc) {
         weights_describe(&w, text);
         app_print(stdout, w.path);
-        (void)printf("\tok\t%lld tensors\t", (long long)report.loaded);
+        (void)printf("\tok\t%s\t", app_count(report.loaded, "tensor"));
         app_print(stdout, text);
         (void)putchar('\n');
     }

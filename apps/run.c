@@ -296,21 +296,45 @@ static int bring_along(const struct run *r, const char *from)
     return rc;
 }
 
+/* What a run writes into its folder. */
+static const char *const written[] = {
+    "config.json",           "split.tsv",        "audit.json", "events.jsonl",      "metrics.csv",
+    "report.html",           "last.safetensors", BEST,         "best.safetensors~", PREDICTIONS,
+    "valid_predictions.csv~"
+};
+enum { WRITTEN = sizeof written / sizeof *written };
+
+int run_check_files(const char *folder)
+{
+    int rc = APP_OK;
+
+    for (int i = 0; !rc && i < WRITTEN; i++) {
+        char *path = app_join(folder, written[i]);
+        struct stat st;
+
+        if (!lstat(path, &st) && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
+            rc = app_fail(APP_IO,
+                          "%s: %s, and the run would write there what belongs into its folder; remove it",
+                          path, S_ISLNK(st.st_mode) ? "a link" : "not a regular file");
+        free(path);
+    }
+    return rc;
+}
+
 /* Files that atomic replacing leaves behind when a process is killed: NAME.tmp and NAME.tmp.PROCESS. */
 static void remove_leftovers(const char *folder)
 {
-    static const char *const names[] = { "last.safetensors.tmp", "best.safetensors.tmp",
-                                         "split.tsv.tmp",        "config.json.tmp",
-                                         "audit.json.tmp",       "metrics.csv.tmp",
-                                         "report.html.tmp",      "valid_predictions.csv.tmp" };
     DIR *d = opendir(folder);
     const struct dirent *e;
 
     while (d && (e = readdir(d))) {
-        for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-            size_t n = strlen(names[i]);
+        for (int i = 0; i < WRITTEN; i++) {
+            static const char ending[] = ".tmp";
+            size_t n = strlen(written[i]);
+            const char *rest = e->d_name + n;
 
-            if (!strncmp(e->d_name, names[i], n) && (!e->d_name[n] || e->d_name[n] == '.')) {
+            if (!strncmp(e->d_name, written[i], n) && !strncmp(rest, ending, sizeof ending - 1) &&
+                (!rest[sizeof ending - 1] || rest[sizeof ending - 1] == '.')) {
                 char *path = app_join(folder, e->d_name);
 
                 (void)unlink(path);
@@ -336,7 +360,7 @@ static bool has(const char *folder, const char *name)
 static bool had_checkpoint(const char *folder)
 {
     char *path = app_join(folder, "events.jsonl"), *line = NULL;
-    FILE *f = fopen(path, "r");
+    FILE *f = app_open_text(path);
     size_t room = 0;
     bool had = false;
     int epochs = 0;
@@ -451,7 +475,7 @@ int run_add_row(const struct run *r, const struct run_row *row)
     char *path = app_join(r->folder, "metrics.csv"), *line = NULL, *text = NULL;
     char n[7][32];
     size_t room = 0, size = 0;
-    FILE *in = fopen(path, "r"), *out = open_memstream(&text, &size);
+    FILE *in = app_open_text(path), *out = open_memstream(&text, &size);
     int64_t epoch = row->epoch;
     ssize_t length;
     int rc, wrong = !in && errno != ENOENT ? errno : 0;

@@ -38,6 +38,8 @@ struct run {
 /* 0 or an exit code, as everywhere here. */
 /* Takes the folder for this process until it ends: two that train into one would spoil each other's files. */
 int run_lock(const struct run *r);
+/* That none of the files of a run is a link, by which it would be written somewhere else, or a pipe. */
+int run_check_files(const char *folder);
 int run_save(struct run *r, const struct network *n, nn_plan *plan);
 int run_save_best(struct run *r, struct network *n, nn_base role, double threshold);
 /* Reads the state and compares the configuration; differences are listed and are an error. run.folder need

@@ -258,15 +258,15 @@ static void write_answers(FILE *f, struct answers *a)
         label[i] = x->label;
     }
     if (logits && label && !nn_metrics_binary(&m, logits, label, a->count, 0.5)) {
-        (void)fprintf(
-            f,
-            "<h2>Validation images, with the best weights</h2>\n<p>%lld images; accuracy %.4f, macro "
-            "F1 %.4f, area under the ROC curve %.4f.</p>\n"
-            "<table><tr><th></th><th>called real</th><th>called fake</th></tr>\n"
-            "<tr><td>real</td><td>%lld</td><td>%lld</td></tr>\n"
-            "<tr><td>fake</td><td>%lld</td><td>%lld</td></tr></table>\n",
-            (long long)m.samples, m.accuracy, m.macro_f1, m.auc, (long long)m.confusion[0][0],
-            (long long)m.confusion[0][1], (long long)m.confusion[1][0], (long long)m.confusion[1][1]);
+        (void)fprintf(f,
+                      "<h2>Validation images, with the best weights</h2>\n<p>%s; accuracy %.4f, macro "
+                      "F1 %.4f, area under the ROC curve %.4f.</p>\n"
+                      "<table><tr><th></th><th>called real</th><th>called fake</th></tr>\n"
+                      "<tr><td>real</td><td>%lld</td><td>%lld</td></tr>\n"
+                      "<tr><td>fake</td><td>%lld</td><td>%lld</td></tr></table>\n",
+                      app_count(m.samples, "image"), m.accuracy, m.macro_f1, m.auc,
+                      (long long)m.confusion[0][0], (long long)m.confusion[0][1],
+                      (long long)m.confusion[1][0], (long long)m.confusion[1][1]);
         html_histogram(f, "Probability of fake", bar, "0", "1");
         write_mistakes(f, a);
     }
@@ -286,11 +286,11 @@ static char *page(const struct run *r, const struct history *h, struct answers *
     (void)snprintf(title, sizeof title, "Training of %s", model ? model : "a network");
     html_begin(f, title);
     if (h->best >= 0)
-        (void)fprintf(
-            f,
-            "<p>%d epochs so far. The best, the vertical line below, is epoch %.0f: validation loss "
-            "%.4f, macro F1 %.4f.</p>\n",
-            h->rows, h->column[EPOCH][h->best], h->column[VALID_LOSS][h->best], h->column[MACRO_F1][h->best]);
+        (void)fprintf(f,
+                      "<p>%s so far. The best, the vertical line below, is epoch %.0f: validation loss "
+                      "%.4f, macro F1 %.4f.</p>\n",
+                      app_count(h->rows, "epoch"), h->column[EPOCH][h->best], h->column[VALID_LOSS][h->best],
+                      h->column[MACRO_F1][h->best]);
     write_plots(f, h);
     if (a->count)
         write_answers(f, a);

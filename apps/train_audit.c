@@ -37,8 +37,9 @@ int train_audit(struct audit *a, nn_dataset *d, int64_t walked, int threads, dou
             app_say("audit: %s: %s: %s; remedy: %s", audit_severity(f->severity), f->name, f->text,
                     f->remedy);
     }
-    app_say("audit of the files, not of the pictures: %d errors, %d warnings, %d notes (docs/audit.md)",
-            count[AUDIT_ERROR], count[AUDIT_WARNING], count[AUDIT_NOTE]);
+    app_say("audit of the files, not of the pictures: %s, %s, %s (docs/audit.md)",
+            app_count(count[AUDIT_ERROR], "error"), app_count(count[AUDIT_WARNING], "warning"),
+            app_count(count[AUDIT_NOTE], "note"));
     return APP_OK;
 }
 

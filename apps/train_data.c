@@ -40,40 +40,12 @@ static int add_sources(const struct options *o, nn_dataset *d, nn_message *why)
     return rc ? rc : nn_dataset_add_table(d, o->train_csv, NN_SPLIT_TRAIN, why);
 }
 
-static int by_text(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
-
-/* No file is in both tables: whoever wrote them did not mean to train on what is to judge. */
-static int check_tables(const nn_dataset *d)
-{
-    const char **file = calloc((size_t)d->samples + 1, sizeof *file), *twice = NULL;
-    int64_t shared = 0;
-    int rc = APP_OK;
-
-    if (!file)
-        return app_fail(APP_DEVICE, "out of memory");
-    for (int64_t i = 0; i < d->samples; i++)
-        file[i] = d->sample[i].file;
-    qsort(file, (size_t)d->samples, sizeof *file, by_text);
-    for (int64_t i = 1; i < d->samples; i++)
-        if (!strcmp(file[i - 1], file[i])) {
-            twice = file[i];
-            shared++;
-        }
-    if (twice)
-        rc = app_fail(APP_DATA, "%lld images are in both --train-csv and --valid-csv, among them %s",
-                      (long long)shared, twice);
-    free(file);
-    return rc;
-}
-
 int train_data_read(const struct options *o, nn_dataset *d, int64_t *walked)
 {
     nn_message why;
     int64_t all = 0;
     int rc = add_sources(o, d, &why);
 
-    if (!rc && o->valid_csv && (rc = check_tables(d)))
-        return rc;
     for (int i = 0; !rc && i < o->extras; i++)
         rc = nn_dataset_add_extra(d, o->extra[i], &why);
     *walked = d->problems;
@@ -100,15 +72,12 @@ int train_data_read(const struct options *o, nn_dataset *d, int64_t *walked)
         return app_fail(rc == NN_EINVAL ? APP_DATA : app_exit_code(rc), "%s", why.text);
     print_data(d);
     if (problems_folders(d))
-        app_say(
-            "%lld folders cannot be read: the images in them take no part, and nobody knows how many these "
-            "are",
-            (long long)problems_folders(d));
+        app_say("%s cannot be read: the images in there take no part, and nobody knows how many these are",
+                app_count(problems_folders(d), "folder"));
     if (d->bad * 100 > all)
-        return app_fail(
-            APP_DATA,
-            "%lld of %lld images cannot be used, more than 1 %%; mend or remove the files named above",
-            (long long)d->bad, (long long)all);
+        return app_fail(APP_DATA,
+                        "%lld of %s cannot be used, more than 1 %%; mend or remove the files named above",
+                        (long long)d->bad, app_count(all, "image"));
     return APP_OK;
 }
 

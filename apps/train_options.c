@@ -179,21 +179,21 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     struct options *o = state->input;
 
     switch (key) {
-    case 'd': o->data = arg; return 0;
-    case O_FAKE: o->fake_dir = arg; return 0;
-    case O_REAL: o->real_dir = arg; return 0;
-    case O_TRAIN_CSV: o->train_csv = arg; return 0;
-    case O_VALID_CSV: o->valid_csv = arg; return 0;
+    case 'd': o->data = app_input(state, "--data", arg); return 0;
+    case O_FAKE: o->fake_dir = app_input(state, "--fake-dir", arg); return 0;
+    case O_REAL: o->real_dir = app_input(state, "--real-dir", arg); return 0;
+    case O_TRAIN_CSV: o->train_csv = app_input(state, "--train-csv", arg); return 0;
+    case O_VALID_CSV: o->valid_csv = app_input(state, "--valid-csv", arg); return 0;
     case O_EXTRA:
         if (o->extras == MOST_EXTRA)
             app_bad_option(state, "--extra-data: at most %d times", MOST_EXTRA);
         o->extra[o->extras++] = arg;
         return 0;
-    case O_SPLIT: o->split = arg; return 0;
+    case O_SPLIT: o->split = app_input(state, "--split", arg); return 0;
     case O_VALID_FRACTION: o->valid_fraction = app_real(state, "valid-fraction", arg, 0.01, 0.9); return 0;
     case O_RECIPE: return 0; /* read before, see app_parse */
     case 'm': o->model = arg; return 0;
-    case O_WEIGHTS: o->weights = arg; return 0;
+    case O_WEIGHTS: o->weights = app_input(state, "--weights", arg); return 0;
     case O_DIALECT: o->dialect = app_choice(state, "dialect", arg); return 0;
     case O_HEAD: o->head = app_choice(state, "head", arg); return 0;
     case O_FREEZE:
@@ -225,7 +225,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case O_SCHEDULE: o->schedule = app_choice(state, "schedule", arg); return 0;
     case O_STEP_EVERY: o->step_every = app_int(state, "step-every", arg, 1, 1000000); return 0;
     case O_STEP_FACTOR: o->step_factor = app_real(state, "step-factor", arg, 1e-6, 1); return 0;
-    case O_AUGMENT: o->augment = arg; return 0;
+    case O_AUGMENT: o->augment = app_input(state, "--augment", arg); return 0;
     case O_MIXUP: o->mixup = app_real(state, "mixup", arg, 0.01, 1000); return 0;
     case O_MONITOR: o->monitor = app_choice(state, "monitor", arg); return 0;
     case O_PATIENCE: o->patience = app_int(state, "patience", arg, 0, 1000000); return 0;
@@ -244,7 +244,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case O_SEED: o->seed = (uint64_t)app_int(state, "seed", arg, 0, INT64_MAX); return 0;
     case 'o': o->run_dir = arg; return 0;
-    case O_RESUME: o->resume = arg; return 0;
+    case O_RESUME: o->resume = app_input(state, "--resume", arg); return 0;
     case O_EVERY:
         o->checkpoint_every = app_int(state, "checkpoint-every", arg, 1, INT64_C(1) << 40);
         return 0;

@@ -18,7 +18,7 @@ char *weights_config(const char *path)
 
     if (!text)
         exit(app_fail(APP_DEVICE, "out of memory"));
-    f = fopen(name, "r");
+    f = app_open_text(name);
     if (!f || !fread(text, 1, MOST_CONFIG, f)) {
         free(text);
         text = NULL;

@@ -436,7 +436,7 @@ START_TEST(exit_codes)
     run("fakereal_evaluate", "--checkpoint", checkpoint, "--data", in_tree("faces"), "--json", checkpoint,
         NULL);
     expect_code(2);
-    expect_in(ran.err, "is a file that is to be read");
+    expect_in(ran.err, "would replace a file that is to be read");
     put("faces/some.csv", "path,label\nvalid/fake_images/0.png,fake\n");
     ck_assert(!symlink("some.csv", in_tree("faces/link.csv")));
     ck_assert(!link(in_tree("faces/some.csv"), in_tree("faces/hard.csv")));
@@ -447,8 +447,23 @@ START_TEST(exit_codes)
         run("fakereal_evaluate", "--checkpoint", checkpoint, "--csv", in_tree("faces/some.csv"), "--json",
             in_tree(spelled[i]), NULL);
         expect_code(2);
-        expect_in(ran.err, "is a file that is to be read");
+        expect_in(ran.err, "would replace a file that is to be read");
     }
+    /* The split of any of the runs is read. */
+    make_folders("second");
+    make_checkpoint("second/best.safetensors", 2, 0.5);
+    put("second/split.tsv", "path\tsplit\tlabel\tsha256\n");
+    run("fakereal_evaluate", "--checkpoint", checkpoint, in_tree("second/best.safetensors"), "--data",
+        in_tree("faces"), "--json", in_tree("second/split.tsv"), NULL);
+    expect_code(2);
+    expect_in(ran.err, "would replace a file that is to be read (the run's split.tsv)");
+    expect_file("second/split.tsv", "path\tsplit\tlabel\tsha256\n");
+    /* One checkpoint is no ensemble. */
+    ck_assert(!symlink("best.safetensors", in_tree("second/again.safetensors")));
+    run("fakereal_evaluate", "--checkpoint", in_tree("second/best.safetensors"),
+        in_tree("second/again.safetensors"), "--data", in_tree("faces"), NULL);
+    expect_code(2);
+    expect_in(ran.err, "second/again.safetensors is given twice, also as");
     evaluate("--data", in_tree("absent"));
     expect_code(3);
     expect_in(ran.err, "absent");

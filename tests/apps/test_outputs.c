@@ -53,12 +53,12 @@ START_TEST(inputs_are_spared)
     put_png("images/in.png", 1);
     run("fakereal_augment", "-i", in_tree("images/in.png"), "-o", in_tree("images/in.png"), NULL);
     expect_code(2);
-    expect_in(ran.err, "is the image that is to be read");
+    expect_in(ran.err, "would replace a file that is to be read (--image)");
     put("flip.txt", "flip");
     run("fakereal_augment", "-i", in_tree("images/in.png"), "--augment", in_tree("flip.txt"), "-o",
         in_tree("flip.txt"), NULL);
     expect_code(2);
-    expect_in(ran.err, "is the pipeline that is to be read");
+    expect_in(ran.err, "would replace a file that is to be read (--augment)");
     expect_file("flip.txt", "flip");
     run("nn_bench", "data", "--data", in_tree("images"), "--json", in_tree("images/in.png"), NULL);
     expect_code(2);
@@ -100,7 +100,7 @@ START_TEST(images_that_do_not_count)
     run("nn_bench", "data", "--data", in_tree("images"), "--image-size", "16", "--runs", "1", NULL);
     expect_code(0);
     expect_in(ran.out, "2 images");
-    expect_in(ran.err, "1 images cannot be used");
+    expect_in(ran.err, "1 image cannot be used");
 }
 END_TEST
 

@@ -71,7 +71,7 @@ START_TEST(every_kind_of_image)
     put("images/notes.txt", "no image");
     predict("--images", in_tree("images"), "--output", in_tree("out.csv"), "--batch-size", "4");
     expect_code(0);
-    expect_in(ran.err, "1 files are ignored");
+    expect_in(ran.err, "1 file ignored");
     ck_assert_int_eq(rows("out.csv"), 11);
     for (int i = 0; i < 11; i++) {
         static const char *const names[] = { "below/grey.jpeg", "cmyk.JPG", "progressive.jpg",
@@ -448,6 +448,41 @@ START_TEST(exit_codes)
             in_tree("absent.csv"));
     expect_code(3);
     ck_assert_int_ne(access(in_tree("out.csv"), F_OK), 0);
+    /* Nothing that is read is replaced, whatever it is called. */
+    put("t.csv", "ImageId,answer\np.png,\n");
+    ck_assert(!link(in_tree("t.csv"), in_tree("hard.csv")) && !symlink("t.csv", in_tree("soft.csv")));
+    for (int i = 0; i < 4; i++) {
+        static const char *const to[] = { "t.csv", "hard.csv", "soft.csv", "images/../t.csv" };
+
+        predict("--images", in_tree("images"), "--output", in_tree(to[i]), "--template", in_tree("t.csv"));
+        expect_code(2);
+        expect_in(ran.err, "would replace a file that is to be read (--template)");
+        expect_file("t.csv", "ImageId,answer\np.png,\n");
+    }
+    predict("--images", in_tree("images/p.png"), "--output", in_tree("images/p.png"));
+    expect_code(2);
+    expect_in(ran.err, "would replace a file that is to be read (--images)");
+    predict("--images", in_tree("images"), "--output", checkpoint);
+    expect_code(2);
+    expect_in(ran.err, "would replace a file that is to be read (--checkpoint)");
+    ck_assert(!mkfifo(in_tree("pipe"), 0666));
+    predict("--images", in_tree("images"), "--output", in_tree("out.csv"), "--template", in_tree("pipe"));
+    expect_code(2);
+    expect_in(ran.err, "not a regular file");
+    {
+        char name[256] = { 0 }, path[512];
+
+        /* The longest name there is, and one that is longer. */
+        memset(name, 'n', 255);
+        (void)snprintf(path, sizeof path, "%s/%s", tree, name);
+        predict("--images", in_tree("images"), "--output", path);
+        expect_code(0);
+        ck_assert_int_eq(access(path, F_OK), 0);
+        (void)snprintf(path, sizeof path, "%s/%sn", tree, name);
+        predict("--images", in_tree("images"), "--output", path);
+        expect_code(4);
+        expect_in(ran.err, "cannot be written: File name too long");
+    }
     run("fakereal_predict", "--help", NULL);
     expect_code(0);
     ck_assert(strstr(ran.out, "Examples:") &&

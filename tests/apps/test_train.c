@@ -469,12 +469,12 @@ START_TEST(resumed_with_other_options)
     make_checkpoint("w.safetensors", 1, 0.5);
     train_in("r", "--max-steps", "4", "--epochs", "2", "--schedule", "cosine", "--lr", "0.01");
     expect_code(0);
-    expect_in(ran.err, "warm-up 1 steps");
+    expect_in(ran.err, "warm-up 1 step, ");
     train_in("r", "--max-steps", "16", "--epochs", "9", "--schedule", "cosine", "--lr", "0.01", "--resume",
              "auto", "--weights", in_tree("w.safetensors"), "--head", "new");
     expect_code(0);
     expect_in(ran.err, "--weights, --dialect and --head belong to the beginning of a run");
-    expect_in(ran.err, "warm-up stays 1 steps");
+    expect_in(ran.err, "warm-up stays 1 step, ");
     expect_in(ran.err, "with --epochs 9 would have 6");
     expect_in(ran.err, "the schedule stays that of 14 steps");
     ck_assert_double_eq(metric("r", 2, 6), 0);
@@ -542,7 +542,12 @@ START_TEST(tables_instead_of_folders)
     run("fakereal_train", "--train-csv", in_tree("d/train.csv"), "--valid-csv", in_tree("d/some.csv"), SMALL,
         "--run-dir", in_tree("q"), NULL);
     expect_code(3);
-    expect_in(ran.err, "1 images are in both --train-csv and --valid-csv");
+    expect_in(ran.err, "are one file, listed twice in two sources (1 such)");
+    put("d/some.csv", "path,label\nvalid/../train/fake_images/001.png,1\nvalid/real_images/001.png,0\n");
+    run("fakereal_train", "--train-csv", in_tree("d/train.csv"), "--valid-csv", in_tree("d/some.csv"), SMALL,
+        "--run-dir", in_tree("q"), NULL);
+    expect_code(3);
+    expect_in(ran.err, "valid/../train/fake_images/001.png and train/fake_images/001.png are one file");
 
     put("d/train.csv", "path,label\ntrain/fake_images/000.png,perhaps\n");
     run("fakereal_train", "--train-csv", in_tree("d/train.csv"), SMALL, "--run-dir", in_tree("q"), NULL);
@@ -721,7 +726,7 @@ START_TEST(early_stopping)
 
     train_in("r", "--epochs", "12", "--patience", "1", "--lr", "2e-4");
     expect_code(0);
-    expect_in(ran.err, "stopped early: 1 epochs without improvement");
+    expect_in(ran.err, "stopped early: 1 epoch without improvement");
     n = lines("r/metrics.csv") - 1;
     ck_assert_int_ge(n, 2);
     ck_assert_int_lt(n, 12);
@@ -870,7 +875,7 @@ START_TEST(audited)
     train_in("r", "--max-steps", "1");
     expect_code(0);
     expect_in(ran.err, "audit: warning: tiny: images have a side below 32 pixels: 66, 100 %");
-    expect_in(ran.err, "0 errors, 1 warnings, 0 notes");
+    expect_in(ran.err, "0 errors, 1 warning, 0 notes");
     ck_assert_int_eq(warned_of("r", "tiny"), 1);
     ck_assert_int_eq(warned_of("r", "shortcut"), 0);
     train_in("r", "--max-steps", "2", "--resume", "auto");
@@ -942,7 +947,11 @@ START_TEST(usage)
           "line 1, column 1: there is no transform \"mirror\" (and there is no such file)" },
         { "--augment", "flip p=2", 2, "column 8" },
         { "--augment", "flip p=0.5 p=0.7", 2, "column 12: a second \"p\"" },
-        { "--augment", "/dev/zero", 2, "--augment /dev/zero: File too large" },
+        { "--augment", "/dev/zero", 2, "--augment /dev/zero: not a regular file" },
+        { "--resume", "--dry-run", 2,
+          "--resume has no value; if it is to be \"--dry-run\", write --resume=--dry-run" },
+        { "--dat", "--dry-run", 2, "--dat has no value" },
+        { "-o", "--dry-run", 2, "write -o--dry-run" },
         { "--augment", "/", 2, "--augment /: Is a directory" },
         { "--model", "vgg11_bn", 2, "choose a larger --image-size than 31" },
         { "--ema-decay", "1", 2, "is not a number from 0 to 0.9999999" },
@@ -1061,8 +1070,8 @@ START_TEST(unreadable_folder)
     ck_assert(!chmod(in_tree("d/train/fake_images/more"), 0755));
     expect_code(3);
     expect_in(ran.err, "fake_images/more: cannot be read: Permission denied");
-    expect_in(ran.err, "1 folders cannot be read: the images in them take no part");
-    expect_in(ran.err, "that was without the images of 1 folders");
+    expect_in(ran.err, "1 folder cannot be read: the images in there take no part");
+    expect_in(ran.err, "that was without the images of 1 folder that");
     expect_in(ran.out, "r/best.safetensors");
 }
 END_TEST
@@ -1202,6 +1211,57 @@ START_TEST(full_disk)
 }
 END_TEST
 
+/* What a run writes stays in its folder, and nothing in there is waited for. */
+START_TEST(links_in_the_run_folder)
+{
+    static const char *const name[] = { "metrics.csv", "events.jsonl", "best.safetensors", "config.json" };
+    char path[64];
+
+    train_in("r", "--max-steps", "1");
+    expect_code(0);
+    put("elsewhere", "of somebody");
+    for (size_t i = 0; i < sizeof name / sizeof *name; i++) {
+        (void)snprintf(path, sizeof path, "r/%s", name[i]);
+        ck_assert(!rename(in_tree(path), in_tree("kept")));
+        ck_assert(!symlink(in_tree("elsewhere"), in_tree(path)));
+        train_in("r", "--max-steps", "2", "--resume", "auto");
+        expect_code(4);
+        expect_in(ran.err, name[i]);
+        expect_in(ran.err, "a link, and the run would write there");
+        expect_file("elsewhere", "of somebody");
+        ck_assert(!unlink(in_tree(path)));
+        ck_assert(!mkfifo(in_tree(path), 0666));
+        train_in("r", "--max-steps", "2", "--resume", "auto");
+        expect_code(4);
+        expect_in(ran.err, "not a regular file");
+        ck_assert(!rename(in_tree("kept"), in_tree(path)));
+    }
+    train_in("r", "--max-steps", "2", "--resume", "auto");
+    expect_code(0);
+}
+END_TEST
+
+/* A pipe without a writer is refused, not waited for, whatever it is the argument of. */
+START_TEST(pipes_as_inputs)
+{
+    static const char *const option[] = { "--augment",   "--recipe",    "--weights", "--split",
+                                          "--train-csv", "--valid-csv", "--resume",  "--data" };
+
+    ck_assert(!mkfifo(in_tree("pipe"), 0666));
+    for (size_t i = 0; i < sizeof option / sizeof *option; i++) {
+        train_in("r", option[i], in_tree("pipe"));
+        expect_code(2);
+        expect_in(ran.err, "not a regular file");
+    }
+    /* Beside weights, where nobody named it. */
+    train_in("r", "--max-steps", "1");
+    expect_code(0);
+    ck_assert(!unlink(in_tree("r/config.json")) && !mkfifo(in_tree("r/config.json"), 0666));
+    train_in("q", "--weights", in_tree("r/best.safetensors"), "--dry-run");
+    expect_code(0);
+}
+END_TEST
+
 START_TEST(unwritable)
 {
     put("file", "in the way");
@@ -1217,7 +1277,7 @@ START_TEST(unwritable)
     ck_assert(!unlink(in_tree("stdout")));
     /* An event that cannot be written costs the line, not the run. */
     put("s/config.json", "{}"); /* of a run that got no further */
-    ck_assert(!symlink("/dev/full", in_tree("s/events.jsonl")));
+    make_folders("s/events.jsonl");
     train_in("s", "--max-steps", "1", "--resume", "auto");
     expect_code(0);
     expect_in(ran.err, "a line was lost");
@@ -1262,6 +1322,8 @@ int main(void)
     tcase_add_test(t, audited);
     tcase_add_test(t, cached);
     tcase_add_test(t, usage);
+    tcase_add_test(t, pipes_as_inputs);
+    tcase_add_test(t, links_in_the_run_folder);
     tcase_add_test(t, help);
     tcase_add_test(t, dry_run);
     tcase_add_test(t, before_the_data);

@@ -240,7 +240,7 @@ START_TEST(checkpoints)
     /* What a run goes on from is more than what is converted. */
     run("nn_weights", "convert", in_tree("last.safetensors"), in_tree("last.safetensors"), NULL);
     expect_code(2);
-    expect_in(ran.err, "is the file that is to be read");
+    expect_in(ran.err, "would replace a file that is to be read (FROM)");
     run("nn_weights", "verify", "--ema", in_tree("model.safetensors"), NULL);
     expect_code(2);
     expect_in(ran.err, "keeps no averaged weights");

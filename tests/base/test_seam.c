@@ -280,6 +280,37 @@ START_TEST(abandoned)
 }
 END_TEST
 
+/* Two writers of one file do not share the place where they write it, and a name may be as long as a file
+ * system allows. */
+START_TEST(temporaries)
+{
+    nni_writer a, b;
+    nn_message why = { "" };
+    char name[256] = { 0 }, longest[512];
+
+    put_file(old_text, sizeof old_text);
+    ck_assert_int_eq(nni_writer_open(&a, path, &why), NN_OK);
+    ck_assert_int_eq(nni_writer_open(&b, path, &why), NN_OK);
+    ck_assert_str_ne(a.temporary, b.temporary);
+    nni_writer_abort(&b);
+    ck_assert_int_eq(nni_writer_put(&a, new_text, sizeof new_text, &why), NN_OK);
+    ck_assert_int_eq(nni_writer_commit(&a, &why), NN_OK);
+    ck_assert(holds(new_text, sizeof new_text));
+    ck_assert_int_eq(files(), 1);
+    for (int i = 0; i < 3; i++) {
+        memset(name, 'n', 255);
+        memcpy(name + 98 + i, "\xe2\x82\xac", 3); /* cut before, never within */
+        (void)snprintf(longest, sizeof longest, "%s/%s", folder, name);
+        ck_assert_msg(!nni_writer_open(&a, longest, &why), "%s", why.text);
+        ck_assert_ptr_null(strpbrk(a.temporary, "\xe2\x82\xac"));
+        ck_assert_int_eq(nni_writer_put(&a, new_text, sizeof new_text, &why), NN_OK);
+        ck_assert_msg(!nni_writer_commit(&a, &why), "%s", why.text);
+        ck_assert_int_eq(real.unlink(longest), 0);
+    }
+    ck_assert_int_eq(live, 0);
+}
+END_TEST
+
 START_TEST(no_such_folder)
 {
     nni_writer w;
@@ -398,6 +429,7 @@ int main(void)
     tcase_add_test(t, folders_that_cannot_be_synced);
     tcase_add_test(t, old_or_new);
     tcase_add_test(t, abandoned);
+    tcase_add_test(t, temporaries);
     tcase_add_test(t, no_such_folder);
     tcase_add_test(t, reads);
     tcase_add_test(t, reads_fail);

@@ -672,7 +672,8 @@ static void io_rows(void)
 
 static void vision_rows(void)
 {
-    nn_image image = { 0 }, seen = { .rgb = bytes, .width = 4, .height = 4 }, huge = { .width = INT64_MAX };
+    nn_image image = { 0 }, seen = { .rgb = bytes, .width = 4, .height = 4 }, huge = { .width = INT64_MAX },
+             narrow = { .rgb = bytes, .width = 4, .height = 4, .stride = 11 };
     nn_preprocess record = { 0 }, good = nn_preprocess_default();
     nn_augment_key key = { 0 };
     const char *const names[2] = { "a", "a" };
@@ -707,6 +708,12 @@ static void vision_rows(void)
     FAIL(why.text, "image", nn_image_crop(NULL, &seen, 0, 0, &why));
     FAIL(why.text, "image", nn_image_crop(&image, NULL, INT64_MIN, INT64_MAX, &why));
     FAIL(why.text, "image", nn_image_crop_centre(&image, NULL, &why));
+    FAIL(why.text, "stride", nn_image_save_png(&narrow, "a", 1, &why));
+    FAIL(why.text, "stride", nn_image_resize(&image, &narrow, NN_RESIZE_OPENCV_LINEAR, NULL, &why));
+    FAIL(why.text, "stride", nn_image_resize(&narrow, &seen, NN_RESIZE_OPENCV_LINEAR, NULL, &why));
+    FAIL(why.text, "stride", nn_image_crop(&image, &narrow, 0, 0, &why));
+    FAIL(why.text, "stride", nn_preprocess_apply(&good, &narrow, bytes, NULL, &why));
+    CALM(nn_image_flip(&narrow));
     CALM(nn_image_flip(NULL));
     CALM(nn_preprocess_free(NULL));
     FAIL(why.text, "class names", nn_preprocess_set_classes(NULL, names, 2, &why));
@@ -732,6 +739,7 @@ static void vision_rows(void)
     FAIL(why.text, "pipeline", nn_augment_apply(NULL, &good, &seen, key, bytes, NULL, &why));
     FAIL(why.text, "record", nn_augment_apply(augment, NULL, &seen, key, bytes, NULL, &why));
     FAIL(why.text, "image", nn_augment_apply(augment, &good, NULL, key, bytes, NULL, &why));
+    FAIL(why.text, "stride", nn_augment_apply(augment, &good, &narrow, key, bytes, NULL, &why));
 }
 
 static void dataset_rows(void)

@@ -89,6 +89,13 @@ static const struct {
     { "path,label\na.jpg,\n", "line 2: the label is none of" },
     { "path,label\na.jpg,1\nb.jpg,0\na.jpg,1\n", "a.jpg is listed twice" },
     { "path,label\n\"a.jpg,1\n", "line 2: a quote is opened" },
+    { "path,label\nb.jpg,1\nfolder/../b.jpg,1\n",
+      "b.jpg and folder/../b.jpg are one file, listed twice in one" },
+    { "path,label\nb.jpg,1\n./b.jpg,0\n",
+      "./b.jpg and b.jpg are one file, listed twice in one table (1 such)" },
+    { "path,label\nb.jpg,1\nsoft.jpg,1\nhard.jpg,1\n", "are one file, listed twice in one table (2 such)" },
+    { "path,label\nfolder/../a.jpg,1\n",
+      "a.jpg and folder/../a.jpg are one file, listed twice in two sources" },
 };
 
 START_TEST(refusals)
@@ -96,6 +103,9 @@ START_TEST(refusals)
     nn_dataset *d;
 
     put("a.jpg", "a");
+    put("b.jpg", "b");
+    put("folder/c.jpg", "c");
+    ck_assert(!symlink("b.jpg", in_tree("soft.jpg")) && !link(in_tree("b.jpg"), in_tree("hard.jpg")));
     put("good.csv", "path,label\na.jpg,1\n");
     put("bad.csv", refused[_i].text);
     ck_assert_int_eq(nn_dataset_new(&d), NN_OK);

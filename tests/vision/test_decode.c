@@ -530,29 +530,49 @@ START_TEST(png_palette_too_long)
 }
 END_TEST
 
+/* Of every depth, also where the last bits of a row are no pixel. */
 START_TEST(png_palette_index_beyond)
 {
-    struct spec s = { 40, 40, 8, 3, 0, 200 }, beyond = s;
-    struct bytes data = png_pixels(&s), b = { 0 };
-    nn_image image;
+    static const int depths[] = { 2, 4, 8 };
 
-    beyond.palette = 10;
-    put_head(&b, &s);
-    put_palette(&b, beyond.palette);
-    put_chunk(&b, "IDAT", data.at, data.size);
-    put_chunk(&b, "IEND", NULL, 0);
-    ck_assert_int_eq(decode(&image, &b, NULL), NN_OK);
-    for (uint32_t y = 0; y < s.height; y++)
-        for (uint32_t x = 0; x < s.width; x++) {
-            uint8_t want[3] = { 0, 0, 0 };
+    for (int i = 0; i < 6; i++) {
+        struct spec s = { 41, 7, depths[i / 2], 3, i % 2, 1 << depths[i / 2] }, shorter = s;
+        struct bytes data = png_pixels(&s), b = { 0 };
+        nn_image image;
+        int used = 0;
 
-            if (sample(&s, x, y, 0) < 10)
-                palette_entry(sample(&s, x, y, 0), want);
-            ck_assert_mem_eq(image.rgb + y * image.stride + 3 * x, want, 3);
+        for (uint32_t k = 0; k < s.width * s.height; k++) {
+            int index = (int)sample(&s, k % s.width, k / s.width, 0);
+
+            used = index >= used ? index + 1 : used;
         }
-    nn_image_free(&image);
-    free(b.at);
-    free(data.at);
+        for (int lack = 0; lack < 2; lack++) {
+            shorter.palette = used - lack;
+            put_head(&b, &s);
+            put_palette(&b, shorter.palette);
+            put_chunk(&b, "IDAT", data.at, data.size);
+            put_chunk(&b, "IEND", NULL, 0);
+            if (lack) {
+                char text[64];
+
+                (void)snprintf(text, sizeof text, "has the index %d of a palette of %d colours", used - 1,
+                               used - 1);
+                refused(&b, NN_EFORMAT, text);
+            } else {
+                ck_assert_int_eq(decode(&image, &b, NULL), NN_OK);
+                for (uint32_t k = 0; k < s.width * s.height; k++) {
+                    uint8_t want[3];
+
+                    palette_entry(sample(&s, k % s.width, k / s.width, 0), want);
+                    ck_assert_mem_eq(image.rgb + 3 * k, want, 3);
+                }
+                nn_image_free(&image);
+            }
+            free(b.at);
+            b = (struct bytes){ 0 };
+        }
+        free(data.at);
+    }
 }
 END_TEST
 

@@ -78,6 +78,10 @@ START_TEST(arguments)
     nn_image image = some_image(1), empty = { 0 }, wide = image;
 
     wide.width = 16385;
+    image.stride = (size_t)image.width * 3 - 1;
+    ck_assert_int_eq(nn_image_save_png(&image, in_tree("a.png"), 1, &why), NN_EINVAL);
+    ck_assert_ptr_nonnull(strstr(why.text, "stride"));
+    image.stride = 0;
     ck_assert_int_eq(nn_image_save_png(&empty, in_tree("a.png"), 1, &why), NN_EINVAL);
     ck_assert_int_eq(nn_image_save_png(&wide, in_tree("a.png"), 1, &why), NN_EINVAL);
     ck_assert_int_eq(nn_image_save_png(&image, in_tree("a.png"), 10, &why), NN_EINVAL);

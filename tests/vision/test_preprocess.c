@@ -284,6 +284,9 @@ START_TEST(strict)
         { "\"class_names\":[]", "\"class_names\":[1]", "\"class_names\" is not a list of strings" },
         { "\"class_names\":[]", "\"class_names\":[\"a\",\"a\"]", "appears twice" },
         { "\"class_names\":[]", "\"class_names\":[\"\"]", "empty" },
+        { "\"class_names\":[]", "\"class_names\":[\"a\\u0000b\"]", "\"class_names\": a zero character" },
+        { "\"cv2-linear\"", "\"cv2-linear\\u0000\"", "\"kernel\": a zero character" },
+        { "\"size\":224", "\"size\\u0000\":224", "a zero character" },
         { "}", "} x", "byte" },
         { "}", "", "byte" },
     };

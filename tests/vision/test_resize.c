@@ -278,6 +278,16 @@ START_TEST(flip)
     }
     nn_image_flip(NULL);
     nn_image_flip(&(nn_image){ .width = 1, .height = 1 });
+    {
+        nn_image in = noise(4, 3), image = noise(4, 3);
+
+        /* Rows that overlap would be read and written where there are none. */
+        image.stride = 11;
+        nn_image_flip(&image);
+        ck_assert_mem_eq(image.rgb, in.rgb, 36);
+        free(image.rgb);
+        free(in.rgb);
+    }
 }
 END_TEST
 

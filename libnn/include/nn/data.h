@@ -29,7 +29,8 @@ typedef struct nn_sample {
     const char *file;     /* what opens it: absolute, except for single files given by name */
     const char *excluded; /* NULL, or why it takes no part */
     uint64_t size;        /* bytes */
-    int32_t source;       /* index into nn_dataset.source; 0 is the first added */
+    uint64_t place[2]; /* device and inode: which file it is, whatever it is called. 0, 0: none was there */
+    int32_t source;    /* index into nn_dataset.source; 0 is the first added */
     int16_t split, label; /* NN_SPLIT_*, NN_LABEL_* */
     char sha256[65];      /* lower-case hex; "" until nn_dataset_hash */
 } nn_sample;
@@ -96,7 +97,7 @@ NN_API int nn_dataset_add_pair(nn_dataset *d, const char *fake_dir, const char *
 NN_API int nn_dataset_add_extra(nn_dataset *d, const char *folder, nn_message *why);
 /* Images that a CSV file names, header path,label, all of them of `split`: paths relative to its folder or
  * absolute, labels 0, real, 1 or fake. Whether they are there is found out when they are opened. NN_EFORMAT
- * names the line. */
+ * names the line, or a file that is listed twice or in d already, under whatever name. */
 NN_API int nn_dataset_add_table(nn_dataset *d, const char *file, int split, nn_message *why);
 /* Images without label, NN_SPLIT_TEST: a folder's, or one file whatever its extension (path as given). */
 NN_API int nn_dataset_add_images(nn_dataset *d, const char *path, nn_message *why);

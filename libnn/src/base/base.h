@@ -75,6 +75,9 @@ int nni_read_all(int fd, void *data, size_t size, size_t *got);
 int nni_write_all(int fd, const void *data, size_t size);
 /* Whole regular file into fresh memory (free with nni_free); larger than `limit` is NN_EFORMAT. */
 int nni_read_file(const char *path, size_t limit, void **data, size_t *size, nn_message *why);
+/* Name of a file beside `path` that no other thread or process writes, to be renamed to it in the end; NULL
+ * without memory. A long name is cut: together with its ending it need not fit where `path` does. */
+char *nni_temporary(const char *path);
 /* Replaces `path` so that after any crash it is the old or the new file: temporary sibling, write,
  * fsync, rename, fsync of the folder. */
 typedef struct nni_writer {

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { HUGE_PAGE = 1 << 21 };
+enum { HUGE_PAGE = 1 << 21, MOST_KEPT = 100 };
 
 /* Large blocks are aligned to huge pages: activations and weights are walked from end to end, and
  * page faults and TLB misses are a measurable part of a step otherwise. */
@@ -225,11 +226,29 @@ static int writer_fail(nni_writer *w, nn_message *why, const char *what)
     return rc;
 }
 
+char *nni_temporary(const char *path)
+{
+    static atomic_uint count;
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    size_t kept = strlen(name), room;
+    char *text;
+
+    if (kept > MOST_KEPT)
+        for (kept = MOST_KEPT; kept && ((unsigned char)name[kept] & 0xc0) == 0x80;) /* inside a character */
+            kept--;
+    kept += (size_t)(name - path);
+    room = kept + 48;
+    text = nni_alloc(room);
+    if (text)
+        (void)snprintf(text, room, "%.*s.tmp.%ld.%u", (int)kept, path, (long)getpid(),
+                       atomic_fetch_add(&count, 1));
+    return text;
+}
+
 int nni_writer_open(nni_writer *w, const char *path, nn_message *why)
 {
     char target[PATH_MAX];
     struct nni_stat st;
-    size_t size;
 
     /* Through a symbolic link the file it points at is replaced, never the link (it may be /dev/stdout). */
     *w = (nni_writer){ .fd = -1 };
@@ -243,15 +262,13 @@ int nni_writer_open(nni_writer *w, const char *path, nn_message *why)
     } else if (errno != ENOENT) {
         return nni_fail(why, NN_EIO, "%s: %s", path, strerror(errno));
     }
-    size = strlen(path) + 32;
-    *w = (nni_writer){ .fd = -1, .path = nni_strdup(path), .temporary = nni_alloc(size) };
+    *w = (nni_writer){ .fd = -1, .path = nni_strdup(path), .temporary = nni_temporary(path) };
     if (!w->path || !w->temporary) {
         nni_free(w->path);
         nni_free(w->temporary);
         *w = (nni_writer){ .fd = -1 };
         return nni_fail(why, NN_ENOMEM, "%s: no memory", path);
     }
-    (void)snprintf(w->temporary, size, "%s.tmp.%ld", path, (long)getpid());
     w->fd = nni_seam.open(w->temporary, O_WRONLY | O_CREAT | O_TRUNC, 0666);
     if (w->fd < 0)
         return writer_fail(w, why, "cannot create");

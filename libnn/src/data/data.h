@@ -26,6 +26,12 @@ int nni_dataset_problem(nn_dataset *d, nn_problem_kind kind, const char *file, c
  */
 int nni_dataset_new_source(nn_dataset *d, const char *root);
 int nni_dataset_new_sample(nn_dataset *d, nn_sample s);
+static inline void nni_sample_stat(nn_sample *s, const struct nni_stat *st)
+{
+    s->size = st->size;
+    s->place[0] = st->device;
+    s->place[1] = st->inode;
+}
 /* By path, the samples from `first` on. */
 void nni_dataset_sort(nn_dataset *d, int64_t first);
 /* Recomputes count and excluded from the samples. */

@@ -208,7 +208,7 @@ static int take_entry(struct scan *s, nni_arena *scratch, const char *folder, co
         s->source->ignored++;
         return NN_OK;
     }
-    sample.size = st.size;
+    nni_sample_stat(&sample, &st);
     sample.file = nni_arena_text(keep, file);
     sample.path = nni_arena_text(keep, below);
     if (!sample.file || !sample.path)
@@ -667,9 +667,10 @@ static int add_file(nn_dataset *d, const char *path, const struct nni_stat *st, 
 {
     nni_arena *keep = &d->memory->arena;
     bool fits = d->sources && !d->source[d->sources - 1].root[0];
-    nn_sample s = { .split = NN_SPLIT_TEST, .label = NN_LABEL_NONE, .size = st->size };
+    nn_sample s = { .split = NN_SPLIT_TEST, .label = NN_LABEL_NONE };
     int rc = NN_OK;
 
+    nni_sample_stat(&s, st);
     s.path = s.file = nni_arena_text(keep, path);
     if (!s.path)
         rc = NN_ENOMEM;

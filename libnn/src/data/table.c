@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -48,8 +49,47 @@ static int take_row(nn_dataset *d, nni_csv *c, const char *folder, int split)
     if (!s.file)
         return NN_ENOMEM;
     if (!nni_seam.stat(s.file, &st))
-        s.size = st.size;
+        nni_sample_stat(&s, &st);
     return nni_dataset_new_sample(d, s);
+}
+
+static int by_place(const void *left, const void *right)
+{
+    const nn_sample *a = *(const nn_sample *const *)left, *b = *(const nn_sample *const *)right;
+
+    for (int i = 0; i < 2; i++)
+        if (a->place[i] != b->place[i])
+            return (a->place[i] > b->place[i]) - (a->place[i] < b->place[i]);
+    return (a > b) - (a < b);
+}
+
+/* No file is listed twice: it would count twice, and whoever lists one to train on and to judge by does not
+ * mean it. Links, "./" and absolute paths are other names of one file. */
+static int check_places(const nn_dataset *d, const char *file, nn_message *why)
+{
+    const nn_sample **s = nni_alloc_array((size_t)d->samples, sizeof *s), *twice = NULL, *first = NULL;
+    int64_t n = 0, rows = 0;
+
+    if (!s)
+        return NN_ENOMEM;
+    for (int64_t i = 0; i < d->samples; i++)
+        if (d->sample[i].place[0] || d->sample[i].place[1])
+            s[n++] = &d->sample[i];
+    if (n)
+        qsort(s, (size_t)n, sizeof *s, by_place);
+    for (int64_t i = n - 1; i > 0; i--) {
+        if (s[i - 1]->place[0] != s[i]->place[0] || s[i - 1]->place[1] != s[i]->place[1])
+            continue;
+        first = s[i - 1];
+        twice = s[i];
+        rows++;
+    }
+    nni_free(s);
+    if (!twice)
+        return NN_OK;
+    return nni_fail(why, NN_EFORMAT, "%s: %s and %s are one file, listed twice %s (%lld such)", file,
+                    first->path, twice->path,
+                    first->source == twice->source ? "in one table" : "in two sources", (long long)rows);
 }
 
 int nn_dataset_add_table(nn_dataset *d, const char *file, int split, nn_message *why)
@@ -90,6 +130,8 @@ int nn_dataset_add_table(nn_dataset *d, const char *file, int split, nn_message 
     for (int64_t i = samples + 1; !rc && i < d->samples; i++)
         if (!strcmp(d->sample[i - 1].path, d->sample[i].path))
             rc = nni_fail(why, NN_EFORMAT, "%s: %s is listed twice", file, d->sample[i].path);
+    if (!rc)
+        rc = check_places(d, file, why);
     nni_free(text);
     if (rc) {
         d->samples = samples;

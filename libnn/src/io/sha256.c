@@ -25,8 +25,9 @@ int nni_sha256_file(const char *path, char hex[65], nn_message *why)
     hex[0] = 0;
     if (nni_seam.stat(path, &st))
         return nni_fail(why, errno == ENOENT ? NN_ENOTFOUND : NN_EIO, "%s: %s", path, strerror(errno));
-    if (st.is_dir)
-        return nni_fail(why, NN_EFORMAT, "%s: is a folder, not a file", path);
+    if (!st.is_file)
+        return nni_fail(why, NN_EFORMAT, "%s: %s", path,
+                        st.is_dir ? "is a folder, not a file" : "not a regular file");
     block = nni_alloc(BLOCK);
     if (!block)
         return nni_fail(why, NN_ENOMEM, "%s: no memory to read it", path);

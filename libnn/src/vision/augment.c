@@ -476,8 +476,12 @@ int nn_augment_apply(const nn_augment *a, const nn_preprocess *record, const nn_
     nn_vision_scratch own = { .size = { 0 } };
     int rc;
 
-    if (!a || !in || !in->rgb || !pixels || in->width < 1 || in->height < 1)
-        return nni_fail(why, NN_EINVAL, "no pipeline, image or memory for the result");
+    if (!a || !nni_image_usable(in, NNI_RESIZE_SIDE) || !pixels)
+        return nni_fail(
+            why, NN_EINVAL,
+            "no pipeline, no memory for the result, or no image, or one with sides outside 1..%d or "
+            "a stride shorter than a row",
+            NNI_RESIZE_SIDE);
     rc = nn_preprocess_check(record, why);
     if (!rc)
         rc = nni_augment_run(a, record, in, false, key, pixels, scratch ? scratch : &own, why);

@@ -193,6 +193,8 @@ static int decode_upright(nn_image *out, const struct nni_clean *clean, const nn
     if (!rc)
         rc = info->format == NN_IMAGE_JPEG ? DECODE_JPEG(clean, info, stored, why)
                                            : DECODE_PNG(clean, info, stored, why);
+    if (!rc && clean->palette)
+        rc = nni_png_colours(stored, info, clean, why);
     if (!rc && stored != image.rgb)
         turn(&image, stored, info, orientation);
     if (stored != image.rgb)

@@ -6,7 +6,7 @@
 
 void nn_image_flip(nn_image *image)
 {
-    if (!image || !image->rgb)
+    if (!nni_image_usable(image, INT64_MAX / 3))
         return;
     for (int64_t y = 0; y < image->height; y++) {
         uint8_t *a = image->rgb + (size_t)y * nni_image_stride(image), *b = a + 3 * (image->width - 1);

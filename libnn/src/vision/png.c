@@ -6,8 +6,9 @@
  *
  * The copy for the decoder holds the four chunks that make pixels, without checksums, since all has been
  * checked. What was inflated stays so: in the copy the pixel data are stored blocks, which inflate by being
- * copied. The palette gets as many colours as the depth has indices, black ones at the end, which settles
- * what an index beyond it means.
+ * copied. With a palette that has fewer colours than the depth has indices the copy is called grey, and its
+ * indices are looked up here afterwards: decoders take a colour for one that is not there, most of them
+ * black.
  *
  * Source: W3C Portable Network Graphics (Third Edition); RFC 1950 and 1951.
  */
@@ -206,15 +207,15 @@ static uint8_t *put32(uint8_t *to, uint32_t value)
     return to + 4;
 }
 
-/* With `padded` bytes of payload, zeros behind those of `data`; its CRC is left to be zero. */
-static uint8_t *put_chunk(uint8_t *to, const char *type, const void *data, size_t size, size_t padded)
+/* Its CRC is left to be zero. */
+static uint8_t *put_chunk(uint8_t *to, const char *type, const void *data, size_t size)
 {
-    to = put32(to, (uint32_t)padded);
+    to = put32(to, (uint32_t)size);
     memcpy(to, type, 4);
-    memset(to + 4, 0, padded + 4);
     if (size)
         memcpy(to + 4, data, size);
-    return to + 4 + padded + 4;
+    memset(to + 4 + size, 0, 4);
+    return to + 4 + size + 4;
 }
 
 /* The head of a stored block, RFC 1951 3.2.4. */
@@ -306,14 +307,19 @@ static int copy(struct png *p, z_stream *z, uint64_t size, uint64_t stream, stru
 {
     static const uint8_t zlib_head[] = { 0x78, 0x01 };
     size_t entries = (size_t)3 << p->info->bit_depth;
-    uint8_t *to = clean->bytes;
+    uint8_t *to = clean->bytes, *head;
     int rc;
 
     memcpy(to, p->data, SIGNATURE);
-    to = put_chunk(to + SIGNATURE, "IHDR", p->data + SIGNATURE + 8, 13, 13);
-    if (p->colour == PALETTE)
-        to =
-            put_chunk(to, "PLTE", p->palette, p->palette_size < entries ? p->palette_size : entries, entries);
+    head = to + SIGNATURE;
+    to = put_chunk(head, "IHDR", p->data + SIGNATURE + 8, 13);
+    if (p->colour == PALETTE && p->palette_size >= entries) {
+        to = put_chunk(to, "PLTE", p->palette, entries);
+    } else if (p->colour == PALETTE) {
+        head[8 + 9] = GREY;
+        clean->palette = p->palette;
+        clean->colours = (unsigned)(p->palette_size / 3);
+    }
     to = put32(to, (uint32_t)stream);
     memcpy(to, "IDAT", 4);
     memcpy(to + 4, zlib_head, sizeof zlib_head);
@@ -323,7 +329,7 @@ static int copy(struct png *p, z_stream *z, uint64_t size, uint64_t stream, stru
     if (rc)
         return rc;
     memset(to + stream, 0, 8); /* the checksums of stream and chunk */
-    to = put_chunk(to + stream + 8, "IEND", NULL, 0, 0);
+    to = put_chunk(to + stream + 8, "IEND", NULL, 0);
     clean->size = (size_t)(to - clean->bytes);
     return NN_OK;
 }
@@ -377,4 +383,24 @@ int nni_png_check(const uint8_t *data, size_t size, nn_image_info *info, const n
     if (p.colour == PALETTE && !p.palette)
         return damaged(&p, p.first_pixels, "pixel data without their palette");
     return verify_pixels(&p, clean);
+}
+
+int nni_png_colours(uint8_t *rgb, const nn_image_info *info, const struct nni_clean *clean, nn_message *why)
+{
+    /* Grey of fewer than 8 bits is spread over 0..255. */
+    unsigned step = 255u / ((1u << info->bit_depth) - 1);
+
+    for (int64_t i = 0; i < info->width * info->height; i++) {
+        unsigned index = rgb[3 * i] / step;
+
+        if (index >= clean->colours)
+            return nni_fail(
+                why, NN_EFORMAT,
+                "PNG: damaged: pixel %lld,%lld has the index %u of a palette of %u colours, which "
+                "are 0 to %u; get the file again",
+                (long long)(i % info->width), (long long)(i / info->width), index, clean->colours,
+                clean->colours - 1);
+        memcpy(rgb + 3 * i, clean->palette + 3 * (size_t)index, 3);
+    }
+    return NN_OK;
 }

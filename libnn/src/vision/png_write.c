@@ -10,9 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 #define ZLIB_CONST
 #include <zlib.h>
 
@@ -108,14 +106,12 @@ static int encode(uint8_t **file, size_t *size, const nn_image *image, int level
  * written, and a picture can be made again. */
 static int write_file(const char *path, const uint8_t *data, size_t size, nn_message *why)
 {
-    size_t room = strlen(path) + 32;
-    char *temporary = nni_alloc(room);
+    char *temporary = nni_temporary(path);
     struct nni_stat st;
     int fd, rc;
 
     if (!temporary)
         return nni_fail(why, NN_ENOMEM, "%s: no memory", path);
-    (void)snprintf(temporary, room, "%s.tmp.%ld", path, (long)getpid());
     if (!nni_seam.stat(path, &st) && !st.is_file)
         rc = nni_fail(why, NN_EIO, "%s: exists and is no regular file", path);
     else if ((fd = nni_seam.open(temporary, O_WRONLY | O_CREAT | O_TRUNC, 0666)) < 0)
@@ -143,9 +139,10 @@ int nn_image_save_png(const nn_image *image, const char *path, int level, nn_mes
 
     if (!path)
         return nni_null(why, __func__, "path");
-    if (!image || !image->rgb || image->width < 1 || image->height < 1 || image->width > NNI_IMAGE_SIDE ||
-        image->height > NNI_IMAGE_SIDE || level < 0 || level > 9)
-        return nni_fail(why, NN_EINVAL, "%s: sides are 1 to %d, the level is 0 to 9", path, NNI_IMAGE_SIDE);
+    if (!nni_image_usable(image, NNI_IMAGE_SIDE) || level < 0 || level > 9)
+        return nni_fail(why, NN_EINVAL,
+                        "%s: sides are 1 to %d, a stride is no shorter than a row, the level is 0 to 9", path,
+                        NNI_IMAGE_SIDE);
     rc = encode(&data, &size, image, level);
     if (rc)
         return nni_fail(why, rc, "%s: no memory to encode %lld x %lld pixels", path, (long long)image->width,

@@ -9,6 +9,7 @@
 #include "vision.h"
 
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -362,6 +363,40 @@ static void read_fields(struct reader *r, nn_preprocess *out)
     out->maximum = get_number(r, "maximum", get(r, "maximum"));
 }
 
+/* The key whose value the byte at `position` lies in or behind. */
+static const char *key_before(const char *text, size_t position)
+{
+    const char *found = "?", *last = text;
+    char quoted[32];
+
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        (void)snprintf(quoted, sizeof quoted, "\"%s\"", keys[i]);
+        for (const char *at = text; (at = strstr(at, quoted)) && (size_t)(at - text) < position; at++)
+            if (at >= last) {
+                last = at;
+                found = keys[i];
+            }
+    }
+    return found;
+}
+
+/* Of a text that is no JSON. */
+static int not_json(const char *text, const json_error_t *error, nn_message *why)
+{
+    switch (json_error_code(error)) {
+    case json_error_out_of_memory: return nni_fail(why, NN_ENOMEM, "preprocessing record: no memory");
+    case json_error_null_character:
+    case json_error_null_byte_in_key:
+        return nni_fail(
+            why, NN_EFORMAT,
+            "preprocessing record: \"%s\": a zero character (\\u0000) in a text that ends at byte "
+            "%d, where none may be",
+            key_before(text, (size_t)error->position), error->position);
+    default:
+        return nni_fail(why, NN_EFORMAT, "preprocessing record: %s at byte %d", error->text, error->position);
+    }
+}
+
 int nn_preprocess_read(nn_preprocess *out, const char *text, nn_message *why)
 {
     struct reader r = { .why = why };
@@ -374,8 +409,7 @@ int nn_preprocess_read(nn_preprocess *out, const char *text, nn_message *why)
     *out = (nn_preprocess){ .classes = 0 };
     object = json_loads(text, JSON_REJECT_DUPLICATES, &error);
     if (!object)
-        return nni_fail(why, json_error_code(&error) == json_error_out_of_memory ? NN_ENOMEM : NN_EFORMAT,
-                        "preprocessing record: %s at byte %d", error.text, error.position);
+        return not_json(text, &error, why);
     r.object = object;
     if (!json_is_object(object))
         r.rc = nni_fail(why, NN_EFORMAT, "preprocessing record: not a JSON object");

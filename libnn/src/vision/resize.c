@@ -55,20 +55,25 @@ void nn_vision_scratch_free(nn_vision_scratch *scratch)
     *scratch = (nn_vision_scratch){ .size = { 0 } };
 }
 
-static bool usable(const nn_image *image)
+static bool has_size(const nn_image *image, int64_t most)
 {
-    return image->width >= 1 && image->width <= NNI_RESIZE_SIDE && image->height >= 1 &&
-           image->height <= NNI_RESIZE_SIDE && (!image->stride || image->stride >= (size_t)image->width * 3);
+    return image->width >= 1 && image->width <= most && image->height >= 1 && image->height <= most &&
+           (!image->stride || image->stride >= (size_t)image->width * 3);
+}
+
+bool nni_image_usable(const nn_image *image, int64_t most)
+{
+    return image && image->rgb && has_size(image, most);
 }
 
 int nni_image_prepare(nn_image *out, const nn_image *in, bool *fresh, nn_message *why)
 {
     *fresh = false;
-    if (!out || !in || !in->rgb || !usable(in))
+    if (!out || !nni_image_usable(in, NNI_RESIZE_SIDE))
         return nni_fail(why, NN_EINVAL,
                         "no image, or one with sides outside 1..%d or a stride shorter than a row",
                         NNI_RESIZE_SIDE);
-    if (!usable(out))
+    if (!has_size(out, NNI_RESIZE_SIDE))
         return nni_fail(why, NN_EINVAL,
                         "cannot make an image of %lld x %lld with stride %zu: sides are 1..%d",
                         (long long)out->width, (long long)out->height, out->stride, NNI_RESIZE_SIDE);

@@ -16,6 +16,9 @@ enum { NNI_IMAGE_SIDE = 16384, NNI_RESIZE_SIDE = 65536 };
 struct nni_clean {
     uint8_t *bytes;
     size_t size;
+    const uint8_t
+        *palette; /* unless NULL, of `colours` in the file checked: the decoder makes grey of indices */
+    unsigned colours;
 };
 
 static inline unsigned nni_be16(const uint8_t *p) { return (unsigned)p[0] << 8 | p[1]; }
@@ -32,6 +35,8 @@ int nni_jpeg_check(const uint8_t *data, size_t size, nn_image_info *info, const 
                    struct nni_clean *clean, nn_message *why);
 int nni_png_check(const uint8_t *data, size_t size, nn_image_info *info, const nn_decode_opts *limit,
                   struct nni_clean *clean, nn_message *why);
+/* Grey pixels of a clean file with a palette become its colours. An index beyond it is damage. */
+int nni_png_colours(uint8_t *rgb, const nn_image_info *info, const struct nni_clean *clean, nn_message *why);
 /* nn_image_probe_file for a prefix of a file: all up to the pixel data must be there. */
 int nni_image_probe(nn_image_info *out, const void *bytes, size_t size, nn_message *why);
 /* The size limits, in one place for both formats. */
@@ -59,6 +64,8 @@ static inline size_t nni_image_stride(const nn_image *image)
 {
     return image->stride ? image->stride : (size_t)image->width * 3;
 }
+/* Whether there are pixels, sides from 1 to `most`, and rows that do not overlap. */
+bool nni_image_usable(const nn_image *image, int64_t most);
 /* Checks both images and gives `out` pixels when it has none; *fresh says that it did. */
 int nni_image_prepare(nn_image *out, const nn_image *in, bool *fresh, nn_message *why);
 
