@@ -437,10 +437,12 @@ static error_t parse_located(int key, char *arg, struct argp_state *state)
 
 #ifndef __SANITIZE_ADDRESS__ /* which looks for leaks later */
 /* OpenBLAS ends its threads when the process does, and waits for ever for one that finds no memory to begin
- * with. Everything of ours is flushed by then. */
+ * with. Everything of ours is flushed by then; a help that nobody got is no success either. */
 static void leave(int status, void *unused)
 {
     (void)unused;
+    if (fflush(stdout) && !status)
+        status = app_fail(APP_IO, "standard output: %s", strerror(errno));
     (void)fflush(NULL);
     _exit(status);
 }
@@ -758,7 +760,7 @@ int app_check_output(const char *option, const char *path, bool devices)
                    ? app_fail(APP_IO, "%s %s: cannot be written: %s", option, path, strerror(errno))
                    : APP_OK;
     temporary = temporary_of(path);
-    fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL, 0666);
+    fd = open(temporary, O_WRONLY | O_CREAT, 0666); /* what a killed process left may be there */
     if (fd < 0) {
         rc = app_fail(APP_IO, "%s %s: cannot be written: %s", option, path, strerror(errno));
     } else {

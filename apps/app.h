@@ -41,7 +41,7 @@ char *app_visible(const char *text);
  * command line wins. NULL payload fields stay as they were. The one argument --print-completion prints a bash
  * completion of the table instead, and ends the program. */
 void app_parse(const struct argp *argp, int argc, char **argv, void *payload);
-/* argp_error for the value of an option: names the recipe's file and line if it came from there. */
+/* argp_error, as app_print writes it; of an option from a recipe it names the file and line. */
 void app_bad_option(const struct argp_state *state, const char *format, ...) NN_PRINTF(2, 3);
 /* `text` if it is one of the choices that the table of options names as the argument of `option`
  * ("adam|sgd"). */

@@ -51,10 +51,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case O_JSON: o->json = arg; return 0;
     case O_HTML: o->html = arg; return 0;
     case 't': o->threads = (int)app_int(state, "threads", arg, 1, 1024); return 0;
-    case ARGP_KEY_ARG: argp_error(state, "unexpected argument \"%s\"", arg); return 0;
+    case ARGP_KEY_ARG: app_bad_option(state, "unexpected argument \"%s\"", arg); return 0;
     case ARGP_KEY_END:
         if (!o->data)
-            argp_error(state, "--data is missing");
+            app_bad_option(state, "--data is missing");
         return 0;
     default: return ARGP_ERR_UNKNOWN;
     }

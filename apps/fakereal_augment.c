@@ -19,7 +19,7 @@ struct sheet_options {
     uint64_t seed;
 };
 
-enum { O_GRID = 256, O_SIZE, O_SEED, O_AUGMENT, GAP = 4, MOST = 64 };
+enum { O_GRID = 256, O_SIZE, O_SEED, O_AUGMENT, GAP = 4, MOST = 64, MOST_SIDE = 16384 };
 
 static const struct argp_option LIST[] = {
     { "image", 'i', "FILE", 0, "JPEG or PNG", 1 },
@@ -51,10 +51,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         o->rows = app_int(state, "grid", arg, 1, MOST);
         o->columns = app_int(state, "grid", cross ? cross : "", 1, MOST);
         return 0;
-    case ARGP_KEY_ARG: argp_error(state, "unexpected argument \"%s\"", arg); return 0;
+    case ARGP_KEY_ARG: app_bad_option(state, "unexpected argument \"%s\"", arg); return 0;
     case ARGP_KEY_END:
         if (!o->image || !o->output)
-            argp_error(state, "--image and --output are needed");
+            app_bad_option(state, "--image and --output are needed");
+        if (o->rows * (o->size + GAP) > MOST_SIDE || o->columns * (o->size + GAP) > MOST_SIDE)
+            app_bad_option(state, "--grid and --image-size: a sheet has at most %d px on a side", MOST_SIDE);
         return 0;
     default: return ARGP_ERR_UNKNOWN;
     }

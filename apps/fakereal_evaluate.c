@@ -64,16 +64,16 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         o->split = nn_split_named(arg);
         o->split_given = true;
         if (o->split < 0)
-            argp_error(state, "--split-name: \"%s\" is none of train, valid, test", arg);
+            app_bad_option(state, "--split-name: \"%s\" is none of train, valid, test", arg);
         return 0;
-    case ARGP_KEY_ARG: argp_error(state, "what is \"%s\"? Every value needs its option", arg); return 0;
+    case ARGP_KEY_ARG: app_bad_option(state, "what is \"%s\"? Every value needs its option", arg); return 0;
     case ARGP_KEY_END:
         if (!o->fake != !o->real)
-            argp_error(state, "--fake-dir and --real-dir go together");
+            app_bad_option(state, "--fake-dir and --real-dir go together");
         if (!!o->data + !!o->fake + !!o->csv > 1)
-            argp_error(state, "--data, --fake-dir and --csv exclude each other");
+            app_bad_option(state, "--data, --fake-dir and --csv exclude each other");
         if (!o->data && !o->fake && !o->csv)
-            argp_error(state, "--data is missing");
+            app_bad_option(state, "--data is missing");
         return 0;
     default: return ARGP_ERR_UNKNOWN;
     }

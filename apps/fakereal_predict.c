@@ -53,17 +53,17 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case OPT_PROBABILITIES: o->probabilities = true; return 0;
     case OPT_FILL:
         if (strcmp(arg, "0") != 0 && strcmp(arg, "1") != 0)
-            argp_error(state, "--fill: \"%s\" is neither 0 nor 1", arg);
+            app_bad_option(state, "--fill: \"%s\" is neither 0 nor 1", arg);
         o->fill = arg;
         return 0;
-    case ARGP_KEY_ARG: argp_error(state, "what is \"%s\"? Every value needs its option", arg); return 0;
+    case ARGP_KEY_ARG: app_bad_option(state, "what is \"%s\"? Every value needs its option", arg); return 0;
     case ARGP_KEY_END:
         if (!o->images.n)
-            argp_error(state, "--images is missing");
+            app_bad_option(state, "--images is missing");
         if (!o->output)
-            argp_error(state, "--output is missing");
+            app_bad_option(state, "--output is missing");
         if (o->fill && !o->template)
-            argp_error(state, "--fill belongs to --template");
+            app_bad_option(state, "--fill belongs to --template");
         return 0;
     default: return ARGP_ERR_UNKNOWN;
     }

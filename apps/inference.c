@@ -57,7 +57,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case OPT_PRECISION: o->device.precision = app_precision(state, arg); return 0;
     case ARGP_KEY_END:
         if (!o->checkpoints.n)
-            argp_error(state, "--checkpoint is missing");
+            app_bad_option(state, "--checkpoint is missing");
         check_once(&o->checkpoints, state);
         return 0;
     default: return ARGP_ERR_UNKNOWN;

@@ -74,16 +74,16 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case OPT_PRECISION: o->device.precision = app_precision(state, arg); return 0;
     case ARGP_KEY_ARG:
         if (o->what)
-            argp_error(state, "one of train, infer, ops and data, not \"%s\" too", arg);
+            app_bad_option(state, "one of train, infer, ops and data, not \"%s\" too", arg);
         if (strcmp(arg, "train") && strcmp(arg, "infer") && strcmp(arg, "ops") && strcmp(arg, "data"))
-            argp_error(state, "\"%s\": this build measures train, infer, ops and data", arg);
+            app_bad_option(state, "\"%s\": this build measures train, infer, ops and data", arg);
         o->what = arg;
         return 0;
     case ARGP_KEY_END:
         if (!o->what)
-            argp_error(state, "say what to measure: train, infer, ops or data");
+            app_bad_option(state, "say what to measure: train, infer, ops or data");
         if (o->data ? strcmp(o->what, "data") != 0 : !strcmp(o->what, "data"))
-            argp_error(state, "--data and \"data\" go together");
+            app_bad_option(state, "--data and \"data\" go together");
         return 0;
     default: return ARGP_ERR_UNKNOWN;
     }

@@ -55,9 +55,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case ARGP_KEY_ARG: o->image[o->count++] = arg; return 0;
     case ARGP_KEY_END:
         if (!o->weights)
-            argp_error(state, "give --weights FILE");
+            app_bad_option(state, "give --weights FILE");
         if (!o->count)
-            argp_error(state, "name an image");
+            app_bad_option(state, "name an image");
         return 0;
     default: return ARGP_ERR_UNKNOWN;
     }

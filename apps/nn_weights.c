@@ -44,11 +44,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         else if (o->files < 2)
             o->file[o->files++] = arg;
         else
-            argp_error(state, "unexpected argument \"%s\"", arg);
+            app_bad_option(state, "unexpected argument \"%s\"", arg);
         return 0;
     case ARGP_KEY_END:
         if (!o->command)
-            argp_error(state, "say what to do: info, convert, diff or verify");
+            app_bad_option(state, "say what to do: info, convert, diff or verify");
         return 0;
     default: return ARGP_ERR_UNKNOWN;
     }

@@ -253,20 +253,21 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case O_NO_AUDIT: o->no_audit = true; return 0;
     case O_RECOMPUTE: o->recompute = true; return 0;
     case ARGP_KEY_ARG:
-        argp_error(state, "unexpected argument \"%s\": every value needs its option, such as --data", arg);
+        app_bad_option(state, "unexpected argument \"%s\": every value needs its option, such as --data",
+                       arg);
         return 0;
     case ARGP_KEY_END:
         if (!o->fake_dir != !o->real_dir || (o->valid_csv && !o->train_csv) ||
             !!o->data + !!o->fake_dir + !!o->train_csv != 1)
-            argp_error(
+            app_bad_option(
                 state,
                 "give --data DIR, or both --fake-dir and --real-dir, or --train-csv (and --valid-csv)");
         if (o->valid_csv && o->train_csv && app_same_file(o->train_csv, o->valid_csv))
-            argp_error(state, "--train-csv and --valid-csv are one file");
+            app_bad_option(state, "--train-csv and --valid-csv are one file");
         if (!strcmp(o->head, "load") && !o->weights)
-            argp_error(state, "--head load: there is nothing to take it from; give --weights as well");
+            app_bad_option(state, "--head load: there is nothing to take it from; give --weights as well");
         if (o->unfreeze_at && !o->freezes)
-            argp_error(state, "--unfreeze-at: nothing is frozen; give --freeze as well");
+            app_bad_option(state, "--unfreeze-at: nothing is frozen; give --freeze as well");
         return 0;
     default: return ARGP_ERR_UNKNOWN;
     }

@@ -55,6 +55,10 @@ START_TEST(mistakes)
     run(program[_i], NULL);
     expect_code(2);
     ck_assert_str_eq(ran.out, "");
+    /* What a shell makes of * may be commands to the terminal. */
+    run(program[_i], "a\x1b[31m", "b\x1b[31m", "c\x1b[31m", "d\x1b[31m", NULL);
+    ck_assert_int_ne(ran.code, 0);
+    expect_not_in(ran.err, "\x1b");
 }
 END_TEST
 
