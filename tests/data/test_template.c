@@ -5,7 +5,6 @@
  */
 #include "tree.h"
 
-#include <locale.h>
 #include <math.h>
 
 static const nn_prediction two[] = { { "a.jpg", 1, 0.75 }, { "sub/b.png", 0, 0.1 } };
@@ -263,7 +262,6 @@ END_TEST
 
 START_TEST(numbers)
 {
-    static const char *const locales[] = { "de_DE.UTF-8", "de_DE.utf8", "fr_FR.UTF-8", "ps_AF.UTF-8" };
     char out[32];
 
     ck_assert_str_eq(nn_csv_number(out, 0.1), "0.1");
@@ -272,10 +270,6 @@ START_TEST(numbers)
     ck_assert_str_eq(nn_csv_number(out, 42), "42");
     ck_assert_str_eq(nn_csv_number(out, NAN), "");
     ck_assert_str_eq(nn_csv_number(out, -INFINITY), "");
-    for (size_t i = 0; i < sizeof locales / sizeof *locales; i++)
-        if (setlocale(LC_NUMERIC, locales[i]))
-            ck_assert_str_eq(nn_csv_number(out, -1.25e-7), "-1.25e-07");
-    (void)setlocale(LC_NUMERIC, "C");
 }
 END_TEST
 

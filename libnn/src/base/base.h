@@ -125,6 +125,12 @@ uint16_t nni_f32_to_bf16(float x); /* to nearest even; NaN stays NaN */
 float nni_f16_to_f32(uint16_t x);
 uint16_t nni_f32_to_f16(float x); /* to nearest even; overflow gives infinity */
 
+/* ------------------------------------------------------------------ number.c */
+
+/* strtod and "%.*g" (at most 17 digits) with a decimal point, whatever the locale. */
+double nni_read_number(const char *text, char **end);
+const char *nni_print_number(char out[32], double value, int digits);
+
 /* ------------------------------------------------------------------ crc32c.c */
 
 /* CRC-32C of `data`, continuing from `crc` (0 to begin). */

@@ -7,7 +7,6 @@
 #include "data.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 size_t nn_csv_field(char *out, size_t size, const char *text)
@@ -42,28 +41,10 @@ size_t nn_csv_field(char *out, size_t size, const char *text)
 
 const char *nn_csv_number(char out[32], double value)
 {
-    char text[64];
-    size_t n = 0;
-
     if (!out)
         return "";
-    if (!isfinite(value)) {
-        out[0] = 0;
-        return out;
-    }
-    (void)snprintf(text, sizeof text, "%.9g", value);
-    for (const char *c = text; *c && n < 31;) {
-        /* A decimal point may be several bytes long: whatever is no part of a number stands for it. */
-        if (strchr("0123456789+-e", *c)) {
-            out[n++] = *c++;
-        } else {
-            out[n++] = '.';
-            while (*c && !strchr("0123456789+-e", *c))
-                c++;
-        }
-    }
-    out[n] = 0;
-    return out;
+    out[0] = 0;
+    return isfinite(value) ? nni_print_number(out, value, 9) : out;
 }
 
 /* Room for `size` more bytes; false, and from then on always, when there is no memory. */

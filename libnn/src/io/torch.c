@@ -286,13 +286,16 @@ static int no_state_dict(const struct torch *t, const struct nni_node *root, boo
 static int take_note(struct torch *t, const char *key, const struct nni_node *value)
 {
     nn_pair *p = &t->file->metadata[t->file->pairs];
+    char number[32];
 
     if (nni_has_control(key))
         return NN_OK;
     switch (value->kind) {
     case NNI_NODE_TEXT: p->value = nni_arena_text(&t->file->arena, value->text); break;
     case NNI_NODE_INT: p->value = nni_arena_printf(&t->file->arena, "%" PRId64, value->u.integer); break;
-    case NNI_NODE_REAL: p->value = nni_arena_printf(&t->file->arena, "%.17g", value->u.real); break;
+    case NNI_NODE_REAL:
+        p->value = nni_arena_text(&t->file->arena, nni_print_number(number, value->u.real, 17));
+        break;
     case NNI_NODE_OPAQUE: p->value = nni_arena_printf(&t->file->arena, "(%s)", value->text); break;
     default: return NN_OK;
     }

@@ -157,7 +157,7 @@ static int read_value(struct reader *r, double *low, double *high)
                        begin, n);
         memcpy(number, from, size);
         number[size] = 0;
-        *(i ? high : low) = strtod(number, &end);
+        *(i ? high : low) = nni_read_number(number, &end);
         if (*end || !isfinite(*(i ? high : low)))
             return bad(r, begin, "line %d, column %d: \"%.*s\" is neither a number nor a range low..high",
                        begin, n);
@@ -321,13 +321,11 @@ static void summarise(nn_augment *a)
 /* A text that reads back as the same number. */
 static void print_number(char **to, const char *end, double v)
 {
-    char text[64];
+    char text[32];
 
-    for (int digits = 6; digits <= 17; digits++) {
-        (void)snprintf(text, sizeof text, "%.*g", digits, v);
-        if (strtod(text, NULL) == v)
+    for (int digits = 6; digits <= 17; digits++)
+        if (nni_read_number(nni_print_number(text, v, digits), NULL) == v)
             break;
-    }
     *to += snprintf(*to, (size_t)(end - *to), "%s", text);
 }
 
