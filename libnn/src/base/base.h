@@ -39,6 +39,9 @@ void *nni_alloc_zero(size_t size);
 void *nni_alloc_array(size_t count, size_t size);
 /* Moves to a larger block; on failure the old block stays valid and NULL is returned. */
 void *nni_grow(void *old, size_t old_size, size_t new_size);
+/* Room for one more element of `size` bytes after `used`, counted in *room: the array, moved or not, or NULL,
+ * and then the old one stays. */
+void *nni_one_more(void *array, size_t used, size_t *room, size_t size);
 void nni_free(void *memory);
 char *nni_strdup(const char *text);
 

@@ -133,6 +133,21 @@ void *nni_grow(void *old, size_t old_size, size_t new_size)
     return memory;
 }
 
+void *nni_one_more(void *array, size_t used, size_t *room, size_t size)
+{
+    size_t wanted = *room ? *room * 2 : 16;
+    void *moved;
+
+    if (used < *room)
+        return array;
+    if (wanted > SIZE_MAX / size)
+        return NULL;
+    moved = nni_grow(array, used * size, wanted * size);
+    if (moved)
+        *room = wanted;
+    return moved;
+}
+
 void nni_free(void *memory)
 {
     if (memory)

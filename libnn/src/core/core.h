@@ -3,8 +3,8 @@
  * The structures behind the opaque names, shared by the phases of the pipeline:
  *
  *     record (graph.c) -> lower (lower.c: copy what is needed) -> fuse (fuse.c) -> precision (precision.c:
- *     insert casts) -> grad (grad.c: schedule forward, re-emitted and backward steps) -> memory (memory.c) ->
- *     plan (plan.c: bind, run)
+ *     insert casts) -> grad (grad.c: what is differentiated) -> schedule (schedule.c: forward, re-emitted and
+ *     backward steps) -> memory (memory.c) -> plan (plan.c: bind, run)
  */
 #ifndef NNI_CORE_H
 #define NNI_CORE_H
@@ -73,6 +73,11 @@ static inline bool nni_add_aligned(size_t *total, size_t bytes)
     size_t rounded = (bytes + NNI_ALIGN - 1) & ~(size_t)(NNI_ALIGN - 1);
 
     return rounded >= bytes && !__builtin_add_overflow(*total, rounded, total) && *total <= PTRDIFF_MAX;
+}
+
+static inline size_t nni_bytes(nn_shape shape, nn_dtype type)
+{
+    return (size_t)nn_shape_count(shape) * nn_dtype_size(type);
 }
 
 struct nn_model {
@@ -157,9 +162,9 @@ struct nn_graph {
     struct nni_mode_at *mode_at; /* exceptions from it */
     struct nni_scope *scope, *spare;
     nn_node **node;
-    int64_t nodes, node_room;
     nn_tensor **tensor;
-    int64_t tensors, tensor_room;
+    int64_t nodes, tensors;
+    size_t node_room, tensor_room;
     struct nni_observed *observed;
     int status;
     nn_message message;
@@ -233,7 +238,8 @@ struct nn_plan {
     struct nni_planned *step;
     int64_t steps, forward_steps;
     struct nni_store *store;
-    int64_t stores, store_room;
+    int64_t stores;
+    size_t step_room, store_room;
     struct nni_memory *memory;
     nn_plan *next_in_memory;
     size_t memory_bytes, cache_bytes, input_bytes, lane_bytes;
@@ -292,6 +298,7 @@ struct nni_compile {
     bool *wanted;                  /* a gradient is wanted at or above it */
     bool *changed;                 /* state that an op with an effect changes in the forward run */
     bool *reached;                 /* the loss depends on it through a differentiable path */
+    bool *repeated;                /* is emitted again before backward reads it */
     int64_t *value, *again, *grad; /* stores: value, re-emitted value, gradient; -1: none */
     bool *written;                 /* gradient has been written by an earlier backward step */
     const struct nni_cnode *
@@ -305,11 +312,28 @@ bool nni_held(const struct nni_compile *c, const nn_tensor *t);
 int nni_precision(struct nni_compile *c);
 /* Attributes of the op cast; they live for ever. */
 const void *nni_cast_attrs(nn_dtype type);
+int nni_grad(struct nni_compile *c); /* fills wanted, reached and repeated */
+/* Whether a gradient goes to input k of the node, and to any of its inputs from any of its outputs. */
+bool nni_wants_gradient(const struct nni_compile *c, const struct nni_cnode *n, int k);
+bool nni_differentiates(const struct nni_compile *c, const struct nni_cnode *n);
+/* What the backward of a node reads: its declaration, and what filled slots imply. */
+uint32_t nni_backward_reads(const struct nni_cnode *n);
 int nni_schedule(struct nni_compile *c);
+/* Operands in planned memory: .offset holds the number of the store until memory is placed. `store` is that
+ * of a tensor of base ACT. */
+nn_operand nni_operand_in(nn_shape shape, nn_dtype type, int64_t store);
+nn_operand nni_operand_of(const struct nni_compile *c, const nn_tensor *t, int64_t store);
+/* After the schedule: which parameters the plan trains, and which of these have a gradient of zero because
+ * the loss does not depend on them; and what the plan hands out. */
+int nni_collect_trained(struct nni_compile *c);
+int nni_collect_readable(struct nni_compile *c);
 int nni_place(nn_plan *plan, bool reuse);
 /* Number of bytes that non-overlapping placement of `count` stores takes; sets their offsets. */
 size_t nni_place_stores(struct nni_store *store, int64_t count, bool reuse, nni_arena *arena);
 int nni_update_prepare(nn_plan *plan, nn_message *why);
+/* Gives each step the text that distinguishes it from other calls of its op; fills the plan's summary. */
+int nni_describe(nn_plan *plan);
+void nni_summarise(nn_plan *plan);
 int nni_update_run(nn_plan *plan); /* on the CPU */
 /* NN_ESTATE and a message when a guard zone of a debug plan was overwritten. */
 int nni_plan_check_guards(nn_plan *plan, nn_message *why);

@@ -207,20 +207,12 @@ const char *nn_namei(nn_graph *g, int64_t index)
 
 static nn_tensor *new_tensor(nn_graph *g, nn_shape shape, nn_dtype type)
 {
-    nn_tensor *t;
+    nn_tensor **list = nni_one_more(g->tensor, (size_t)g->tensors, &g->tensor_room, sizeof *list);
+    nn_tensor *t = nni_arena_take(&g->arena, sizeof *t);
 
-    if (g->tensors == g->tensor_room) {
-        int64_t room = g->tensor_room ? g->tensor_room * 2 : 256;
-        nn_tensor **list =
-            nni_grow(g->tensor, (size_t)g->tensors * sizeof *list, (size_t)room * sizeof *list);
-
-        if (!list)
-            return no_memory(g);
+    if (list)
         g->tensor = list;
-        g->tensor_room = room;
-    }
-    t = nni_arena_take(&g->arena, sizeof *t);
-    if (!t)
+    if (!list || !t)
         return no_memory(g);
     *t = (nn_tensor){ .graph = g, .shape = shape, .type = type, .base = NN_BASE_ACT, .id = g->tensors };
     g->tensor[g->tensors++] = t;
@@ -281,7 +273,7 @@ nn_tensor *nn_constant(nn_graph *g, nn_dtype type, nn_shape shape, const void *d
     t = given(g, "constant", type, shape);
     if (!t)
         return NULL;
-    bytes = (size_t)nn_shape_count(shape) * nn_dtype_size(type);
+    bytes = nni_bytes(shape, type);
     copy = nni_arena_take(&g->arena, bytes);
     if (!copy)
         return no_memory(g);
@@ -479,15 +471,11 @@ int nn_infer_fail(nn_node *n, const char *format, ...)
 
 static bool append(nn_graph *g, nn_node *n)
 {
-    if (g->nodes == g->node_room) {
-        int64_t room = g->node_room ? g->node_room * 2 : 256;
-        nn_node **list = nni_grow(g->node, (size_t)g->nodes * sizeof *list, (size_t)room * sizeof *list);
+    nn_node **list = nni_one_more(g->node, (size_t)g->nodes, &g->node_room, sizeof *list);
 
-        if (!list)
-            return false;
-        g->node = list;
-        g->node_room = room;
-    }
+    if (!list)
+        return false;
+    g->node = list;
     g->node[g->nodes++] = n;
     return true;
 }

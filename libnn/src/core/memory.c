@@ -94,12 +94,48 @@ size_t nni_place_stores(struct nni_store *store, int64_t count, bool reuse, nni_
     return total;
 }
 
+/* One output may take over the memory of an operand whose last reader this step is. */
+static void try_alias(nn_plan *p, const nn_operand *to, const nn_operand *from, int64_t at)
+{
+    struct nni_store *a, *b;
+
+    if (to->base != NN_BASE_ACT || from->base != NN_BASE_ACT)
+        return;
+    a = &p->store[p->store[from->offset].root];
+    b = &p->store[to->offset];
+    if (b->root != (int64_t)to->offset || a == b || b->birth != at || a->death != at || a->pinned ||
+        b->pinned || a->cache || b->cache || a->bytes < b->bytes)
+        return;
+    b->root = p->store[from->offset].root;
+    a->death = b->death;
+}
+
+static void alias(nn_plan *p)
+{
+    for (int64_t i = 0; i < p->steps; i++) {
+        const struct nni_planned *s = &p->step[i];
+        uint32_t a = s->step.op->alias;
+
+        if (s->kind != NNI_BACKWARD_STEP) {
+            if (a & NN_ALIAS_FORWARD)
+                try_alias(p, &s->step.out[0], &s->step.in[0], i);
+            continue;
+        }
+        if (a & NN_ALIAS_BACKWARD0 && !(s->accumulate & NN_IN(0)))
+            try_alias(p, &s->step.din[0], &s->step.dout[0], i);
+        if (a & NN_ALIAS_BACKWARD1 && !(s->accumulate & NN_IN(1)))
+            try_alias(p, &s->step.din[1], &s->step.dout[0], i);
+    }
+}
+
 /* Debug plans leave a guard on both sides of every store, see nni_plan_check_guards. */
 int nni_place(nn_plan *p, bool reuse)
 {
     nni_arena arena = { 0 };
     size_t guard = p->flags & NN_PLAN_DEBUG ? NNI_GUARD : 0;
 
+    if (reuse)
+        alias(p);
     for (int64_t i = 0; i < p->stores; i++) {
         struct nni_store *s = &p->store[i];
 

@@ -5,11 +5,7 @@
  * (nn_run).
  */
 #include "core/core.h"
-#include "cpu/cpu.h"
 
-#include <float.h>
-#include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 /* ----------------------------------------------------------------- binding */
@@ -28,47 +24,56 @@ static void *base_address(const nn_plan *p, const nn_operand *o)
     }
 }
 
-static void bind_operand(const nn_plan *p, nn_operand *o)
+typedef void visitor(const nn_plan *p, nn_operand *o);
+
+static void for_each(const nn_plan *p, nn_operand *list, int count, visitor *visit)
 {
-    if (nn_has(o))
-        o->at = (char *)base_address(p, o) + o->offset;
+    for (int i = 0; i < count; i++)
+        if (nn_has(&list[i]))
+            visit(p, &list[i]);
 }
 
-static void bind_step(const nn_plan *p, struct nni_planned *s)
+/* All operands that the plan has. */
+static void for_operands(nn_plan *p, visitor *visit)
 {
-    nn_step *t = &s->step;
-    size_t guard = p->flags & NN_PLAN_DEBUG ? NNI_GUARD : 0;
+    for (int64_t i = 0; i < p->steps; i++) {
+        nn_step *t = &p->step[i].step;
 
-    for (int k = 0; k < NN_MAX_IN; k++) {
-        bind_operand(p, &t->in[k]);
-        bind_operand(p, &t->din[k]);
+        for_each(p, t->in, NN_MAX_IN, visit);
+        for_each(p, t->din, NN_MAX_IN, visit);
+        for_each(p, t->out, NN_MAX_OUT, visit);
+        for_each(p, t->dout, NN_MAX_OUT, visit);
+        for_each(p, t->save, NN_MAX_SAVE, visit);
+        for_each(p, t->pooled, (int)(sizeof t->pooled / sizeof *t->pooled), visit);
     }
-    for (int k = 0; k < NN_MAX_OUT; k++) {
-        bind_operand(p, &t->out[k]);
-        bind_operand(p, &t->dout[k]);
+    for (int64_t i = 0; i < p->readables; i++) {
+        for_each(p, &p->readable[i].value, 1, visit);
+        for_each(p, &p->readable[i].gradient, 1, visit);
     }
-    for (int k = 0; k < NN_MAX_SAVE; k++)
-        bind_operand(p, &t->save[k]);
-    for (int k = 0; k < 4; k++)
-        bind_operand(p, &t->pooled[k]);
-    if (s->scratch_store >= 0)
-        t->scratch = (char *)p->memory->at + p->store[s->scratch_store].offset + guard;
-    if (s->derived_store >= 0)
-        t->derived.at = s->derived_cached ? (char *)p->cache + p->store[s->derived_store].offset
-                                          : (char *)p->memory->at + p->store[s->derived_store].offset + guard;
+    for_each(p, &p->loss, 1, visit);
+    for_each(p, p->seed, p->seed_count, visit);
+}
+
+static void bind_operand(const nn_plan *p, nn_operand *o) { o->at = (char *)base_address(p, o) + o->offset; }
+
+static void *in_arena(const nn_plan *p, int64_t store)
+{
+    return (char *)p->memory->at + p->store[store].offset + (p->flags & NN_PLAN_DEBUG ? NNI_GUARD : 0);
 }
 
 static void bind(nn_plan *p)
 {
-    for (int64_t i = 0; i < p->steps; i++)
-        bind_step(p, &p->step[i]);
-    for (int64_t i = 0; i < p->readables; i++) {
-        bind_operand(p, &p->readable[i].value);
-        bind_operand(p, &p->readable[i].gradient);
+    for_operands(p, bind_operand);
+    for (int64_t i = 0; i < p->steps; i++) {
+        struct nni_planned *s = &p->step[i];
+
+        if (s->scratch_store >= 0)
+            s->step.scratch = in_arena(p, s->scratch_store);
+        if (s->derived_store >= 0)
+            s->step.derived.at = s->derived_cached ? (char *)p->cache + p->store[s->derived_store].offset
+                                                   : in_arena(p, s->derived_store);
     }
-    bind_operand(p, &p->loss);
     for (int i = 0; i < p->seed_count; i++) {
-        bind_operand(p, &p->seed[i]);
         p->device->backend->unmirror(p->device, p->seeded[i]);
         p->seeded[i] = NULL;
     }
@@ -88,33 +93,6 @@ static void settle(const nn_plan *p, nn_operand *o)
     o->offset = s->offset + (p->flags & NN_PLAN_DEBUG ? NNI_GUARD : 0);
     if (s->cache)
         o->base = NN_BASE_CACHE;
-}
-
-static void settle_all(nn_plan *p)
-{
-    for (int64_t i = 0; i < p->steps; i++) {
-        nn_step *t = &p->step[i].step;
-
-        for (int k = 0; k < NN_MAX_IN; k++) {
-            settle(p, &t->in[k]);
-            settle(p, &t->din[k]);
-        }
-        for (int k = 0; k < NN_MAX_OUT; k++) {
-            settle(p, &t->out[k]);
-            settle(p, &t->dout[k]);
-        }
-        for (int k = 0; k < NN_MAX_SAVE; k++)
-            settle(p, &t->save[k]);
-        for (int k = 0; k < 4; k++)
-            settle(p, &t->pooled[k]);
-    }
-    for (int64_t i = 0; i < p->readables; i++) {
-        settle(p, &p->readable[i].value);
-        settle(p, &p->readable[i].gradient);
-    }
-    settle(p, &p->loss);
-    for (int i = 0; i < p->seed_count; i++)
-        settle(p, &p->seed[i]);
 }
 
 static int collect_inputs(struct nni_compile *c)
@@ -140,7 +118,7 @@ static int collect_inputs(struct nni_compile *c)
         in->type = t->type;
         in->shape = t->shape;
         in->offset = p->input_bytes;
-        in->bytes = (size_t)nn_shape_count(t->shape) * nn_dtype_size(t->type);
+        in->bytes = nni_bytes(t->shape, t->type);
         if (!nni_add_aligned(&p->input_bytes, in->bytes))
             return NN_ENOMEM;
         t->index = p->input_count++;
@@ -366,9 +344,6 @@ static int check_options(struct nni_compile *c)
     return NN_OK;
 }
 
-static int describe(nn_plan *p);
-static void summarise(nn_plan *p);
-
 static int build(struct nni_compile *c)
 {
     nn_plan *p = c->plan;
@@ -383,12 +358,13 @@ static int build(struct nni_compile *c)
         return rc;
     if (c->opts->precision == NN_BF16 && (rc = nni_precision(c)))
         return rc;
-    if ((rc = nni_schedule(c)))
+    if ((rc = nni_grad(c)) || (rc = nni_schedule(c)) || (rc = nni_collect_readable(c)) ||
+        (rc = nni_collect_trained(c)))
         return rc;
     choose_cached(p, !c->backward && !c->opts->share && !(p->flags & NN_PLAN_DEBUG));
     if ((rc = nni_place(p, !(p->flags & (NN_PLAN_DEBUG | NN_PLAN_NO_REUSE)))))
         return rc;
-    settle_all(p);
+    for_operands(p, settle);
     p->cache = b->alloc(p->device, p->cache_bytes);
     p->input = b->alloc(p->device, p->input_bytes);
     if (!p->cache || !p->input || !(p->fed = b->mirror(p->device, p->input, p->input_bytes)))
@@ -398,10 +374,10 @@ static int build(struct nni_compile *c)
         return rc;
     bind(p);
     repaint_guards(p);
-    if ((p->optim.name && (rc = nni_update_prepare(p, &p->message))) || (rc = describe(p)) ||
+    if ((p->optim.name && (rc = nni_update_prepare(p, &p->message))) || (rc = nni_describe(p)) ||
         (rc = b->ready(p, &p->message)))
         return rc;
-    summarise(p);
+    nni_summarise(p);
     return NN_OK;
 }
 
@@ -557,8 +533,8 @@ static int backward(nn_plan *p, unsigned what)
     }
     for (int i = 0; !rc && i < p->seed_count; i++)
         if (p->seeded[i] && p->seeded[i] != p->seed[i].at)
-            rc = b->copy(p->device, p->seed[i].at, p->seeded[i],
-                         (size_t)nn_shape_count(p->seed[i].shape) * nn_dtype_size(p->seed[i].type));
+            rc =
+                b->copy(p->device, p->seed[i].at, p->seeded[i], nni_bytes(p->seed[i].shape, p->seed[i].type));
     if (rc)
         return nni_fail(&p->message, rc, "cannot prepare gradients on the device");
     if ((rc = b->backward(p, what)))
@@ -634,174 +610,6 @@ int nn_run(nn_plan *p, unsigned what)
     return rc;
 }
 
-/* ------------------------------------------------------------ values in and out */
-
-static const struct nni_plan_input *find_input(const nn_plan *p, const char *name)
-{
-    for (int64_t i = 0; name && i < p->input_count; i++)
-        if (p->inputs[i].name && !strcmp(p->inputs[i].name, name))
-            return &p->inputs[i];
-    return NULL;
-}
-
-void *nn_host(nn_plan *p, const char *name, size_t *bytes)
-{
-    const struct nni_plan_input *in = p ? find_input(p, name) : NULL;
-
-    if (bytes)
-        *bytes = in ? in->bytes : 0;
-    return in ? (char *)p->fed + in->offset : NULL;
-}
-
-int nn_write(nn_plan *p, const char *name, const void *data, size_t bytes)
-{
-    const struct nni_plan_input *in;
-    nni_text text;
-
-    if (!p)
-        return NN_EINVAL;
-    if (!name || !data)
-        return nni_null(&p->message, __func__, "name and data");
-    in = find_input(p, name);
-    if (!in)
-        return nni_fail(&p->message, NN_ENOTFOUND, "no input is called \"%s\"", name);
-    if (bytes != in->bytes)
-        return nni_fail(&p->message, NN_ESHAPE, "input \"%s\" is %s %s, %zu bytes; got %zu", name,
-                        nn_dtype_name(in->type), nni_shape_text(in->shape, &text), in->bytes, bytes);
-    memcpy((char *)p->fed + in->offset, data, bytes);
-    return NN_OK;
-}
-
-static int read_operand(nn_plan *p, const char *name, const nn_operand *o, nn_dtype type, void *data,
-                        int64_t count)
-{
-    size_t bytes = (size_t)nn_shape_count(o->shape) * nn_dtype_size(o->type);
-    const struct nni_backend *b = p->device->backend;
-    void *here;
-    nni_text text;
-    int rc;
-
-    if (!nn_has(o))
-        return nni_fail(&p->message, NN_ENOTFOUND, "\"%s\" has no such value in this plan", name);
-    if ((o->base == NN_BASE_ACT && p->memory->owner != p) || (o->base == NN_BASE_CACHE && !p->cache_version))
-        return nni_fail(&p->message, NN_ESTATE,
-                        "\"%s\" is not in memory: this plan has not run, or another one that shares its "
-                        "arena has run since",
-                        name);
-    if (count != nn_shape_count(o->shape))
-        return nni_fail(&p->message, NN_ESHAPE, "\"%s\" is %s: not %lld elements", name,
-                        nni_shape_text(o->shape, &text), (long long)count);
-    here = b->mirror(p->device, o->at, bytes);
-    if (!here || (here != o->at && b->copy(p->device, here, o->at, bytes))) {
-        b->unmirror(p->device, here);
-        return nni_fail(&p->message, here ? NN_EDEVICE : NN_ENOMEM, "cannot fetch \"%s\", %zu bytes", name,
-                        bytes);
-    }
-    rc = nni_convert(here, o->type, data, type, count);
-    b->unmirror(p->device, here);
-    return rc ? nni_fail(&p->message, rc, "\"%s\" is %s, which cannot be read as %s", name,
-                         nn_dtype_name(o->type), nn_dtype_name(type))
-              : NN_OK;
-}
-
-static int read_named(nn_plan *p, const char *name, bool gradient, nn_dtype type, void *data, int64_t count)
-{
-    if (!p)
-        return NN_EINVAL;
-    if (!name || !data)
-        return nni_null(&p->message, gradient ? "nn_read_gradient" : "nn_read", "name and data");
-    for (int64_t i = 0; i < p->readables; i++)
-        if (!strcmp(p->readable[i].name, name)) {
-            const nn_operand *o = gradient ? &p->readable[i].gradient : &p->readable[i].value;
-
-            if (gradient && o->base == NN_BASE_ACT && !p->gradients_valid)
-                return nni_fail(
-                    &p->message, NN_ESTATE,
-                    "the gradient of \"%s\" is not there: no backward run since the last forward run", name);
-            return read_operand(p, name, o, type, data, count);
-        }
-    return nni_fail(&p->message, NN_ENOTFOUND,
-                    "nothing readable is called \"%s\" (nn_observe it, or compile with NN_PLAN_DEBUG)", name);
-}
-
-int nn_read(nn_plan *p, const char *name, nn_dtype type, void *data, int64_t count)
-{
-    return read_named(p, name, false, type, data, count);
-}
-
-int nn_read_gradient(nn_plan *p, const char *name, nn_dtype type, void *data, int64_t count)
-{
-    return read_named(p, name, true, type, data, count);
-}
-
-nn_real *nn_seed(nn_plan *p, int i)
-{
-    const nn_operand *o = p && i >= 0 && i < p->seed_count ? &p->seed[i] : NULL;
-
-    if (!o || !nn_has(o))
-        return NULL;
-    if (!p->seeded[i])
-        p->seeded[i] = p->device->backend->mirror(p->device, o->at,
-                                                  (size_t)nn_shape_count(o->shape) * nn_dtype_size(o->type));
-    return p->seeded[i];
-}
-
-double nn_loss(nn_plan *p)
-{
-    return p && p->loss_valid && p->memory->owner == p && nn_has(&p->loss) ? p->device->backend->loss(p)
-                                                                           : (double)NAN;
-}
-
-int nn_set(nn_plan *p, nn_setting what, double value)
-{
-    if (!p)
-        return NN_EINVAL;
-    if (what >= NN_STEP && what <= NN_SKIPPED && !(value >= 0 && value <= 0x1p53))
-        return nni_fail(&p->message, NN_EINVAL, "setting %d is a counter: %g is none", (int)what, value);
-    if (what == NN_APPLIED || what == NN_SKIPPED) {
-        int rc = p->device->backend->settle(p);
-
-        if (rc)
-            return rc;
-        p->counters_set = true;
-    }
-    if (what == NN_LEARNING_RATE && !(value >= 0 && value <= DBL_MAX))
-        return nni_fail(&p->message, NN_EINVAL, "%g is no learning rate: 0 or more", value);
-    if (what == NN_EMA_DECAY && !(value >= 0 && value <= 1))
-        return nni_fail(&p->message, NN_EINVAL, "%g is no decay of an average: 0 to 1", value);
-    switch (what) {
-    case NN_LEARNING_RATE: p->now.learning_rate = value; return NN_OK;
-    case NN_LOSS_SEED: p->now.loss_seed = value; return NN_OK;
-    case NN_STEP: p->now.step = (int64_t)value; return NN_OK;
-    case NN_SAMPLE: p->next_sample = (int64_t)value; return NN_OK;
-    case NN_APPLIED: p->now.applied = (int64_t)value; return NN_OK;
-    case NN_SKIPPED: p->now.skipped = (int64_t)value; return NN_OK;
-    case NN_EMA_DECAY: p->now.ema_decay = value; return NN_OK;
-    default:
-        return nni_fail(&p->message, NN_EINVAL, "setting %d (%s) cannot be set", (int)what,
-                        what == NN_GRAD_NORM ? "NN_GRAD_NORM, to be read" : "unknown");
-    }
-}
-
-double nn_get(nn_plan *p, nn_setting what)
-{
-    bool left = what == NN_APPLIED || what == NN_SKIPPED || what == NN_GRAD_NORM;
-
-    if (!p || (left && p->device->backend->settle(p)))
-        return (double)NAN;
-    switch (what) {
-    case NN_LEARNING_RATE: return p->now.learning_rate;
-    case NN_LOSS_SEED: return p->now.loss_seed;
-    case NN_STEP: return (double)p->now.step;
-    case NN_SAMPLE: return (double)p->next_sample;
-    case NN_APPLIED: return (double)p->now.applied;
-    case NN_SKIPPED: return (double)p->now.skipped;
-    case NN_GRAD_NORM: return p->now.grad_norm;
-    case NN_EMA_DECAY: return p->now.ema_decay;
-    default: return (double)NAN;
-    }
-}
-
 int nn_rebind(nn_plan *p, nn_base from, nn_base to)
 {
     if (!p)
@@ -820,156 +628,4 @@ int nn_rebind(nn_plan *p, nn_base from, nn_base to)
     p->role[NN_BASE_STATE] = STATE_TWIN[to];
     bind(p);
     return NN_OK;
-}
-
-/* ------------------------------------------------------------ summary, profile */
-
-static double operand_bytes(const nn_operand *o)
-{
-    return nn_has(o) ? (double)nn_shape_count(o->shape) * (double)nn_dtype_size(o->type) : 0;
-}
-
-static double step_bytes(const struct nni_planned *s)
-{
-    double n = 0;
-
-    for (int k = 0; k < NN_MAX_IN; k++)
-        n += operand_bytes(&s->step.in[k]) +
-             operand_bytes(&s->step.din[k]) * (s->accumulate & NN_IN(k) ? 2 : 1);
-    for (int k = 0; k < NN_MAX_OUT; k++)
-        n += operand_bytes(&s->step.out[k]) + operand_bytes(&s->step.dout[k]);
-    for (int k = 0; k < NN_MAX_SAVE; k++)
-        n += operand_bytes(&s->step.save[k]);
-    return n;
-}
-
-static int put_shape(char *text, size_t size, int at, const char *before, const nn_operand *o)
-{
-    if (!nn_has(o) || at < 0 || (size_t)at >= size)
-        return at;
-    at += snprintf(text + at, size - (size_t)at, "%s", before);
-    for (int i = 0; i < o->shape.rank && (size_t)at < size; i++)
-        at += snprintf(text + at, size - (size_t)at, i ? "x%lld" : "%lld", (long long)o->shape.dim[i]);
-    return at;
-}
-
-/* What distinguishes one call of an op from another. */
-static int describe(nn_plan *p)
-{
-    static const char *const SLOT[NN_SLOTS] = { " +affine", " +gate", " +mask", " +moments" };
-
-    for (int64_t i = 0; i < p->steps; i++) {
-        struct nni_planned *s = &p->step[i];
-        const nn_step *t = &s->step;
-        bool back = s->kind == NNI_BACKWARD_STEP;
-        char text[256] = "";
-        int at = put_shape(text, sizeof text, 0, "", back && !nn_has(&t->in[0]) ? &t->dout[0] : &t->in[0]);
-
-        at = put_shape(text, sizeof text, at, " > ",
-                       back ? nn_has(&t->dout[0]) ? &t->dout[0] : &t->out[0] : &t->out[0]);
-        if (t->in[1].base == NN_BASE_PARAM)
-            at = put_shape(text, sizeof text, at, " w", &t->in[1]);
-        for (int k = 0; k < NN_SLOTS && (size_t)at < sizeof text; k++) {
-            int slot = t->op->slot[k];
-
-            if (slot && nn_has(k == NN_SLOT_MOMENTS ? &t->out[slot] : &t->in[slot]))
-                at += snprintf(text + at, sizeof text - (size_t)at, "%s", SLOT[k]);
-        }
-        s->shape = nni_arena_text(&p->arena, text);
-        if (!s->shape)
-            return NN_ENOMEM;
-    }
-    return NN_OK;
-}
-
-static void summarise(nn_plan *p)
-{
-    nn_summary *s = &p->summary;
-    double flops = 0, bytes = 0;
-    int64_t w = 0;
-
-    for (int i = 0; i < p->models; i++) {
-        const nn_model *m = p->model[i];
-
-        s->parameters += nn_model_parameters(m);
-        for (int64_t k = 0; k < m->count; k++, w++)
-            if (p->wanted && p->wanted[w])
-                s->trainable += m->segment[k].count;
-        for (int b = 0; b < NN_BASES; b++)
-            if (m->buffer[b])
-                s->parameter_bytes += m->bytes[b == NN_BASE_STATE || b == NN_BASE_STATE_EMA];
-    }
-    for (int64_t i = 0; i < p->forward_steps; i++) {
-        const nn_step *t = &p->step[i].step;
-
-        flops += t->flops;
-        bytes += step_bytes(&p->step[i]);
-        /* Multiply-adds as the field counts them: products with a weight matrix. */
-        if (t->in[1].base == NN_BASE_PARAM && t->in[1].shape.rank >= 2)
-            s->multiply_adds += t->flops / 2;
-    }
-    s->activation_bytes = p->memory_bytes;
-    s->input_bytes = p->input_bytes;
-    s->cache_bytes = p->cache_bytes;
-    s->scratch_bytes = p->lane_bytes * (size_t)nni_pool_threads(p->device->pool);
-    s->peak_bytes =
-        s->activation_bytes + s->input_bytes + s->cache_bytes + s->scratch_bytes + s->parameter_bytes;
-    s->steps[0] = p->forward_steps;
-    s->steps[1] = p->steps - p->forward_steps;
-    s->steps[2] = p->tiles;
-    s->arithmetic_intensity = bytes > 0 ? flops / bytes : 0;
-}
-
-void nn_plan_summary(const nn_plan *p, nn_summary *out)
-{
-    if (out)
-        *out = p ? p->summary : (nn_summary){ 0 };
-}
-
-void nn_profile(nn_plan *p, int on)
-{
-    if (!p)
-        return;
-    p->profiling = on != 0;
-    if (!on)
-        return;
-    for (int64_t i = 0; i < p->steps; i++) {
-        p->step[i].runs = 0;
-        p->step[i].seconds = 0;
-    }
-    p->update_runs = 0;
-    p->update_seconds = 0;
-}
-
-int64_t nn_profile_rows(const nn_plan *p, nn_profile_row *rows, int64_t most)
-{
-    int64_t n = p ? p->steps + (p->optim.name != NULL) : 0;
-
-    if (!p || !rows)
-        return n;
-    for (int64_t i = 0; i < p->steps && i < most; i++) {
-        const struct nni_planned *s = &p->step[i];
-
-        rows[i] = (nn_profile_row){ .name = s->step.name,
-                                    .op = s->step.op->name,
-                                    .shape = s->shape,
-                                    .segment = i < p->forward_steps ? NN_FORWARD : NN_BACKWARD,
-                                    .runs = s->runs,
-                                    .seconds = s->seconds,
-                                    .flops = s->step.flops,
-                                    .bytes = step_bytes(s) };
-    }
-    if (p->optim.name && p->steps < most) {
-        double count = (double)p->summary.trainable;
-
-        rows[p->steps] =
-            (nn_profile_row){ .name = "",
-                              .op = p->optim.name,
-                              .shape = "",
-                              .segment = NN_UPDATE,
-                              .runs = p->update_runs,
-                              .seconds = p->update_seconds,
-                              .bytes = count * (double)sizeof(nn_real) * (4 + 2 * p->optim.moments) };
-    }
-    return n;
 }

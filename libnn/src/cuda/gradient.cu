@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The two steps that the schedule adds by itself (core/grad.c): a sum of two gradients, and the loss' own.
+ * The two steps that the schedule adds by itself (ops/gradient.c): a sum of two gradients, and the loss' own.
  */
 #include "cuda/kernel.h"
 

@@ -16,9 +16,6 @@ struct nn_dataset_memory {
 
 /* Length of a known image extension at the end of `name`, dot included; 0 when it has none. */
 size_t nni_image_extension(const char *name);
-/* Room for one more element of `size` bytes after `used`, counted in *room: the array, moved or not, or NULL,
- * and then the old one stays. */
-void *nni_one_more(void *array, size_t used, size_t *room, size_t size);
 /* Appends a problem. The text is copied. NN_ENOMEM. */
 int nni_dataset_problem(nn_dataset *d, nn_problem_kind kind, const char *file, const char *format, ...)
     NN_PRINTF(4, 5);

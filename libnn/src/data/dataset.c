@@ -64,21 +64,6 @@ void nn_dataset_free(nn_dataset *d)
     nni_free(d);
 }
 
-void *nni_one_more(void *array, size_t used, size_t *room, size_t size)
-{
-    size_t wanted = *room ? *room * 2 : 16;
-    void *moved;
-
-    if (used < *room)
-        return array;
-    if (wanted > SIZE_MAX / size)
-        return NULL;
-    moved = nni_grow(array, used * size, wanted * size);
-    if (moved)
-        *room = wanted;
-    return moved;
-}
-
 int nni_dataset_problem(nn_dataset *d, nn_problem_kind kind, const char *file, const char *format, ...)
 {
     nn_problem p = { .kind = kind, .file = nni_arena_text(&d->memory->arena, file) };
