@@ -28,6 +28,7 @@ sys.path.insert(0, str(FOLDER.parent))
 import machine  # noqa: E402
 
 
+BF16 = "libnn bf16"
 SUMMED = ("macro_f1", "highest_macro_f1", "valid_loss", "last_train_loss", "images_per_second", "peak_mb")
 
 
@@ -45,6 +46,7 @@ def arguments():
     p.add_argument("--batch-size", type=int, default=32)
     p.add_argument("--lr", type=float, default=1e-3)
     p.add_argument("--warmup-steps", type=int, default=100)
+    p.add_argument("--bf16", action="store_true", help="train with libnn's bfloat16 beside its float32")
     p.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     p.add_argument("--build", type=pathlib.Path, default=machine.ROOT / "build")
     p.add_argument("--python", default=sys.executable, help="the Python that has torch (this one)")
@@ -91,21 +93,22 @@ def run(o, name, seed, command):
     path.write_text(json.dumps(max(before, used.ru_maxrss * 1024)), encoding="utf-8")
 
 
-def train_libnn(o, seed):
+def train_libnn(o, name, seed):
     """Returns the run's folder, what its data were, and the version."""
-    folder = o.runs_dir / f"libnn-{seed}"
+    folder = o.runs_dir / f"{name}-{seed}"
     # fakereal_train itself knows whether the run is finished, and then does nothing.
-    run(o, "libnn", seed, [o.build / "apps/fakereal_train", *options(o, seed, folder), "--optimizer", "adamw", "--schedule",
-                           "constant", "--patience", "0", "--resume", "auto"])
+    run(o, name, seed, [o.build / "apps/fakereal_train", *options(o, seed, folder), "--optimizer", "adamw", "--schedule",
+                        "constant", "--patience", "0", "--resume", "auto",
+                        "--precision", "bf16" if name == BF16 else "fp32"])
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     return folder, {s: config["data"][s] for s in ("train", "valid")}, config["libnn"]
 
 
-def train_torch(o, seed):
+def train_torch(o, name, seed):
     folder = o.runs_dir / f"torch-{seed}"
     result = folder / "result.json"
     if not result.exists():
-        run(o, "PyTorch", seed, [o.python, FOLDER / "train_torch.py", *options(o, seed, folder)])
+        run(o, name, seed, [o.python, FOLDER / "train_torch.py", *options(o, seed, folder)])
     result = json.loads(result.read_text(encoding="utf-8"))
     return folder, result["data"], result["framework_version"]
 
@@ -151,15 +154,16 @@ def print_table(report):
 
 def main():
     o = arguments()
+    trainers = {"libnn": train_libnn} | ({BF16: train_libnn} if o.bf16 else {}) | {"PyTorch": train_torch}
     claim(o)
     report = {"kind": "learning", "machine": None, "threads": o.threads, "recipe": recipe(o) | {"weights": o.weights and o.weights.name}, "versions": {},
-              "contenders": {"libnn": {"runs": []}, "PyTorch": {"runs": []}}}
+              "contenders": {name: {"runs": []} for name in trainers}}
     for seed in (int(s) for s in o.seeds.split(",")):
-        for name, train in (("libnn", train_libnn), ("PyTorch", train_torch)):
+        for name, train in trainers.items():
             print(f"== {name}, seed {seed}", flush=True)
             start = begun(o, name, seed)
             try:
-                folder, data, report["versions"][name] = train(o, seed)
+                folder, data, report["versions"][name] = train(o, name, seed)
                 result = read_metrics(o, name, folder, seed)
             except subprocess.CalledProcessError as e:
                 sys.exit(f"compare_faces: {name}, seed {seed}: {pathlib.Path(e.cmd[0]).name} ended with {e.returncode}")
