@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Measures libnn against PyTorch: their processes alternate, A B C A B C, so that what the machine does meets all alike.
+"""Measures libnn against PyTorch, ONNX Runtime and OpenVINO: their processes take turns, A B C A B C.
 
 usage: compare.py [--name NAME] [--case WHAT:MODEL:BATCH:SIZE[:PRECISION]]... [--rival MODE[:PRECISION]]... [options]
 
@@ -9,7 +9,8 @@ round counts only if others used less than --limit of the machine during all of 
 repeated. A case without enough rounds that count is reported with all its rounds, and is marked as noisy. Ratios are
 rival over libnn, above 1 where libnn is faster: of the medians, with the range of the single rounds.
 
-Without --case, the cases of STANDARD. A rival without a precision runs with the case's; bf16 of the rival's is autocast.
+Without --case, the cases of STANDARD. A rival without a precision runs with the case's; PyTorch's bf16 is autocast. Those
+that only infer sit out training.
 Run it with the Python that has the rivals' frameworks, or name that one with --python. `make bench-rivals` does.
 """
 import argparse
@@ -29,7 +30,8 @@ STANDARD = ["train:efficientnet_b6:8:224", "infer:efficientnet_b6:1:224", "infer
             "infer:efficientnet_b0:1:224", "train:efficientnet_lite0:8:224",
             "train:resnet50:8:224", "train:vgg16_bn:4:224",
             "train:efficientnet_b6:8:224:bf16", "infer:efficientnet_b6:8:224:bf16", "train:efficientnet_b0:32:224:bf16"]
-MODES = ["channels_last", "nchw", "channels_last_compile", "nchw_compile"]
+MODES = ["channels_last", "nchw", "channels_last_compile", "nchw_compile"] # of PyTorch
+RUNTIMES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
 FOLDER = pathlib.Path(__file__).resolve().parent
 
 
@@ -47,8 +49,8 @@ def parse_case(text):
 
 def parse_rival(text):
     mode, _, precision = text.partition(":")
-    if mode not in MODES or precision not in ("", "fp32", "bf16"):
-        raise argparse.ArgumentTypeError(f"{text}: not one of {', '.join(MODES)}, with :fp32 or :bf16")
+    if mode not in (*MODES, *RUNTIMES) or precision not in ("", "fp32", "bf16"):
+        raise argparse.ArgumentTypeError(f"{text}: not one of {', '.join((*MODES, *RUNTIMES))}, with :fp32 or :bf16")
     return mode, precision
 
 
@@ -58,7 +60,7 @@ def arguments():
     p.add_argument("--output", type=pathlib.Path, metavar="FILE", help="the result's file, instead of --name")
     p.add_argument("--case", action="append", type=parse_case, metavar="CASE", help="may be repeated")
     p.add_argument("--rival", action="append", type=parse_rival, metavar="MODE",
-                   help=f"{', '.join(MODES)}; may be repeated (channels_last, nchw)")
+                   help=f"{', '.join((*MODES, *RUNTIMES))}; may be repeated (channels_last, nchw)")
     p.add_argument("--alone", action="store_true", help="libnn without rivals: how it compares with itself from case to case")
     p.add_argument("--rounds", type=int, default=5, help="rounds that count (5)")
     p.add_argument("--extra-rounds", type=int, default=5, help="at most so many more, for rounds that did not (5)")
@@ -89,6 +91,11 @@ def contenders(o, case):
     yield "libnn", case["precision"], [str(o.build / "apps/nn_bench"), case["what"], *same, "--precision", case["precision"]]
     for mode, precision in o.rival:
         precision = precision or case["precision"]
+        if mode in RUNTIMES:
+            if case["what"] == "infer":
+                yield RUNTIMES[mode], precision, [o.python, str(FOLDER / "rivals/runtime_bench.py"), case["what"], *same,
+                                                  "--precision", precision, "--mode", mode]
+            continue
         layout = mode.removesuffix("_compile")
         command = [o.python, str(FOLDER / "rivals/torch_bench.py"), case["what"], *same, "--precision", precision,
                    "--mode", layout] + ["--compile"] * (mode != layout)

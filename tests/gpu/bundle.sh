@@ -22,7 +22,7 @@ ldd "$to"/bin/* | awk '$2 == "=>" && $3 ~ /^\// { print $3 }' | sort -u |
         cp -L "$library" "$to/lib/"
     done
 gzip -9 "$to"/lib/* # run.sh unpacks them; OpenBLAS alone has 35 MiB
-cp tests/gpu/run.sh benchmarks/rivals/torch_bench.py "$to/"
+cp tests/gpu/run.sh benchmarks/rivals/torch_bench.py benchmarks/rivals/process.py "$to/"
 cp tests/gpu/bundle.md "$to/README.md"
 "$build/apps/nn_bench" --version | head -n 1 >"$to/version"
 
