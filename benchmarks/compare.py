@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Measures libnn against PyTorch, ONNX Runtime and OpenVINO: their processes take turns, A B C A B C.
+"""Measures libnn against PyTorch, ONNX Runtime, OpenVINO and darknet: their processes take turns, A B C A B C.
 
 usage: compare.py [--name NAME] [--case WHAT:MODEL:BATCH:SIZE[:PRECISION]]... [--rival MODE[:PRECISION]]... [options]
 
@@ -31,7 +31,9 @@ STANDARD = ["train:efficientnet_b6:8:224", "infer:efficientnet_b6:1:224", "infer
             "train:resnet50:8:224", "train:vgg16_bn:4:224",
             "train:efficientnet_b6:8:224:bf16", "infer:efficientnet_b6:8:224:bf16", "train:efficientnet_b0:32:224:bf16"]
 MODES = ["channels_last", "nchw", "channels_last_compile", "nchw_compile"] # of PyTorch
+DARKNET = "darknet" # trains EfficientNet-B0 only; its source folder is --darknet
 RUNTIMES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
+ALL = (*MODES, *RUNTIMES, DARKNET)
 FOLDER = pathlib.Path(__file__).resolve().parent
 
 
@@ -49,8 +51,8 @@ def parse_case(text):
 
 def parse_rival(text):
     mode, _, precision = text.partition(":")
-    if mode not in (*MODES, *RUNTIMES) or precision not in ("", "fp32", "bf16"):
-        raise argparse.ArgumentTypeError(f"{text}: not one of {', '.join((*MODES, *RUNTIMES))}, with :fp32 or :bf16")
+    if mode not in ALL or precision not in ("", "fp32", "bf16"):
+        raise argparse.ArgumentTypeError(f"{text}: not one of {', '.join(ALL)}, with :fp32 or :bf16")
     return mode, precision
 
 
@@ -60,7 +62,8 @@ def arguments():
     p.add_argument("--output", type=pathlib.Path, metavar="FILE", help="the result's file, instead of --name")
     p.add_argument("--case", action="append", type=parse_case, metavar="CASE", help="may be repeated")
     p.add_argument("--rival", action="append", type=parse_rival, metavar="MODE",
-                   help=f"{', '.join((*MODES, *RUNTIMES))}; may be repeated (channels_last, nchw)")
+                   help=f"{', '.join(ALL)}; may be repeated (channels_last, nchw)")
+    p.add_argument("--darknet", type=pathlib.Path, metavar="DIR", help="where darknet was built, for the rival of that name")
     p.add_argument("--alone", action="store_true", help="libnn without rivals: how it compares with itself from case to case")
     p.add_argument("--rounds", type=int, default=5, help="rounds that count (5)")
     p.add_argument("--extra-rounds", type=int, default=5, help="at most so many more, for rounds that did not (5)")
@@ -77,6 +80,8 @@ def arguments():
     if min(o.rounds, o.runs, o.threads) < 1 or o.extra_rounds < 0:
         p.error("counts are at least 1")
     o.case = o.case or [parse_case(c) for c in STANDARD]
+    if any(mode == DARKNET for mode, _ in o.rival or []) and not o.darknet:
+        p.error("the rival darknet needs --darknet DIR")
     if o.alone and o.rival:
         p.error("--alone and --rival exclude each other")
     o.rival = o.rival or ([] if o.alone else [("channels_last", ""), ("nchw", "")])
@@ -91,6 +96,11 @@ def contenders(o, case):
     yield "libnn", case["precision"], [str(o.build / "apps/nn_bench"), case["what"], *same, "--precision", case["precision"]]
     for mode, precision in o.rival:
         precision = precision or case["precision"]
+        if mode == DARKNET:
+            if o.darknet and (case["what"], case["model"], precision) == ("train", "efficientnet_b0", "fp32"):
+                yield DARKNET, precision, [o.python, str(FOLDER / "rivals/darknet_bench.py"), "train", *same,
+                                           "--darknet", str(o.darknet)]
+            continue
         if mode in RUNTIMES:
             if case["what"] == "infer":
                 yield RUNTIMES[mode], precision, [o.python, str(FOLDER / "rivals/runtime_bench.py"), case["what"], *same,
