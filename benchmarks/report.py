@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Writes docs/performance.md from what compare.py and compare_faces.py measured: every number comes from their files.
+"""Writes docs/performance.md and docs/speed.svg from what compare.py and compare_faces.py measured: every number is theirs.
 
 usage: report.py [FILE...] [--output FILE]
 
@@ -10,10 +10,18 @@ themselves, follows the tables.
 import argparse
 import json
 import pathlib
+import re
 import sys
+
+import chart
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 NOTES = ROOT / "benchmarks/notes.md"
+CHART = ROOT / "docs/speed.svg"
+CHARTED = (("A training step of EfficientNet-B6, 8 images of 224 px", "train", "efficientnet_b6", 8, 224),
+           ("A training step of EfficientNet-B0, 8 images of 224 px", "train", "efficientnet_b0", 8, 224),
+           ("Inference of EfficientNet-B6, 8 images of 224 px", "infer", "efficientnet_b6", 8, 224),
+           ("Inference of EfficientNet-B6, one image of 224 px", "infer", "efficientnet_b6", 1, 224))
 
 HEAD = """# Performance
 
@@ -21,14 +29,16 @@ Written by `benchmarks/report.py` from the files in `benchmarks/results/` and `b
 `benchmarks/faces/compare_faces.py` repeats the comparison of learning.
 """
 
-SPEED = """Each contender runs in a process of its own, and processes alternate: every round starts all of them once, each warms up
-and then measures its steps ({runs}). Time is the median of the rounds' medians, in brackets the lowest and highest. A round
-counts if other programs used at most {limit} of the machine; wanted: {rounds} such rounds. The ratio is the rival's
-time over libnn's, above 1 where libnn is faster, with the range of the single rounds. Training is a whole step: forward,
-cross entropy, backward, AdamW. Weights and images are random. libnn's time includes the normalisation of byte images,
-which PyTorch gets as floats. First step: from the start of the process to the end of its first step. Peak memory is the
-resident set. GMAC/s: images per second times the multiply-adds of one image's forward pass.
+SPEED = """In the tables of speed each contender runs in a process of its own, and processes alternate: every round starts all
+of them once, each warms up and then measures its steps. Time is the median of the rounds' medians, in brackets the lowest
+and highest. A round counts if other programs used at most a small part of the machine. The ratio is the rival's time over
+libnn's, above 1 where libnn is faster, with the range of the single rounds. Training is a whole step: forward, cross
+entropy, backward, AdamW (darknet: SGD). Weights and images are random. libnn's time includes the normalisation of byte
+images, which the others get as floats. First step: from the start of the process to the end of its first step. Peak memory
+is the resident set. GMAC/s: images per second times the multiply-adds of one image's forward pass.
 """
+
+RULE = "{runs} runs of each process; rounds wanted: {rounds}, with at most {limit} of the machine used by others.\n"
 
 NOISY = """(*) Other programs disturbed too many rounds, so all rounds were used: the times are not to be relied upon,
 and no ratio is given.
@@ -98,7 +108,7 @@ def speed(name, report):
     yield f"## Speed: {name}"
     yield ""
     yield from where(report)
-    yield SPEED.format(runs=rule["runs"], rounds=rule["rounds"], limit=f"{rule['limit']:.0%}")
+    yield RULE.format(runs=rule["runs"], rounds=rule["rounds"], limit=f"{rule['limit']:.0%}")
     if any(c["noisy"] for c in report["cases"]):
         yield NOISY
     for what, title in (("train", "Training"), ("infer", "Inference")):
@@ -155,16 +165,17 @@ def main():
     files = o.files or sorted((ROOT / "benchmarks/results").glob("*.json"))
     if not files:
         sys.exit("report: nothing has been measured: benchmarks/results has no *.json; `make bench-rivals` makes one")
-    lines = [HEAD]
-    for file in files:
-        report = json.loads(file.read_text(encoding="utf-8"))
-        lines += {"speed": speed, "learning": learning, "data": data}[report["kind"]](file.stem, report)
+    lines, reports = [HEAD, SPEED], {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in files}
+    for name, report in reports.items():
+        lines += {"speed": speed, "learning": learning, "data": data}[report["kind"]](name, report)
     lines.append(NOTES.read_text(encoding="utf-8"))
     text = "\n".join(lines).rstrip() + "\n"
+    text = re.sub(r"\n{3,}", "\n\n", text)
     if str(o.output) == "-":
         sys.stdout.write(text)
     else:
         pathlib.Path(o.output).write_text(text, encoding="utf-8")
+        CHART.write_text(chart.draw([r for r in reports.values() if r["kind"] == "speed"], CHARTED), encoding="utf-8")
 
 
 main()
