@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The test of an op of one's own, with Check: values against the formula, gradients against differences of the
- * values (nn_gradcheck), and a parameter in front of it, which the same call checks too. Linked with the
+ * The test of an op of one's own, with Check: values against the formula, gradients against differences of
+ * the values (nn_gradcheck), and a parameter in front of it, which the same call checks too. Linked with the
  * library in double (make REAL=double) it is the same test, a thousand times as strict.
  */
 #include "snake.h"

@@ -5,6 +5,7 @@
  * flags that do not exist. Each row runs in a process of its own. A function without a row fails
  * `all_are_here`, which reads the headers: whoever adds one adds its row.
  */
+#include "ops/list.h"
 #include "source.h"
 
 #include <check.h>
@@ -355,6 +356,17 @@ static void element_rows(void)
     RECORD("sqrt", nn_sqrt(graph, NULL));
     RECORD("tanh", nn_tanh(graph, NULL));
     RECORD("hardswish", nn_hardswish(graph, NULL));
+    RECORD("hardsigmoid", nn_hardsigmoid(graph, NULL));
+    RECORD("sin", nn_sin(graph, NULL));
+    RECORD("cos", nn_cos(graph, NULL));
+    RECORD("abs", nn_abs(graph, NULL));
+    RECORD("softplus", nn_softplus(graph, NULL));
+    RECORD("mish", nn_mish(graph, NULL));
+    RECORD("pow", nn_pow(graph, NULL, 2));
+    RECORD("exponent", nn_pow(graph, x, NOT));
+    RECORD("elu", nn_elu(graph, NULL, 1));
+    RECORD("alpha", nn_elu(graph, x, NOT));
+    RECORD("slope", nn_leaky_relu(graph, x, NOT));
     RECORD("gelu", nn_gelu(graph, NULL, 0));
     RECORD("leaky_relu", nn_leaky_relu(graph, NULL, 0.1));
     RECORD("clamp", nn_clamp(graph, NULL, 0, 1));

@@ -56,8 +56,7 @@ static void cube_back(const nn_step *s, int64_t tile, void *lane)
     (void)tile;
     (void)lane;
     for (int64_t i = 0; i < nn_shape_count(s->in[0].shape); i++)
-        ((nn_real *)s->din[0].at)[i] =
-            dy[i] * 3 * x[i] * x[i] * (nn_real)(1 + off + (i == 3 ? off_at_3 : 0));
+        ((nn_real *)s->din[0].at)[i] = dy[i] * 3 * x[i] * x[i] * (nn_real)(1 + off + (i == 3 ? off_at_3 : 0));
 }
 
 static int forward(nn_step *s)
@@ -168,9 +167,9 @@ START_TEST(what_it_cannot_draw)
 {
     nn_tensor *x = nn_input(g, "x", NN_REAL, NN_SHAPE2(4, 3)), *t = nn_input(g, "t", NN_I32, NN_SHAPE1(4));
 
-    ck_assert_int_eq(nn_gradcheck(g, nn_cross_entropy(g, x, t, (nn_ce_opts){ 0 }), (nn_gradcheck_opts){ 0 },
-                                  &why),
-                     NN_EUNSUPPORTED);
+    ck_assert_int_eq(
+        nn_gradcheck(g, nn_cross_entropy(g, x, t, (nn_ce_opts){ 0 }), (nn_gradcheck_opts){ 0 }, &why),
+        NN_EUNSUPPORTED);
     ck_assert_ptr_nonnull(strstr(why.text, "\"t\" is I32"));
 }
 END_TEST

@@ -3,6 +3,7 @@
  * An op without a kernel, a backward or a test does not land. This walks the list of ops and looks
  * for each one's tests/ops/test_<op>.c, so a missing file fails here and not in somebody's training.
  */
+#include "ops/list.h"
 #include "source.h"
 
 #include <nn/nn.h>
@@ -16,7 +17,7 @@ static const struct {
     const nn_op *op;
 } list[] = {
 #define X(name) { #name, &nn_op_##name },
-    NN_OP_LIST(X)
+    NNI_OP_LIST(X)
 #undef X
 };
 enum { OPS = sizeof list / sizeof *list };

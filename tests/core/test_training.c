@@ -5,6 +5,7 @@
  * and memory that runs out anywhere.
  */
 #include "core/core.h"
+#include "ops/list.h"
 
 #include <check.h>
 #include <math.h>

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
  * Every op on the CUDA backend, by the tables of tests/ops: the same cases, fused ones too, held against the
- * CPU, outputs and all gradients, on the shim with threads and blocks in every order. An op of NN_OP_LIST
+ * CPU, outputs and all gradients, on the shim with threads and blocks in every order. An op of NNI_OP_LIST
  * without a table does not link; one whose kernels no case runs fails.
  *
  * With --errors the program prints how far each op is from the CPU instead; names of ops limit it to these.
  */
+#include "ops/list.h"
 #include "op_test.h"
 #include "shim.h"
 
@@ -13,12 +14,12 @@
 #include <string.h>
 
 #define X(op) extern const op_suite op_suite_##op;
-NN_OP_LIST(X)
+NNI_OP_LIST(X)
 #undef X
 
 static const op_suite *const suites[] = {
 #define X(op) &op_suite_##op,
-    NN_OP_LIST(X)
+    NNI_OP_LIST(X)
 #undef X
 };
 enum { SUITES = OP_COUNT(suites) };

@@ -4,6 +4,7 @@
  * and absent; and that fusion fills them.
  */
 #include "cases.h"
+#include "ops/list.h"
 
 #include <stdbool.h>
 #include <string.h>

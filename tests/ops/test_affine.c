@@ -4,6 +4,7 @@
  * it; channel counts around the vector lengths, and rows for one tile and for several.
  */
 #include "around.h"
+#include "ops/list.h"
 
 /* The activation is what fusion would set. */
 static nn_tensor *record(nn_graph *g, const op_case *c, nn_tensor *const *in, nn_tensor **out)

@@ -9,6 +9,8 @@
 
 struct options {
     double smoothing;
+    int ignore;
+    int32_t ignore_index;
 };
 
 static nn_tensor *record(nn_graph *g, const op_case *c, nn_tensor *const *in, nn_tensor **out)
@@ -16,7 +18,10 @@ static nn_tensor *record(nn_graph *g, const op_case *c, nn_tensor *const *in, nn
     const struct options *o = c->extra;
 
     return out[0] = nn_cross_entropy(g, in[0], in[1],
-                                     (nn_ce_opts){ .smoothing = o->smoothing, .class_weights = in[2] });
+                                     (nn_ce_opts){ .smoothing = o->smoothing,
+                                                   .class_weights = in[2],
+                                                   .ignore = o->ignore,
+                                                   .ignore_index = o->ignore_index });
 }
 
 static void oracle(const op_case *c, const double *const *in, double *const *out)
@@ -32,6 +37,8 @@ static void oracle(const op_case *c, const double *const *in, double *const *out
         int64_t y = indices ? (int64_t)in[1][r] : 0;
         double sum = 0;
 
+        if (o->ignore && y == o->ignore_index)
+            continue;
         if (indices && (y < 0 || y >= classes)) {
             out[0][0] = NAN;
             return;
@@ -53,6 +60,7 @@ static void oracle(const op_case *c, const double *const *in, double *const *out
 }
 
 static const struct options plain = { 0 }, tenth = { 0.1 }, one = { 1 };
+static const struct options without = { 0, 1, -100 }, without_2 = { 0.1, 1, 2 };
 
 #define LOGITS(n, c)                                                                                         \
     {                                                                                                        \
@@ -74,6 +82,7 @@ static const struct options plain = { 0 }, tenth = { 0.1 }, one = { 1 };
     {                                                                                                        \
         .absent = 1                                                                                          \
     }
+static const double some[6] = { 0, -100, 3, -100, -100, 4 }, none[4] = { 2, 2, 2, 2 };
 static const double low[4] = { 0, -1, 2, 1 }, high[4] = { 0, 5, 2, 1 };
 static const double distant[6] = { 900, 901, 899, -900, -905, -902 };
 
@@ -167,6 +176,29 @@ static const op_case cases[] = {
       .oracle = oracle,
       .extra = &tenth,
       .no_backward = 1 },
+    { .name = "some ignored",
+      .in = { LOGITS(6, 5), { .shape = { { 6 }, 1 }, .type = NN_I32, .values = some }, NO_WEIGHTS },
+      .build = record,
+      .oracle = oracle,
+      .extra = &without },
+    { .name = "a class ignored, smoothing, weights, several tiles",
+      .in = { LOGITS(400, 5), INDICES(400, 5), WEIGHTS(5) },
+      .build = record,
+      .oracle = oracle,
+      .extra = &without_2,
+      .probes = 20 },
+    { .name = "all ignored",
+      .in = { LOGITS(4, 5), { .shape = { { 4 }, 1 }, .type = NN_I32, .values = none }, NO_WEIGHTS },
+      .build = record,
+      .oracle = oracle,
+      .extra = &without_2,
+      .no_backward = 1 },
+    { .name = "chances to ignore",
+      .in = { LOGITS(4, 5), CHANCES(4, 5), NO_WEIGHTS },
+      .build = record,
+      .extra = &without,
+      .fails = NN_ESHAPE,
+      .says = "ignore_index" },
     { .name = "smoothing 1",
       .in = { LOGITS(4, 5), INDICES(4, 5), NO_WEIGHTS },
       .build = record,

@@ -4,6 +4,7 @@
  * chunk and of several; and that fusion fills the slot.
  */
 #include "around.h"
+#include "ops/list.h"
 
 static nn_tensor *record(nn_graph *g, const op_case *c, nn_tensor *const *in, nn_tensor **out)
 {

@@ -5,6 +5,7 @@
  * products with them.
  */
 #include "op_test.h"
+#include "ops/list.h"
 
 #include "base/base.h"
 #include "core/core.h"

@@ -3,11 +3,12 @@
  * The C side of op_parity.py: records each op that the script names on the script's tensors, and writes
  * its output and gradients.
  *
- *     op_parity INPUT OUTPUT
+ *     op_parity INPUT OUTPUT [FOLDER]
  *
  * INPUT has for each case "CASE/in.0", "CASE/in.1", ..., "CASE/seed", the gradient of the output, and
  * "CASE/options" [F64]; CASE is a number, a slash and the op's name in the table below. OUTPUT gets
- * "CASE/out" and, of inputs of floating type that have one, "CASE/grad.0" ...
+ * "CASE/out" and, of inputs of floating type that have one, "CASE/grad.0" ... In FOLDER a case whose ops can
+ * be written as ONNX becomes NUMBER.onnx, with inputs that are called as in INPUT.
  */
 #include <nn/io.h>
 #include <nn/nn.h>
@@ -63,6 +64,14 @@ static nn_tensor *transposed(nn_graph *g, nn_tensor *const *in, const double *k)
     X(sqrt, nn_sqrt(g, in[0]))                                                                               \
     X(tanh, nn_tanh(g, in[0]))                                                                               \
     X(hardswish, nn_hardswish(g, in[0]))                                                                     \
+    X(hardsigmoid, nn_hardsigmoid(g, in[0]))                                                                 \
+    X(sin, nn_sin(g, in[0]))                                                                                 \
+    X(cos, nn_cos(g, in[0]))                                                                                 \
+    X(abs, nn_abs(g, in[0]))                                                                                 \
+    X(softplus, nn_softplus(g, in[0]))                                                                       \
+    X(mish, nn_mish(g, in[0]))                                                                               \
+    X(pow, nn_pow(g, in[0], k[0]))                                                                           \
+    X(elu, nn_elu(g, in[0], k[0]))                                                                           \
     X(gelu, nn_gelu(g, in[0], k[0] != 0))                                                                    \
     X(leaky_relu, nn_leaky_relu(g, in[0], k[0]))                                                             \
     X(clamp, nn_clamp(g, in[0], k[0], k[1]))                                                                 \
@@ -84,6 +93,11 @@ static nn_tensor *transposed(nn_graph *g, nn_tensor *const *in, const double *k)
     X(huber, nn_huber(g, in[0], in[1], k[1], (nn_reduction)k[0]))                                            \
     X(kl_div, nn_kl_div(g, in[0], in[1], (nn_reduction)k[0]))                                                \
     X(bce_with_logits, nn_bce_with_logits(g, in[0], in[1], in[2], (nn_reduction)k[0]))                       \
+    X(cross_entropy, nn_cross_entropy(g, in[0], in[1],                                                       \
+                                      (nn_ce_opts){ .smoothing = k[0],                                       \
+                                                    .class_weights = in[2],                                  \
+                                                    .ignore = k[1] != 0,                                     \
+                                                    .ignore_index = (int32_t)k[2] }))                        \
     X(conv_transpose2d, transposed(g, in, k))                                                                \
     X(max_pool2d, nn_max_pool2d(g, in[0], window(k)))                                                        \
     X(avg_pool2d, nn_avg_pool2d(g, in[0], window(k)))                                                        \
@@ -176,7 +190,17 @@ static nn_tensor *record_case(nn_graph *g, const char *which, nn_tensor *const *
     return NULL;
 }
 
-static void run_case(nn_device *device, const char *which)
+static void write_onnx(const nn_graph *g, const char *which, const char *folder)
+{
+    char path[4096];
+    int rc;
+
+    (void)snprintf(path, sizeof path, "%s/%.3s.onnx", folder, which);
+    rc = nn_onnx_write(g, path, NULL, 0, &why);
+    check(rc == NN_EUNSUPPORTED ? NN_OK : rc, which, why.text);
+}
+
+static void run_case(nn_device *device, const char *which, const char *folder)
 {
     nn_tensor *in[INPUTS] = { NULL }, *wanted[INPUTS], *out;
     nn_plan_opts opts = { .inputs = wanted, .seeds = &out, .seed_count = 1 };
@@ -194,6 +218,8 @@ static void run_case(nn_device *device, const char *which)
             wanted[opts.input_count++] = in[i];
     }
     out = record_case(g, which, in);
+    if (folder)
+        write_onnx(g, which, folder);
     check(nn_compile(&p, g, opts), which, nn_graph_error(g));
     for (int i = 0; i < INPUTS && in[i]; i++)
         fetch(find(which, "in", i), type[i], nn_host(p, name_of(name, which, "in", i), NULL));
@@ -224,8 +250,8 @@ int main(int argc, char **argv)
 {
     nn_device *device;
 
-    if (argc != 3) {
-        (void)fprintf(stderr, "usage: op_parity INPUT OUTPUT\n");
+    if (argc != 3 && argc != 4) {
+        (void)fprintf(stderr, "usage: op_parity INPUT OUTPUT [FOLDER]\n");
         return 2;
     }
     check(nn_safetensors_open(&file, argv[1], NULL, &why), argv[1], why.text);
@@ -237,7 +263,7 @@ int main(int argc, char **argv)
         if (!end)
             continue;
         (void)snprintf(which, sizeof which, "%.*s", (int)(end - name), name);
-        run_case(device, which);
+        run_case(device, which, argv[3]);
     }
     check(nn_safetensors_write(argv[2], output, outputs, NULL, 0, &why), argv[2], why.text);
     for (int64_t i = 0; i < outputs; i++) {

@@ -6,7 +6,8 @@ usage: op_parity.py [BUILD], which has op_parity in float, and BUILD/double in d
 
 A case is the name of an op in the table of op_parity.c, what PyTorch calls it, tensors, and the op's options.
 In double, values and gradients must agree to 1e-11: then the definitions are the same, corners, ties and
-infinities included. In float they must agree as float can.
+infinities included. In float they must agree as float can. So must ONNX Runtime, where it is installed, given what
+nn_onnx_write makes of an op.
 """
 import math
 import pathlib
@@ -21,6 +22,11 @@ import torch.nn.functional as F
 from safetensors.numpy import load_file, save_file
 
 from parity import finish, report
+
+try:
+    import onnxruntime
+except ImportError:
+    onnxruntime = None
 
 warnings.filterwarnings("ignore", message="reduction: 'mean' divides")  # what kl_div means by "mean" is known
 
@@ -64,7 +70,13 @@ for name, function, corners in [
         ("sigmoid", torch.sigmoid, some(0, 60, -60)),
         ("exp", torch.exp, some(0, -80, -INF)),
         ("tanh", torch.tanh, some(0, 30, -30, INF)),
-        ("hardswish", F.hardswish, some(0, 3, -3, 9, -9))]:
+        ("hardswish", F.hardswish, some(0, 3, -3, 9, -9)),
+        ("hardsigmoid", lambda x: F.relu6(x + 3) / 6, some(0, 3, -3, 9, -9)),  # F.hardsigmoid's 1/6 is a float
+        ("sin", torch.sin, some(0, 1e-4, 100, -30000, 1e6)),
+        ("cos", torch.cos, some(0, 1e-4, 100, -30000, 1e6)),
+        ("abs", torch.abs, some(0, 1e30, -INF)),
+        ("softplus", F.softplus, some(0, 20, 20.5, 60, -60)),
+        ("mish", F.mish, some(0, 19.5, 21, 60, -60))]:
     case(name, function, [unary])
     case(name, function, [corners])
 positive = rand(4, 33, low=0.01, high=50)
@@ -75,6 +87,12 @@ case("sqrt", torch.sqrt, [some(0, 1, 1e30)])
 for approximate in ["none", "tanh"]:
     case("gelu", lambda x, a=approximate: F.gelu(x, approximate=a), [np.concatenate([unary, 3 * unary])],
          approximate == "tanh")
+for alpha in [1, 0.25]:
+    case("elu", lambda x, a=alpha: F.elu(x, a), [np.append(unary, [0, -60, 60])], alpha)
+for exponent in [0, 1, 2, 3, 4, -1]:
+    case("pow", lambda x, e=exponent: torch.pow(x, e), [np.append(unary, [1, -1] + [0] * (exponent >= 0))], exponent)
+for exponent in [0.5, 2.5, -0.5, 1.25]:
+    case("pow", lambda x, e=exponent: torch.pow(x, e), [rand(4, 33, low=0.01, high=9)], exponent)
 case("leaky_relu", lambda x: F.leaky_relu(x, 0.125), [np.append(unary, [0])], 0.125)
 case("clamp", lambda x: torch.clamp(x, -0.5, 1.5), [np.append(unary, [-0.5, 1.5])], -0.5, 1.5)
 case("clamp", lambda x: torch.clamp(x, min=1), [np.append(unary, [1])], 1, INF)
@@ -121,6 +139,18 @@ for r in [MEAN, SUM, NONE]:
     for weight in [rand(9, low=0.5), rand(1, low=0.5)]:
         case("bce_with_logits", lambda x, t, w, how=how: bce(x, t, pos_weight=w.detach(), **how),
              [logits, target, weight], r)
+classes = rng.integers(0, 9, (5, 6)).astype("int32")
+classes[0, 2:] = -100
+classes[3, 1] = 4
+nothing = np.full((5, 6), -100, dtype="int32")
+for smoothing in [0, 0.125]:
+    for ignore in [-100, 4]:
+        for of in [classes, nothing]:
+            few = np.where((of == -100) & (ignore != -100), 4, of).astype("int32")
+            entropy = lambda x, t, w=None, s=smoothing, i=ignore: F.cross_entropy(
+                x.flatten(0, 1), t.flatten().long(), None if w is None else w.detach(), label_smoothing=s, ignore_index=i)
+            case("cross_entropy", entropy, [rand(5, 6, 9), few], smoothing, 1, ignore)
+            case("cross_entropy", entropy, [rand(5, 6, 9), few, rand(9, low=0.5)], smoothing, 1, ignore)
 for r in [MEAN, SUM, BATCHMEAN, NONE]:
     case("kl_div", lambda x, t, r=r: F.kl_div(x, t, reduction=REDUCTION[r]), [logits, target], r)
 case("kl_div", lambda x, t: F.kl_div(x, t.detach(), reduction="sum"), [some(-1, -2), some(1, 0)], SUM)
@@ -171,12 +201,26 @@ for groups in [1, 2, 6]:
          [rand(3, 4, 5, 6), rand(6), rand(6)], groups, 1e-5)
 
 
-def ours(driver, cases):
+def ours(driver, cases, *more):
     with tempfile.TemporaryDirectory() as folder:
         given, made = pathlib.Path(folder, "given"), pathlib.Path(folder, "made")
         save_file(cases, given)
-        subprocess.run([driver, given, made], check=True)
+        subprocess.run([driver, given, made, *more], check=True)
         return load_file(made)
+
+
+def in_onnx_runtime(driver, cases):
+    """The values of the cases that were written as ONNX."""
+    with tempfile.TemporaryDirectory() as folder:
+        ours(driver, cases, folder)
+        values = {}
+        for file in sorted(pathlib.Path(folder).glob("*.onnx")):
+            session = onnxruntime.InferenceSession(str(file))
+            fed = {i.name: cases[i.name].astype("float32" if i.type == "tensor(float)" else cases[i.name].dtype)
+                   for i in session.get_inputs()}
+            which = next(iter(fed)).rsplit("/", 1)[0]
+            values[f"{which}/out"] = session.run(["out"], fed)[0].astype("float64")
+        return values
 
 
 def error(got, right):
@@ -221,4 +265,11 @@ for variant, driver, most in [("double", build / "double/tests/parity/op_parity"
         detail = "" if far <= most else f"; {worst}: {made.get(worst)} instead of {right[worst]}"
         report(far <= most, f"{op} ({variant}): {len(keys) - gradients} values and {gradients} gradients within "
                             f"{far:.1e}{detail}")
+if onnxruntime:
+    made = in_onnx_runtime(build / "tests/parity/op_parity", tensors)
+    for op in dict.fromkeys(k.split("/")[1] for k in made):
+        errors = {k: error(made[k], right[k]) for k in made if k.split("/")[1] == op}
+        worst = max(errors, key=errors.get)
+        detail = "" if errors[worst] <= 4e-6 else f"; {worst}: {made[worst]} instead of {right[worst]}"
+        report(errors[worst] <= 4e-6, f"{op} (ONNX Runtime): {len(errors)} values within {errors[worst]:.1e}{detail}")
 finish()

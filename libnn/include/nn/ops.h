@@ -89,7 +89,16 @@ NN_API nn_tensor *nn_exp(nn_graph *g, nn_tensor *x);
 NN_API nn_tensor *nn_log(nn_graph *g, nn_tensor *x);
 NN_API nn_tensor *nn_sqrt(nn_graph *g, nn_tensor *x);
 NN_API nn_tensor *nn_tanh(nn_graph *g, nn_tensor *x);
-NN_API nn_tensor *nn_hardswish(nn_graph *g, nn_tensor *x);                /* x*relu6(x+3)/6 */
+NN_API nn_tensor *nn_sin(nn_graph *g, nn_tensor *x);
+NN_API nn_tensor *nn_cos(nn_graph *g, nn_tensor *x);
+NN_API nn_tensor *nn_abs(nn_graph *g, nn_tensor *x);
+NN_API nn_tensor *nn_softplus(nn_graph *g, nn_tensor *x);    /* log(1+exp(x)) */
+NN_API nn_tensor *nn_mish(nn_graph *g, nn_tensor *x);        /* x*tanh(softplus(x)) */
+NN_API nn_tensor *nn_hardsigmoid(nn_graph *g, nn_tensor *x); /* relu6(x+3)/6 */
+NN_API nn_tensor *nn_hardswish(nn_graph *g, nn_tensor *x);   /* x*relu6(x+3)/6 */
+NN_API nn_tensor *nn_pow(nn_graph *g, nn_tensor *x,
+                         double exponent);                         /* NaN where x < 0, unless it is whole */
+NN_API nn_tensor *nn_elu(nn_graph *g, nn_tensor *x, double alpha); /* x > 0 ? x : alpha*(exp(x)-1) */
 NN_API nn_tensor *nn_gelu(nn_graph *g, nn_tensor *x, int approximate);    /* x*normal cdf(x), or tanh */
 NN_API nn_tensor *nn_leaky_relu(nn_graph *g, nn_tensor *x, double slope); /* x > 0 ? x : slope*x */
 /* low <= high; either may be infinite. */
@@ -175,10 +184,12 @@ NN_API nn_tensor *nn_upsample(nn_graph *g, nn_tensor *x, nn_upsample_opts opts);
 typedef struct nn_ce_opts {
     double smoothing;         /* label smoothing in [0,1) */
     nn_tensor *class_weights; /* [C] or NULL */
+    int ignore;               /* nonzero: rows whose target is ignore_index take no part. All ignored: NaN */
+    int32_t ignore_index;     /* any number; torch's default is -100 */
 } nn_ce_opts;
 /* Mean cross entropy of logits [...,C] with target [...] (I32 class indices) or [...,C] (NN_REAL
- * probabilities) -> []. Definition of torch.nn.CrossEntropyLoss, weights and smoothing included.
- * An index outside [0,C) makes the loss NaN. */
+ * probabilities) -> []. Definition of torch.nn.CrossEntropyLoss, weights, smoothing and ignore_index
+ * included. Any other index outside [0,C) makes the loss NaN. */
 NN_API nn_tensor *nn_cross_entropy(nn_graph *g, nn_tensor *logits, nn_tensor *target, nn_ce_opts opts);
 
 /* Losses of prediction x and target t of the same shape, with d = x - t; the definitions are those of
@@ -222,22 +233,6 @@ typedef struct nn_expand_opts {
 } nn_expand_opts;
 NN_API nn_tensor *nn_expand_depthwise(nn_graph *g, nn_tensor *x, nn_tensor *w1, nn_tensor *const norm[3],
                                       nn_tensor *w2, nn_expand_opts opts);
-
-/* The descriptors, for tests that must know every op there is, and for fusion. */
-// clang-format off
-#define NN_OP_LIST(X)                                                                                        \
-    X(conv2d) X(conv_transpose2d) X(conv1x1) X(depthwise) X(linear) X(moments) X(bn_coeff) X(affine) X(bn_track)                 \
-    X(silu) X(relu) X(relu6) X(sigmoid) X(exp) X(log) X(sqrt) X(tanh) X(hardswish) X(gelu) X(leaky_relu)     \
-    X(clamp) X(add) X(sub) X(mul) X(div) X(where) X(scale) X(cast) X(normalize)                              \
-    X(reshape) X(permute) X(pad) X(sum) X(mean) X(max) X(min) X(variance) X(global_avg_pool) X(softmax) X(log_softmax)  \
-    X(concat) X(slice) X(gather) X(matmul) X(layer_norm) X(group_norm)                                       \
-    X(max_pool2d) X(avg_pool2d) X(adaptive_avg_pool2d) X(upsample)                                           \
-    X(cross_entropy) X(mse) X(l1) X(smooth_l1) X(huber) X(kl_div) X(bce_with_logits)                         \
-    X(keep_mask) X(expand_depthwise)
-// clang-format on
-#define X(name) NN_API extern const nn_op nn_op_##name;
-NN_OP_LIST(X)
-#undef X
 
 NN_C_END
 

@@ -12,6 +12,7 @@
  * memory and kernels follow from them without knowing that fusion took place.
  */
 #include "core/core.h"
+#include "ops/list.h"
 
 static struct nni_cnode *producer(const nn_tensor *t)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Whether the backward pass of a graph agrees with its forward pass. A plan of its own gives the gradient of a
- * randomly weighted sum of y; then forward runs alone, moved a little, give slopes (slope.c). In float the
+ * Whether the backward pass of a graph agrees with its forward pass. A plan of its own gives the gradient of
+ * a randomly weighted sum of y; then forward runs alone, moved a little, give slopes (slope.c). In float the
  * results of kernels are rounded, and a difference divides their roundings by the step: so steps are long,
  * the stencil is one of high order, and what rounding can add is worked out for each slope and allowed.
  */
@@ -131,8 +131,9 @@ static int compare_elements(struct check *c, struct variable *v)
         char what[160];
         double x, g;
 
-        c->at = n == v->count ? k : (int64_t)uniform(c, nni_hash(v->name, strlen(v->name), 1), k, 0,
-                                                     (double)v->count);
+        c->at = n == v->count
+                    ? k
+                    : (int64_t)uniform(c, nni_hash(v->name, strlen(v->name), 1), k, 0, (double)v->count);
         x = v->value[c->at];
         g = v->gradient[c->at];
         (void)snprintf(what, sizeof what, "the gradient of \"%.100s\"[%lld]", v->name, (long long)c->at);
@@ -375,10 +376,11 @@ int nn_gradcheck(nn_graph *graph, nn_tensor *y, nn_gradcheck_opts o, nn_message 
                         nn_dtype_name(NN_REAL));
     if (!(o.low <= o.high) || !isfinite(o.low) || !isfinite(o.high) || o.elements < -1 || o.directions < 0 ||
         !(o.step >= 0 && o.step <= 1) || !(o.tolerance >= 0 && o.tolerance < 1))
-        return nni_fail(why, NN_EINVAL,
-                        "nn_gradcheck: from %g to %g, %lld elements, %d directions, step %g, tolerance %g make "
-                        "no sense",
-                        o.low, o.high, (long long)o.elements, o.directions, o.step, o.tolerance);
+        return nni_fail(
+            why, NN_EINVAL,
+            "nn_gradcheck: from %g to %g, %lld elements, %d directions, step %g, tolerance %g make "
+            "no sense",
+            o.low, o.high, (long long)o.elements, o.directions, o.step, o.tolerance);
     if (o.low == 0 && o.high == 0) {
         o.low = -1;
         o.high = 1;

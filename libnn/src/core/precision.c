@@ -19,6 +19,7 @@
  * fusion: operands are in their slots by then, where no cast can part them.
  */
 #include "core/core.h"
+#include "ops/list.h"
 
 struct pass {
     struct nni_compile *c;

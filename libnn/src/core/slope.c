@@ -6,8 +6,8 @@
  *     slope = (8*(f(h) - f(-h)) - (f(2h) - f(-2h)))/(12h) + O(h^4)
  *     jump  = (4*(f(h) + f(-h)) - (f(2h) + f(-2h)) - 6*f(0))/(2h) + O(h^3)
  *
- * The second is the slope on the right less that on the left, each from three points: at a kink in the middle,
- * where every symmetric difference gives the mean of both slopes, it is their difference.
+ * The second is the slope on the right less that on the left, each from three points: at a kink in the
+ * middle, where every symmetric difference gives the mean of both slopes, it is their difference.
  */
 #include "core/slope.h"
 

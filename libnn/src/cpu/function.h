@@ -7,35 +7,41 @@
 #ifndef NNI_FUNCTION_H
 #define NNI_FUNCTION_H
 
+#include "ops/functions.h"
+
 #include <nn/op.h>
 
 #include <stdbool.h>
 
-/* Operands are called a, b and c, constants k[0] and k[1]. */
+/* Functions of more operands than one, or that are no op by themselves. Operands are called a, b and c,
+ * constants k[0] and k[1]. */
+// clang-format off
+#define NNI_FUNCTION_LIST(X)                                                                                 \
+    X(GELU_TANH) /* of a: the form of GELU with a tanh, x*s(u), u = 2*sqrt(2/pi)*(x + 0.044715*x^3), s the   \
+                    logistic function, because (1 + tanh(u/2))/2 = s(u) */                                   \
+    X(LINEAR)    /* k[0]*a + k[1] */                                                                         \
+    /* of a and b */                                                                                         \
+    X(SUB)                                                                                                   \
+    X(DIV)                                                                                                   \
+    X(PEAK) /* 1 where a == b, else 0, and so what stands for its derivative: a's part in a maximum b */     \
+    /* of a, b, c */                                                                                         \
+    X(WHERE) /* a ? b : c; no derivative by a */                                                             \
+    /* of prediction a and target b */                                                                       \
+    X(SQUARED_ERROR)                                                                                         \
+    X(ABSOLUTE_ERROR)                                                                                        \
+    X(SMOOTH_ERROR) /* d = a-b: k[0]*d*d/2 where |d| < k[1], else k[0]*k[1]*(|d| - k[1]/2) */                \
+    X(DIVERGENCE)   /* b*(log(b) - a) */                                                                     \
+    X(BCE)          /* of logit a, with the positive class's weight c; no derivative by c */
+// clang-format on
+
 enum nni_function {
-    /* of a; derivatives of EXP, SQRT and TANH are functions of the result, which is passed as a */
-    NNI_EXP,
-    NNI_LOG,
-    NNI_SQRT,
-    NNI_TANH,
-    NNI_GELU,
-    NNI_GELU_TANH,
-    NNI_HARDSWISH,
-    NNI_LEAKY_RELU, /* a, below zero k[0]*a */
-    NNI_CLAMP,      /* to [k[0],k[1]] */
-    NNI_LINEAR,     /* k[0]*a + k[1] */
-    /* of a and b */
-    NNI_SUB,
-    NNI_DIV,
-    NNI_PEAK, /* 1 where a == b, else 0; so is what stands for its derivative: a's part in a maximum b */
-    /* of a, b, c */
-    NNI_WHERE, /* a ? b : c; no derivative by a */
-    /* of prediction a and target b */
-    NNI_SQUARED_ERROR,
-    NNI_ABSOLUTE_ERROR,
-    NNI_SMOOTH_ERROR, /* d = a-b: k[0]*d*d/2 where |d| < k[1], else k[0]*k[1]*(|d| - k[1]/2) */
-    NNI_DIVERGENCE,   /* b*(log(b) - a) */
-    NNI_BCE           /* of logit a, with the positive class's weight c; no derivative by c */
+#define X(op, NAME, reads, value, derivative) NNI_##NAME,
+    NNI_UNARY_LIST(X)
+#undef X
+#define X(NAME) NNI_##NAME,
+        NNI_FUNCTION_LIST(X)
+#undef X
+            NNI_FUNCTIONS
 };
 
 /* A function with its constants: the attributes of an op that is nothing else. */

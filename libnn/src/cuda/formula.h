@@ -21,8 +21,12 @@ NNI_FORMULA vec vmax(vec a, vec b) { return a > b ? a : b; }
 NNI_FORMULA vec vabs(vec x) { return fabsf(x); }
 NNI_FORMULA vec vsqrt(vec x) { return sqrtf(x); }
 NNI_FORMULA vec vexp(vec x) { return expf(x); }
+NNI_FORMULA vec vexpm1(vec x) { return expm1f(x); }
 NNI_FORMULA vec vlog(vec x) { return logf(x); }
 NNI_FORMULA vec vlog1p(vec x) { return log1pf(x); }
+NNI_FORMULA vec vpow(vec x, float e) { return powf(x, e); }
+NNI_FORMULA vec vsin(vec x) { return sinf(x); }
+NNI_FORMULA vec vcos(vec x) { return cosf(x); }
 NNI_FORMULA vec vtanh(vec x) { return tanhf(x); }
 NNI_FORMULA vec vsigmoid(vec x) { return nni_sigmoid(x); }
 /* The normal distribution function; the tail keeps its digits. */

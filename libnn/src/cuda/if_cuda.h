@@ -7,6 +7,8 @@
 #ifndef NNI_IF_CUDA_H
 #define NNI_IF_CUDA_H
 
+#include "ops/list.h"
+
 #include <nn/ops.h>
 #include <nn/optim.h>
 
@@ -24,7 +26,7 @@ extern "C" {
 #define X(name)                                                                                              \
     int nni_cuda_##name##_forward(nn_step *s);                                                               \
     int nni_cuda_##name##_backward(nn_step *s);
-NN_OP_LIST(X)
+NNI_OP_LIST(X)
 X(activation)
 X(unary)
 X(elementwise)

@@ -11,10 +11,12 @@
  * Sources: onnx.proto (numbers of fields) and Operators.md of ONNX 1.12, whose opset is 17.
  */
 #include "core/core.h"
+#include "cpu/function.h"
 #include "io/protobuf.h"
 #include "io/tensors.h"
 #include "ops/attrs.h"
 #include "ops/conv.h"
+#include "ops/list.h"
 #include "ops/pool.h"
 
 #include <stdio.h>
@@ -336,12 +338,75 @@ static void direct(struct export *e, const nn_node *n, const char *type)
         put_plain(e, n, c);
 }
 
-static void relu6(struct export *e, const nn_node *n, const char *type)
+/* Constants of an elementwise function, and nodes of one or two operands in the middle of one. */
+static double constant_of(const nn_node *n, int i)
 {
-    const char *low = floats(e, n->path, NN_SHAPE0(), &(double){ 0 });
-    const char *high = floats(e, n->path, NN_SHAPE0(), &(double){ 6 });
+    return (double)((const struct nni_formula *)n->attrs)->k[i];
+}
+
+static const char *number(struct export *e, const nn_node *n, double x)
+{
+    return floats(e, n->path, NN_SHAPE0(), &x);
+}
+
+static const char *step(struct export *e, const nn_node *n, const char *type, const char *a, const char *b)
+{
+    return put(e, n->path, (struct call){ .type = type, .in = { a, b } });
+}
+
+static void between(struct export *e, const nn_node *n, const char *type)
+{
+    bool six = n->op == &nn_op_relu6;
+    const char *low = number(e, n, six ? 0 : constant_of(n, 0));
+    const char *high = number(e, n, six ? 6 : constant_of(n, 1));
 
     put_usual(e, n, (struct call){ .type = type, .in = { usual(e, n->in[0]), low, high } });
+}
+
+static void with_alpha(struct export *e, const nn_node *n, const char *type)
+{
+    put_usual(e, n,
+              (struct call){
+                  .type = type, .in = { usual(e, n->in[0]) }, .attr = { real("alpha", constant_of(n, 0)) } });
+}
+
+static void power(struct export *e, const nn_node *n, const char *type)
+{
+    const char *exponent = number(e, n, constant_of(n, 0));
+
+    put_usual(e, n, (struct call){ .type = type, .in = { usual(e, n->in[0]), exponent } });
+}
+
+static void hardsigmoid(struct export *e, const nn_node *n, const char *type)
+{
+    put_usual(e, n,
+              (struct call){ .type = type,
+                             .in = { usual(e, n->in[0]) },
+                             .attr = { real("alpha", 1.0 / 6), real("beta", 0.5) } });
+}
+
+static void mish(struct export *e, const nn_node *n, const char *type)
+{
+    const char *x = usual(e, n->in[0]), *t = step(e, n, "Tanh", step(e, n, type, x, NULL), NULL);
+
+    put_usual(e, n, (struct call){ .type = "Mul", .in = { x, t } });
+}
+
+/* x times (1 + erf(x/sqrt(2)))/2, or the sigmoid that stands for that. */
+static void gelu(struct export *e, const nn_node *n, const char *type)
+{
+    const char *x = usual(e, n->in[0]), *y;
+
+    if (((const struct nni_formula *)n->attrs)->f == NNI_GELU_TANH) {
+        y = step(e, n, "Mul", step(e, n, "Mul", x, x), number(e, n, 0.071354816272600252));
+        y = step(e, n, "Add", y, number(e, n, 1.5957691216057308));
+        y = step(e, n, "Sigmoid", step(e, n, "Mul", y, x), NULL);
+    } else {
+        y = step(e, n, type, step(e, n, "Mul", x, number(e, n, 0.70710678118654752)), NULL);
+        y = step(e, n, "Add", y, number(e, n, 1));
+        y = step(e, n, "Mul", y, number(e, n, 0.5));
+    }
+    put_usual(e, n, (struct call){ .type = "Mul", .in = { x, y } });
 }
 
 static void silu(struct export *e, const nn_node *n, const char *type)
@@ -546,11 +611,29 @@ static const struct rule {
     { &nn_op_affine, batch_norm, "BatchNormalization" },
     { &nn_op_normalize, normalize, "Cast" },
     { &nn_op_relu, direct, "Relu" },
-    { &nn_op_relu6, relu6, "Clip" },
+    { &nn_op_relu6, between, "Clip" },
     { &nn_op_silu, silu, "Sigmoid" },
     { &nn_op_sigmoid, direct, "Sigmoid" },
+    { &nn_op_exp, direct, "Exp" },
+    { &nn_op_log, direct, "Log" },
+    { &nn_op_sqrt, direct, "Sqrt" },
+    { &nn_op_tanh, direct, "Tanh" },
+    { &nn_op_sin, direct, "Sin" },
+    { &nn_op_cos, direct, "Cos" },
+    { &nn_op_abs, direct, "Abs" },
+    { &nn_op_pow, power, "Pow" },
+    { &nn_op_softplus, direct, "Softplus" },
+    { &nn_op_elu, with_alpha, "Elu" },
+    { &nn_op_gelu, gelu, "Erf" },
+    { &nn_op_mish, mish, "Softplus" },
+    { &nn_op_hardsigmoid, hardsigmoid, "HardSigmoid" },
+    { &nn_op_hardswish, direct, "HardSwish" },
+    { &nn_op_leaky_relu, with_alpha, "LeakyRelu" },
+    { &nn_op_clamp, between, "Clip" },
     { &nn_op_add, direct, "Add" },
+    { &nn_op_sub, direct, "Sub" },
     { &nn_op_mul, direct, "Mul" },
+    { &nn_op_div, direct, "Div" },
     { &nn_op_max_pool2d, max_pool, "MaxPool" },
     { &nn_op_adaptive_avg_pool2d, adaptive_pool, "MatMul" },
     { &nn_op_global_avg_pool, direct, "GlobalAveragePool" },

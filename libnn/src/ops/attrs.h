@@ -27,6 +27,8 @@ struct nni_scale {
 };
 struct nni_cross_entropy {
     double smoothing;
+    int ignore;
+    int32_t ignore_index;
 };
 struct nni_cast {
     nn_dtype type;

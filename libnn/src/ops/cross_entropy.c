@@ -10,7 +10,8 @@
  * The divisor D is one thing in one case and another in the other; that asymmetry is the reference's.
  *
  * Derivatives: dz = dloss/D * (exp(l)*sum_c q - q), dt = -dloss/D * (1-s)*w*l. The class weights are
- * constants. An index outside [0,C) makes D not a number, and so the loss and every gradient.
+ * constants. An index outside [0,C) makes D not a number, and so the loss and every gradient. Rows with the
+ * ignored index add to neither sum, and their gradient is 0 even where D is.
  */
 #include "cpu/cpu.h"
 #include "cuda/if_cuda.h"
@@ -27,6 +28,14 @@ static int64_t rows_of(nn_shape z) { return nn_shape_count(z) / classes_of(z); }
 struct part {
     double loss, divisor;
 };
+
+/* Whether row r takes no part. */
+static bool is_ignored(const nn_step *s, int64_t r)
+{
+    const struct nni_cross_entropy *a = s->attrs;
+
+    return a->ignore && ((const int32_t *)s->in[1].at)[r] == a->ignore_index;
+}
 
 /* Index of row r, -1 when it is outside [0,C). */
 static int64_t class_of(const nn_operand *target, int64_t r, int64_t classes)
@@ -79,6 +88,7 @@ static void rows_tile(const nn_step *s, int64_t tile, void *lane)
         const nn_real *z = (const nn_real *)s->in[0].at + r * classes;
         nn_real most = z[0];
         struct row row = row_of(s, r, classes);
+        bool ignored = is_ignored(s, r);
         double total = 0, offset;
 
         for (int64_t c = 1; c < classes; c++)
@@ -90,12 +100,13 @@ static void rows_tile(const nn_step *s, int64_t tile, void *lane)
             double l = (double)z[c] - offset, q = share(&row, c);
 
             /* An infinite logit of a class that has no share is no loss when classes are given by index. */
-            if (q != 0 || !indices || isnan(l))
+            if (!ignored && (q != 0 || !indices || isnan(l)))
                 sum.loss -= q * l;
             if (nn_has(&s->save[0]))
                 ((nn_real *)s->save[0].at)[r * classes + c] = (nn_real)l;
         }
-        sum.divisor += !indices ? 1 : row.y < 0 ? NAN : row.weight ? (double)row.weight[row.y] : 1;
+        if (!ignored)
+            sum.divisor += !indices ? 1 : row.y < 0 ? NAN : row.weight ? (double)row.weight[row.y] : 1;
     }
     *part = sum;
 }
@@ -128,12 +139,13 @@ static void back_tile(const nn_step *s, int64_t tile, void *lane)
     for (int64_t r = tile * s->choice[0]; r < end; r++) {
         const nn_real *l = (const nn_real *)s->save[0].at + r * classes;
         struct row row = row_of(s, r, classes);
+        bool ignored = is_ignored(s, r);
         double total = 0;
 
         for (int64_t c = 0; dz && c < classes; c++)
             total += share(&row, c);
         for (int64_t c = 0; dz && c < classes; c++) {
-            nn_real d = (nn_real)(factor * (exp((double)l[c]) * total - share(&row, c)));
+            nn_real d = ignored ? 0 : (nn_real)(factor * (exp((double)l[c]) * total - share(&row, c)));
             nn_real *to = dz + r * classes + c;
 
             *to = s->accumulate & 1u ? *to + d : d;
@@ -190,6 +202,8 @@ static int infer(nn_node *node)
                         !nn_shape_equal(nn_shape_get(node->in[2]), NN_SHAPE1(classes_of(z)))))
         return nn_infer_fail(node, "the class weights are %s for logits %s; [C] wanted",
                              nni_shape_text(nn_shape_get(node->in[2]), &one), nni_shape_text(z, &two));
+    if (a->ignore && type != NN_I32)
+        return nn_infer_fail(node, "ignore_index is for class indices, not for probabilities");
     if (!(a->smoothing >= 0 && a->smoothing < 1))
         return nn_infer_fail(node, "smoothing is %g; it must be in [0,1)", a->smoothing);
     if (nn_infer_save(node, 0, NN_REAL, z) || nn_infer_save(node, 1, NN_REAL, NN_SHAPE0()))
@@ -211,7 +225,7 @@ const nn_op nn_op_cross_entropy = {
 
 nn_tensor *nn_cross_entropy(nn_graph *g, nn_tensor *logits, nn_tensor *target, nn_ce_opts opts)
 {
-    struct nni_cross_entropy a = { .smoothing = opts.smoothing };
+    struct nni_cross_entropy a = { opts.smoothing, opts.ignore, opts.ignore_index };
     nn_tensor *in[3] = { logits, target, opts.class_weights ? nn_detach(g, opts.class_weights) : NULL };
 
     return nn_apply(g, &nn_op_cross_entropy, &a, in, 3);

@@ -17,8 +17,9 @@ struct target {
     const float *chance;
     const float *weight; /* NULL: ones */
     int64_t classes;
-    double smoothing;
+    nni_cross_entropy a;
 
+    __device__ bool ignored(int64_t r) const { return a.ignore && index[r] == a.ignore_index; }
     __device__ int64_t of(int64_t r) const
     {
         int64_t y = index ? index[r] : -1;
@@ -28,7 +29,7 @@ struct target {
     __device__ double share(int64_t r, int64_t y, int64_t c) const
     {
         double t = index ? static_cast<double>(c == y) : static_cast<double>(chance[r * classes + c]);
-        double q = (1 - smoothing) * t + smoothing / static_cast<double>(classes);
+        double q = (1 - a.smoothing) * t + a.smoothing / static_cast<double>(classes);
 
         return weight ? q * static_cast<double>(weight[c]) : q;
     }
@@ -43,7 +44,7 @@ target target_of(const nn_step *s)
 
     return { indices ? static_cast<const int *>(s->in[TARGET].at) : nullptr,
              indices ? nullptr : nni_at(&s->in[TARGET]), nni_at(&s->in[WEIGHTS]),
-             classes_of(s->in[LOGITS].shape), static_cast<const nni_cross_entropy *>(s->attrs)->smoothing };
+             classes_of(s->in[LOGITS].shape), *static_cast<const nni_cross_entropy *>(s->attrs) };
 }
 
 /* The sum of all threads' values, for all of them. */
@@ -89,8 +90,12 @@ __global__ void __launch_bounds__(THREADS)
     loss = block_sum(all, loss);
     if (threadIdx.x)
         return;
-    losses[r] = loss;
-    divisors[r] = !t.index ? 1 : y < 0 ? nan("") : t.weight ? static_cast<double>(t.weight[y]) : 1;
+    losses[r] = t.ignored(r) ? 0 : loss;
+    divisors[r] = t.ignored(r) ? 0
+                  : !t.index   ? 1
+                  : y < 0      ? nan("")
+                  : t.weight   ? static_cast<double>(t.weight[y])
+                               : 1;
 }
 
 struct merger {
@@ -140,10 +145,10 @@ __global__ void __launch_bounds__(THREADS)
 
         if (dz)
             nni_put(dz + r * t.classes + c, add_z,
-                    static_cast<float>(factor * (exp(lc) * total - t.share(r, y, c))));
+                    t.ignored(r) ? 0 : static_cast<float>(factor * (exp(lc) * total - t.share(r, y, c))));
         if (dt)
             nni_put(dt + r * t.classes + c, add_t,
-                    static_cast<float>(-factor * (1 - t.smoothing) * weight * lc));
+                    static_cast<float>(-factor * (1 - t.a.smoothing) * weight * lc));
     }
 }
 

@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * See unary.h: y = f(x), dx = dy*f'(x), one element after another.
+ * The ops that are a function of one element and nothing else: y = f(x), dx = dy*f'(x). What the functions
+ * are stands in ops/functions.h.
  */
-#include "ops/unary.h"
+#include "cpu/cpu.h"
+#include "cuda/if_cuda.h"
+
+#include <float.h>
+#include <math.h>
 
 static void forward_tile(const nn_step *s, int64_t tile, void *lane)
 {
@@ -13,7 +18,7 @@ static void forward_tile(const nn_step *s, int64_t tile, void *lane)
     nni_cpu_of(s)->function->value(s->attrs, (nn_real *)s->out[0].at + p.begin, &x, p.count);
 }
 
-int nni_unary_forward(nn_step *s)
+static int forward(nn_step *s)
 {
     int64_t n = nn_shape_count(s->in[0].shape);
 
@@ -37,7 +42,7 @@ static void backward_tile(const nn_step *s, int64_t tile, void *lane)
     nni_cpu_of(s)->function->grad(s->attrs, &g, &v, p.count);
 }
 
-int nni_unary_backward(nn_step *s)
+static int backward(nn_step *s)
 {
     int64_t n = nn_shape_count(s->din[0].shape);
 
@@ -46,9 +51,91 @@ int nni_unary_backward(nn_step *s)
     return NN_OK;
 }
 
-int nni_unary_infer(nn_node *n)
+/* Constants of which not every number makes sense; the others have none, or 0. */
+static int check(nn_node *n)
 {
-    int rc = nni_infer_real(n, 0, 0);
+    const struct nni_formula *f = n->attrs;
+    double first = (double)f->k[0], second = (double)f->k[1];
+    int rc;
 
+    switch (f->f) {
+    case NNI_POW: return nni_infer_constant(n, "exponent", first, -FLT_MAX, FLT_MAX);
+    case NNI_ELU: return nni_infer_constant(n, "alpha", first, -FLT_MAX, FLT_MAX);
+    case NNI_LEAKY_RELU: return nni_infer_constant(n, "slope", first, -FLT_MAX, FLT_MAX);
+    case NNI_CLAMP:
+        rc = nni_infer_constant(n, "low", first, -INFINITY, INFINITY);
+        return rc ? rc : nni_infer_constant(n, "high", second, first, INFINITY);
+    default: return NN_OK;
+    }
+}
+
+static int infer(nn_node *n)
+{
+    int rc = check(n);
+
+    if (!rc)
+        rc = nni_infer_real(n, 0, 0);
     return rc ? rc : nn_infer_out(n, 0, NN_REAL, nn_shape_get(n->in[0]));
+}
+
+/* What backward reads as a result is there; otherwise it is as cheap to compute again as to fetch. */
+#define READ_IN NN_IN(0)
+#define READ_OUT NN_OUT(0)
+#define X(op, NAME, read, value, derivative)                                                                 \
+    const nn_op nn_op_##op = {                                                                               \
+        .abi = NN_OP_ABI,                                                                                    \
+        .name = #op,                                                                                         \
+        .inputs = 1,                                                                                         \
+        .reads = READ_##read,                                                                                \
+        .alias = NN_ALIAS_FORWARD | NN_ALIAS_BACKWARD0,                                                      \
+        .flags = READ_##read == NN_IN(0) ? NN_OP_CHEAP : 0,                                                  \
+        .attrs_bytes = sizeof(struct nni_formula),                                                           \
+        .infer = infer,                                                                                      \
+        .forward = { forward, NNI_IF_CUDA(nni_cuda_unary_forward) },                                         \
+        .backward = { backward, NNI_IF_CUDA(nni_cuda_unary_backward) },                                      \
+    };
+NNI_UNARY_LIST(X)
+#undef X
+
+/* ---- builders ---- */
+
+static nn_tensor *apply(nn_graph *g, const nn_op *op, enum nni_function f, nn_tensor *x, double k0, double k1)
+{
+    struct nni_formula formula = { .f = f, .k = { (nn_real)k0, (nn_real)k1 } };
+
+    return nn_apply(g, op, &formula, &x, 1);
+}
+
+#define BUILDER(op, NAME)                                                                                    \
+    nn_tensor *nn_##op(nn_graph *g, nn_tensor *x) { return apply(g, &nn_op_##op, NNI_##NAME, x, 0, 0); }
+#define BUILDER_OF(op, NAME, constant)                                                                       \
+    nn_tensor *nn_##op(nn_graph *g, nn_tensor *x, double constant)                                           \
+    {                                                                                                        \
+        return apply(g, &nn_op_##op, NNI_##NAME, x, constant, 0);                                            \
+    }
+// clang-format off
+BUILDER(exp, EXP)
+BUILDER(log, LOG)
+BUILDER(sqrt, SQRT)
+BUILDER(tanh, TANH)
+BUILDER(sin, SIN)
+BUILDER(cos, COS)
+BUILDER(abs, ABS)
+BUILDER(softplus, SOFTPLUS)
+BUILDER(mish, MISH)
+BUILDER(hardsigmoid, HARDSIGMOID)
+BUILDER(hardswish, HARDSWISH)
+BUILDER_OF(pow, POW, exponent)
+BUILDER_OF(elu, ELU, alpha)
+BUILDER_OF(leaky_relu, LEAKY_RELU, slope)
+// clang-format on
+
+nn_tensor *nn_gelu(nn_graph *g, nn_tensor *x, int approximate)
+{
+    return apply(g, &nn_op_gelu, approximate ? NNI_GELU_TANH : NNI_GELU, x, 0, 0);
+}
+
+nn_tensor *nn_clamp(nn_graph *g, nn_tensor *x, double low, double high)
+{
+    return apply(g, &nn_op_clamp, NNI_CLAMP, x, low, high);
 }

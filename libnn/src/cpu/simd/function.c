@@ -57,34 +57,19 @@ INLINE void grad_loop(int f, const struct nni_row_grad *g, const struct nni_row 
         grad_step(f, g, row, i, (int)(n - i), k);
 }
 
-#define FOR_ALL(X)                                                                                           \
-    X(NNI_EXP)                                                                                               \
-    X(NNI_LOG)                                                                                               \
-    X(NNI_SQRT)                                                                                              \
-    X(NNI_TANH)                                                                                              \
-    X(NNI_GELU)                                                                                              \
-    X(NNI_GELU_TANH)                                                                                         \
-    X(NNI_HARDSWISH)                                                                                         \
-    X(NNI_LEAKY_RELU)                                                                                        \
-    X(NNI_CLAMP)                                                                                             \
-    X(NNI_LINEAR)                                                                                            \
-    X(NNI_SUB)                                                                                               \
-    X(NNI_DIV)                                                                                               \
-    X(NNI_PEAK)                                                                                              \
-    X(NNI_WHERE)                                                                                             \
-    X(NNI_SQUARED_ERROR)                                                                                     \
-    X(NNI_ABSOLUTE_ERROR)                                                                                    \
-    X(NNI_SMOOTH_ERROR)                                                                                      \
-    X(NNI_DIVERGENCE)                                                                                        \
-    X(NNI_BCE)
-
+/* One loop for each function, in which it is a constant. */
 static void k_value(const struct nni_formula *f, nn_real *y, const struct nni_row *row, int64_t n)
 {
     switch (f->f) {
-#define X(name)                                                                                              \
-    case name: value_loop(name, y, row, n, f->k); break;
-        FOR_ALL(X)
+#define X(NAME)                                                                                              \
+    case NNI_##NAME:                                                                                         \
+        value_loop(NNI_##NAME, y, row, n, f->k);                                                             \
+        break;
+#define ROW(op, NAME, reads, value, derivative) X(NAME)
+        NNI_UNARY_LIST(ROW)
+        NNI_FUNCTION_LIST(X)
 #undef X
+    default: break;
     }
 }
 
@@ -92,10 +77,12 @@ static void k_grad(const struct nni_formula *f, const struct nni_row_grad *g, co
                    int64_t n)
 {
     switch (f->f) {
-#define X(name)                                                                                              \
-    case name: grad_loop(name, g, row, n, f->k); break;
-        FOR_ALL(X)
+#define X(NAME)                                                                                              \
+    case NNI_##NAME: grad_loop(NNI_##NAME, g, row, n, f->k); break;
+        NNI_UNARY_LIST(ROW)
+        NNI_FUNCTION_LIST(X)
 #undef X
+    default: break;
     }
 }
 

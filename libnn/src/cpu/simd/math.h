@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * Logarithm, hyperbolic tangent, root and normal distribution on vectors, for the elementwise
+ * Logarithm, hyperbolic tangent, root, sine, cosine and normal distribution on vectors, for the elementwise
  * functions. In double they call the C library. In float they are short series with relative errors of a
- * few units of the last place, zero and infinity included; none has a branch.
+ * few units of the last place, zero and infinity included; none has a branch, but for sines far from 0, which
+ * the C library computes, as it does powers.
  */
 #ifndef NNI_MATH_H
 #define NNI_MATH_H
@@ -27,6 +28,17 @@ static inline vec vsqrt(vec x)
     return x;
 }
 
+static inline vec vpow(vec x, nn_real e)
+{
+    for (int i = 0; i < VEC; i++)
+#ifdef NN_REAL_DOUBLE
+        x[i] = pow(x[i], e);
+#else
+        x[i] = powf(x[i], e);
+#endif
+    return x;
+}
+
 #ifdef NN_REAL_DOUBLE
 #define NNI_EACH(expression)                                                                                 \
     do {                                                                                                     \
@@ -37,6 +49,9 @@ static inline vec vsqrt(vec x)
 
 static inline vec vlog(vec x) { NNI_EACH(log(x[i])); }
 static inline vec vlog1p(vec x) { NNI_EACH(log1p(x[i])); }
+static inline vec vexpm1(vec x) { NNI_EACH(expm1(x[i])); }
+static inline vec vsin(vec x) { NNI_EACH(sin(x[i])); }
+static inline vec vcos(vec x) { NNI_EACH(cos(x[i])); }
 static inline vec vtanh(vec x) { NNI_EACH(tanh(x[i])); }
 static inline vec vnormal(vec x) { NNI_EACH(0.5 * erfc(-x[i] * 0.70710678118654752)); }
 #undef NNI_EACH
@@ -86,6 +101,44 @@ static inline vec vtanh(vec x)
 
     return vselect(size < vset(0.5625f), near, vselect(x < vzero(), -far, far));
 }
+
+/* exp(x) - 1 for x <= 0: (1 + t)/(1 - t) is exp(x) where t = tanh(x/2). */
+static inline vec vexpm1(vec x)
+{
+    vec t = vtanh(x * vset(0.5f));
+
+    return (t + t) / (vset(1) - t);
+}
+
+/* sin(x + turn*pi/2): the nearest multiple n of pi/2 is taken off in three parts, whose products with n are
+ * exact below 8192, and the rest r goes into a minimax polynomial of sin or cos (relative errors 3.6e-9 and
+ * 1.2e-10), whichever n asks for. */
+static inline vec vsin_turned(vec x, int turn)
+{
+    const nn_real magic = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer */
+    vec far = vabs(x), t = x * vset(0.636619772f) + vset(magic), n = t - vset(magic), r, q, s, c, y;
+    ivec quarter = (ivec)t + turn;
+
+    r = x - n * vset(1.5703125f);
+    r = r - n * vset(4.837512969970703e-4f);
+    r = r - n * vset(7.549790126404332e-8f);
+    q = r * r;
+    s = vset(-1.9517235e-4f) * q + vset(8.332178e-3f);
+    s = r + r * q * (s * q + vset(-0.16666655f));
+    c = vset(2.4433082e-5f) * q + vset(-1.3887315e-3f);
+    c = vset(1) - vset(0.5f) * q + q * q * (c * q + vset(4.1666646e-2f));
+    y = vselect((quarter & 1) != 0, c, s);
+    y = vselect((quarter & 2) != 0, -y, y);
+    if (vlargest(far) < 8192)
+        return y;
+    for (int i = 0; i < VEC; i++)
+        if (!(far[i] < 8192))
+            y[i] = turn ? cosf(x[i]) : sinf(x[i]);
+    return y;
+}
+
+static inline vec vsin(vec x) { return vsin_turned(x, 0); }
+static inline vec vcos(vec x) { return vsin_turned(x, 1); }
 
 /* The normal distribution function. Below zero it is exp(-x^2/2) times a ratio that falls slowly from 1/2:
  * a polynomial in t = 1/(1 + 0.35*|x|), fitted for the least relative error (3.2e-8) over |x| < 14. */
