@@ -67,10 +67,12 @@ void nni_log(const nn_device *device, nn_log_level level, const char *format, ..
 
 enum { NNI_ALIGN = 64 };
 
+static inline size_t nni_aligned(size_t bytes) { return (bytes + NNI_ALIGN - 1) & ~(size_t)(NNI_ALIGN - 1); }
+
 /* Adds `bytes`, rounded up to NNI_ALIGN; false: more than there can be. */
 static inline bool nni_add_aligned(size_t *total, size_t bytes)
 {
-    size_t rounded = (bytes + NNI_ALIGN - 1) & ~(size_t)(NNI_ALIGN - 1);
+    size_t rounded = nni_aligned(bytes);
 
     return rounded >= bytes && !__builtin_add_overflow(*total, rounded, total) && *total <= PTRDIFF_MAX;
 }

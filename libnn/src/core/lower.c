@@ -5,11 +5,12 @@
  */
 #include "core/core.h"
 
+/* Number of the tensor that holds the value. */
+static int64_t id_of(const nn_tensor *t) { return t->detached ? t->of->id : t->id; }
+
 static nn_tensor *copy_of(struct nni_compile *c, const nn_tensor *t)
 {
-    if (!t)
-        return NULL;
-    return c->tensor[t->detached ? t->of->id : t->id];
+    return t ? c->tensor[id_of(t)] : NULL;
 }
 
 static void *take(struct nni_compile *c, int64_t count, size_t size)
@@ -25,16 +26,12 @@ static bool *mark_needed(struct nni_compile *c)
 
     if (!need || !keep)
         return NULL;
-#define NEED(t)                                                                                              \
-    do {                                                                                                     \
-        if (t)                                                                                               \
-            need[(t)->detached ? (t)->of->id : (t)->id] = true;                                              \
-    } while (0)
-    NEED(c->opts->loss);
+    if (c->opts->loss)
+        need[id_of(c->opts->loss)] = true;
     for (int i = 0; i < c->opts->seed_count; i++)
-        NEED(c->opts->seeds[i]);
+        need[id_of(c->opts->seeds[i])] = true;
     for (const struct nni_observed *o = g->observed; o; o = o->next)
-        NEED(o->tensor);
+        need[id_of(o->tensor)] = true;
     for (int64_t i = g->nodes - 1; i >= 0; i--) {
         const nn_node *n = g->node[i];
 
@@ -42,9 +39,9 @@ static bool *mark_needed(struct nni_compile *c)
         for (int k = 0; k < NN_MAX_OUT; k++)
             keep[i] = keep[i] || (n->out[k] && need[n->out[k]->id]);
         for (int k = 0; keep[i] && k < NN_MAX_IN; k++)
-            NEED(n->in[k]);
+            if (n->in[k])
+                need[id_of(n->in[k])] = true;
     }
-#undef NEED
     return keep;
 }
 

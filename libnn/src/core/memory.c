@@ -13,8 +13,6 @@ struct item {
     int64_t index;
 };
 
-static size_t rounded(size_t bytes) { return (bytes + NNI_ALIGN - 1) & ~(size_t)(NNI_ALIGN - 1); }
-
 static int larger_first(const void *a, const void *b)
 {
     const struct item *x = a, *y = b;
@@ -24,33 +22,28 @@ static int larger_first(const void *a, const void *b)
     return x->index < y->index ? -1 : 1;
 }
 
-static int by_offset(const void *a, const void *b)
-{
-    const struct nni_store *x = *(struct nni_store *const *)a, *y = *(struct nni_store *const *)b;
-
-    if (x->offset != y->offset)
-        return x->offset < y->offset ? -1 : 1;
-    return 0;
-}
-
 static bool together(const struct nni_store *a, const struct nni_store *b)
 {
     return a->pinned || b->pinned || (a->birth <= b->death && b->birth <= a->death);
 }
 
-/* Lowest end of the smallest gap between the stores that live at the same time. */
-static size_t fit(struct nni_store **busy, int64_t count, size_t bytes)
+/* Lowest end of the smallest gap that holds `bytes` between the stores that live at the same time as `s`;
+ * `placed` is in order of offsets. */
+static size_t fit(const struct nni_store *s, size_t bytes, struct nni_store *const *placed, int64_t count)
 {
     size_t best = 0, best_gap = SIZE_MAX, end = 0;
 
-    qsort(busy, (size_t)count, sizeof *busy, by_offset);
     for (int64_t i = 0; i < count; i++) {
-        if (busy[i]->offset >= end + bytes && busy[i]->offset - end < best_gap) {
+        const struct nni_store *other = placed[i];
+
+        if (!together(s, other))
+            continue;
+        if (other->offset >= end + bytes && other->offset - end < best_gap) {
             best = end;
-            best_gap = busy[i]->offset - end;
+            best_gap = other->offset - end;
         }
-        if (busy[i]->offset + rounded(busy[i]->bytes) > end)
-            end = busy[i]->offset + rounded(busy[i]->bytes);
+        if (other->offset + nni_aligned(other->bytes) > end)
+            end = other->offset + nni_aligned(other->bytes);
     }
     return best_gap == SIZE_MAX ? end : best;
 }
@@ -59,11 +52,10 @@ size_t nni_place_stores(struct nni_store *store, int64_t count, bool reuse, nni_
 {
     size_t n = (size_t)(count ? count : 1), total = 0;
     struct item *order = nni_arena_take(arena, n * sizeof *order);
-    struct nni_store **placed = nni_arena_take(arena, n * sizeof *placed);
-    struct nni_store **busy = nni_arena_take(arena, n * sizeof *busy);
-    int64_t items = 0, done = 0;
+    struct nni_store **placed = nni_arena_take(arena, n * sizeof *placed); /* in order of offsets */
+    int64_t items = 0;
 
-    if (!order || !placed || !busy)
+    if (!order || !placed)
         return SIZE_MAX;
     for (int64_t i = 0; i < count; i++)
         if (store[i].root == i && !store[i].cache)
@@ -71,22 +63,17 @@ size_t nni_place_stores(struct nni_store *store, int64_t count, bool reuse, nni_
     qsort(order, (size_t)items, sizeof *order, larger_first);
     for (int64_t i = 0; i < items; i++) {
         struct nni_store *s = &store[order[i].index];
-        size_t bytes = rounded(s->bytes);
+        size_t bytes = nni_aligned(s->bytes);
+        int64_t at = i;
 
         if (bytes > PTRDIFF_MAX - total)
             return SIZE_MAX;
-        s->offset = total;
-        if (reuse) {
-            int64_t conflicts = 0;
-
-            for (int64_t k = 0; k < done; k++)
-                if (together(s, placed[k]))
-                    busy[conflicts++] = placed[k];
-            s->offset = fit(busy, conflicts, bytes);
-        }
+        s->offset = reuse ? fit(s, bytes, placed, i) : total;
         if (s->offset + bytes > total)
             total = s->offset + bytes;
-        placed[done++] = s;
+        for (; at > 0 && placed[at - 1]->offset > s->offset; at--)
+            placed[at] = placed[at - 1];
+        placed[at] = s;
     }
     for (int64_t i = 0; i < count; i++)
         if (store[i].root != i)
@@ -146,7 +133,7 @@ int nni_place(nn_plan *p, bool reuse)
             continue;
         }
         s->used = s->bytes;
-        s->bytes = rounded(s->bytes) + 2 * guard;
+        s->bytes = nni_aligned(s->bytes) + 2 * guard;
     }
     p->memory_bytes = nni_place_stores(p->store, p->stores, reuse, &arena);
     nni_arena_free(&arena);
