@@ -20,9 +20,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Of the core: NN_OK when no step of a debug plan wrote beside its tensors. */
-extern int nni_plan_check_guards(nn_plan *plan, nn_message *why);
-
 /* How far results may be from the expected ones: each from its own, all of them together (in the l2 norm),
  * and the worst from the largest, relatively; and all absolutely. */
 struct bound {
@@ -875,6 +872,35 @@ static void check_failure(const op_case *c)
     free(r);
 }
 
+/* Inputs that have gradients, and whether any can be a parameter. */
+static int gradients(const struct reference *r)
+{
+    int n = 0;
+
+    for (int i = 0; i < r->ins; i++)
+        n += r->differentiable[i];
+    return n;
+}
+
+static int has_parameters(const struct reference *r)
+{
+    for (int i = 0; i < r->ins; i++)
+        if (r->c->in[i].param)
+            return 1;
+    return 0;
+}
+
+/* A variant against the oracle, and its gradients against `factor` times those of `base`. */
+static void run_against(const struct reference *r, const char *isa, nn_device *device, struct variant v,
+                        const struct result *base, double factor)
+{
+    struct result got = run(r, isa, device, &v);
+
+    check_outputs(r, &got);
+    check_same(r, &got, base, factor);
+    free_result(&got);
+}
+
 /* All memory of the library begins as NaN, so that whoever reads what nobody wrote shows it. */
 static void *(*plain_alloc)(size_t size);
 
@@ -902,11 +928,8 @@ static void run_narrow(const op_case *c)
     for (int n = 0; r && (isa = op_test_isa(n)) != NULL; n++) {
         nn_device *one = op_test_device(isa, 1), *three = op_test_device(isa, 3);
         struct result base, got;
-        int params = 0;
 
         narrow_bound = multiplies_bf16(isa) ? product_bound : stored_bound;
-        for (int i = 0; i < r->ins; i++)
-            params |= c->in[i].param;
         base = run(r, isa, one, &(struct variant){ .name = "bfloat16", .flags = NN_PLAN_DEBUG });
         check_outputs(r, &base);
         check_slopes(r, &base, 0, 1);
@@ -917,19 +940,14 @@ static void run_narrow(const op_case *c)
         got = run(r, isa, three, &(struct variant){ .name = "bfloat16" });
         check_bits(r, &got, &base, "three threads instead of one");
         free_result(&got);
-        got = run(r, isa, three,
-                  &(struct variant){ .name = "bfloat16, recorded twice", .twice = 1, .copies = 1 });
-        check_outputs(r, &got);
-        check_same(r, &got, &base, 2);
-        free_result(&got);
-        if (params) {
-            got = run(r, isa, three,
-                      &(struct variant){
-                          .name = "bfloat16, parameters", .params = 1, .accumulate = !c->no_backward });
-            check_outputs(r, &got);
-            check_same(r, &got, &base, 1);
-            free_result(&got);
-        }
+        run_against(r, isa, three,
+                    (struct variant){ .name = "bfloat16, recorded twice", .twice = 1, .copies = 1 }, &base,
+                    2);
+        if (has_parameters(r))
+            run_against(r, isa, three,
+                        (struct variant){
+                            .name = "bfloat16, parameters", .params = 1, .accumulate = !c->no_backward },
+                        &base, 1);
         free_result(&base);
         nn_close(three);
         nn_close(one);
@@ -954,7 +972,6 @@ void op_test_run(const op_case *c)
     for (int n = 0; (isa = op_test_isa(n)) != NULL && !multiplies_bf16(isa); n++) {
         nn_device *one = op_test_device(isa, 1), *three = op_test_device(isa, 3);
         struct result base, one_thread, got;
-        int params = 0;
 
         base = run(r, isa, one, &(struct variant){ .name = "alone", .flags = NN_PLAN_DEBUG });
         check_outputs(r, &base);
@@ -969,34 +986,17 @@ void op_test_run(const op_case *c)
         free_result(&got);
         free_result(&one_thread);
 
-        got = run(r, isa, three, &(struct variant){ .name = "forward only", .forward_only = 1 });
-        check_outputs(r, &got);
-        free_result(&got);
-        got = run(r, isa, three,
-                  &(struct variant){ .name = "recorded twice", .twice = 1, .flags = NN_PLAN_DEBUG });
-        check_outputs(r, &got);
-        check_same(r, &got, &base, 2);
-        free_result(&got);
-        got = run(r, isa, three, &(struct variant){ .name = "recorded twice", .twice = 1, .copies = 1 });
-        check_outputs(r, &got);
-        check_same(r, &got, &base, 2);
-        free_result(&got);
-        got = run(r, isa, one, &(struct variant){ .name = "between copies", .copies = 1 });
-        check_outputs(r, &got);
-        check_same(r, &got, &base, 1);
-        free_result(&got);
-        for (int i = 0, many = 0; i < r->ins; i++) {
-            many = 0;
-            for (int k = 0; k < r->ins; k++)
-                many += r->differentiable[k];
-            params |= r->c->in[i].param;
-            if (!r->differentiable[i] || many < 2)
-                continue;
-            got = run(r, isa, one, &(struct variant){ .name = "a gradient not wanted", .without = i + 1 });
-            check_outputs(r, &got);
-            check_same(r, &got, &base, 1);
-            free_result(&got);
-        }
+        run_against(r, isa, three, (struct variant){ .name = "forward only", .forward_only = 1 }, &base, 1);
+        run_against(r, isa, three,
+                    (struct variant){ .name = "recorded twice", .twice = 1, .flags = NN_PLAN_DEBUG }, &base,
+                    2);
+        run_against(r, isa, three, (struct variant){ .name = "recorded twice", .twice = 1, .copies = 1 },
+                    &base, 2);
+        run_against(r, isa, one, (struct variant){ .name = "between copies", .copies = 1 }, &base, 1);
+        for (int i = 0; i < r->ins && gradients(r) > 1; i++)
+            if (r->differentiable[i])
+                run_against(r, isa, one,
+                            (struct variant){ .name = "a gradient not wanted", .without = i + 1 }, &base, 1);
         for (int j = 0; j < r->outs && r->outs > 1; j++) {
             if (!r->seeded[j])
                 continue;
@@ -1006,13 +1006,10 @@ void op_test_run(const op_case *c)
             check_slopes(r, &got, j + 1, 1);
             free_result(&got);
         }
-        if (params) {
-            got = run(r, isa, three,
-                      &(struct variant){ .name = "parameters", .params = 1, .accumulate = !c->no_backward });
-            check_outputs(r, &got);
-            check_same(r, &got, &base, 1);
-            free_result(&got);
-        }
+        if (has_parameters(r))
+            run_against(r, isa, three,
+                        (struct variant){ .name = "parameters", .params = 1, .accumulate = !c->no_backward },
+                        &base, 1);
         free_result(&base);
         nn_close(three);
         nn_close(one);
@@ -1030,10 +1027,8 @@ void op_test_fused(const op_case *c)
     for (int n = 0; (isa = op_test_isa(n)) != NULL && !multiplies_bf16(isa); n++) {
         nn_device *device = op_test_device(isa, 2);
         struct result plain, fused;
-        int params = 0;
+        int params = has_parameters(r);
 
-        for (int i = 0; i < r->ins; i++)
-            params |= c->in[i].param;
         plain = run(r, isa, device,
                     &(struct variant){ .name = "not fused", .flags = NN_PLAN_NO_FUSE, .params = params });
         check_outputs(r, &plain);
@@ -1143,19 +1138,15 @@ static void compare_case(const op_suite *suite, const op_case *c, int narrow, co
         { .name = "not fused", .flags = NN_PLAN_NO_FUSE },
         { .name = "parameters", .params = 1, .accumulate = !c->no_backward },
     };
-    int variants = 3, many = 0;
+    int variants = 3;
     struct reference *r = make_reference(c, narrow);
     struct result cpu, got;
 
-    /* Beside a kink the last bit decides about the whole derivative, and bfloat16 puts inputs on them. And
-     * the gradients of a variance alone are sums of terms that cancel: what is left is rounding. */
-    if (!r ||
-        (narrow && (c->act == NN_ACT_RELU || c->act == NN_ACT_RELU6 || !strcmp(c->name, "variance alone"))))
+    /* Beside a kink the last bit decides about the whole derivative, and bfloat16 puts inputs on them. */
+    if (!r || (narrow && (c->act == NN_ACT_RELU || c->act == NN_ACT_RELU6 || c->cancels)))
         return;
     r->op = suite->name;
-    for (int i = 0; i < r->ins; i++)
-        many += r->differentiable[i];
-    for (int i = 0; i < r->ins && many > 1; i++)
+    for (int i = 0; i < r->ins && gradients(r) > 1; i++)
         if (r->differentiable[i])
             list[variants++] = (struct variant){ .name = "a gradient not wanted", .without = i + 1 };
     cpu = run(r, "cpu", other->cpu, &(struct variant){ .name = "alone" });
@@ -1184,7 +1175,7 @@ void op_test_other(const op_suite *suite, const op_case *c, const op_other *othe
 
 /* -------------------------------------------------------------- benchmarks */
 
-static int bench_case(const op_case *c, const char *op, nn_device *device)
+static void bench_case(const op_case *c, const char *op, nn_device *device)
 {
     struct reference *r;
     struct variant v = { .name = "bench" };
@@ -1198,15 +1189,14 @@ static int bench_case(const op_case *c, const char *op, nn_device *device)
 
     quick.oracle = NULL;
     r = make_reference(&quick, 0);
-    for (int i = 0; i < r->ins; i++)
-        v.params |= c->in[i].param;
+    v.params = has_parameters(r);
     p = compile(r, &v, device, &m);
     feed(r, &v, m, p);
     for (int k = 0; k < 3; k++) {
         if (k == 2)
             nn_profile(p, 1);
-        seed(r, &v,
-             p); /* once: filling it would let threads fall asleep, and what it holds does not matter here */
+        /* Once: filling it would let threads fall asleep, and what it holds does not matter here. */
+        seed(r, &v, p);
         begin = nni_seconds();
         do {
             if (nn_run(p, what))
@@ -1225,7 +1215,6 @@ static int bench_case(const op_case *c, const char *op, nn_device *device)
     nn_plan_free(p);
     nn_model_free(m);
     free_reference(r);
-    return 0;
 }
 
 static int bench(int argc, char **argv, const op_suite *suite)
@@ -1247,7 +1236,7 @@ static int bench(int argc, char **argv, const op_suite *suite)
         large += suite->cases[i].bench;
     for (int i = 0; i < suite->count; i++)
         if (!suite->cases[i].fails && (!large || suite->cases[i].bench))
-            (void)bench_case(&suite->cases[i], suite->name, device);
+            bench_case(&suite->cases[i], suite->name, device);
     nn_close(device);
     return 0;
 }

@@ -69,6 +69,7 @@ struct op_case {
     nn_mode mode;
     double tolerance; /* factor on all bounds; 0: 1 */
     int no_backward;  /* the op has no derivative */
+    int cancels;      /* gradients are sums of terms that cancel: of bfloat16 only rounding is left */
     int probes;       /* elements per input compared with central differences; 0: 40, 16 of large ones */
     int bench;        /* only run by --bench (large shapes) */
     int fails;        /* the status with which recording must fail ... */
