@@ -45,7 +45,7 @@ static const struct dialect {
     { "lukemelas", NAMES_LUKEMELAS, NN_PAD_SAME, 1e-3, IMAGENET, 1, { "efficientnet-b*" } },
 };
 /* clang-format on */
-enum { DIALECTS = sizeof dialects / sizeof *dialects };
+enum { DIALECTS = sizeof dialects / sizeof *dialects, TIMM = 1, TIMM_TF_AP = 2 };
 
 const char *nn_pretrained_dialect(int index)
 {
@@ -98,7 +98,7 @@ static const struct dialect *by_architecture(const struct case_at_hand *k, const
     const struct dialect *found = by_name(k, name);
 
     if (!found && name && k->names.naming == NAMES_TIMM && !strncmp(name, "efficientnet_", 13))
-        return &dialects[1];
+        return &dialects[TIMM];
     return found;
 }
 
@@ -126,7 +126,7 @@ static const struct dialect *by_config(const struct case_at_hand *k)
 
     if (found && found->padding == NN_PAD_SAME && k->names.naming == NAMES_TIMM && k->names.excites &&
         is_half(json_object_get(pretrained_cfg(k), "mean")))
-        return &dialects[2];
+        return &dialects[TIMM_TF_AP];
     return found;
 }
 
@@ -404,7 +404,7 @@ static int read_metadata(struct case_at_hand *k, const char *network)
         return fail(k->why, NN_EFORMAT, "\"%s\" in its metadata is neither symmetric nor same",
                     NN_PADDING_KEY);
     if (padding)
-        p->network.padding = *padding == 's' && padding[1] == 'a' ? NN_PAD_SAME : NN_PAD_AUTO;
+        p->network.padding = strcmp(padding, "same") ? NN_PAD_AUTO : NN_PAD_SAME;
     rc = nni_metadata_fraction(k->file, NN_EPS_KEY, &p->network.eps, k->why);
     if (!rc && !(p->network.eps > 0))
         rc = fail(k->why, NN_EFORMAT, "\"%s\" in its metadata is 0", NN_EPS_KEY);

@@ -285,18 +285,21 @@ static int walk_targets(struct scan *s)
     return rc;
 }
 
-/* Begins to fill a new source and, at the end, either keeps it in order or leaves no trace of it. */
+/* What there was before a new source: at the end that is either kept in order or leaves no trace. */
 struct transaction {
     int64_t samples, problems;
     int32_t sources;
 };
 
-static int begin(nn_dataset *d, struct scan *s, struct transaction *t, const char *root)
+static struct transaction now(const nn_dataset *d)
 {
-    int rc;
+    return (struct transaction){ .samples = d->samples, .problems = d->problems, .sources = d->sources };
+}
 
-    *t = (struct transaction){ .samples = d->samples, .problems = d->problems, .sources = d->sources };
-    rc = nni_dataset_new_source(d, root);
+static int begin(nn_dataset *d, struct scan *s, const char *root)
+{
+    int rc = nni_dataset_new_source(d, root);
+
     if (rc)
         return rc;
     *s = (struct scan){ .d = d, .source = &d->source[d->sources - 1] };
@@ -591,7 +594,7 @@ static int add_folder(nn_dataset *d, const char *folder, bool extra, nn_message 
 
     if (!d || !folder)
         return nni_null(why, extra ? "nn_dataset_add_extra" : "nn_dataset_add", "the dataset and folder");
-    t = (struct transaction){ .samples = d->samples, .problems = d->problems, .sources = d->sources };
+    t = now(d);
     if ((rc = resolve_folder(folder, absolute, why)))
         return rc;
     rc = search_root(&search, absolute);
@@ -600,11 +603,8 @@ static int add_folder(nn_dataset *d, const char *folder, bool extra, nn_message 
     for (int32_t i = 0; !rc && i < d->sources; i++)
         if (!strcmp(d->source[i].root, search.found[0]))
             rc = nni_fail(why, NN_EINVAL, "%s: given twice as a data set", search.found[0]);
-    if (!rc) {
-        struct transaction inner;
-
-        rc = begin(d, &s, &inner, search.found[0]);
-    }
+    if (!rc)
+        rc = begin(d, &s, search.found[0]);
     if (!rc)
         rc = list_targets(&s, search.found[0], search.look, extra);
     if (!rc)
@@ -652,7 +652,8 @@ int nn_dataset_add_pair(nn_dataset *d, const char *fake_dir, const char *real_di
         rc = nni_fail(why, NN_EINVAL, "%s: the same folder for fake and real", fake_dir);
     if (rc)
         return rc;
-    rc = begin(d, &s, &t, absolute[0]);
+    t = now(d);
+    rc = begin(d, &s, absolute[0]);
     for (int i = 0; !rc && i < 2; i++) {
         s.label = side[i].label;
         rc = add_target(&s, absolute[i], side[i].name);
@@ -707,7 +708,8 @@ int nn_dataset_add_images(nn_dataset *d, const char *path, nn_message *why)
     rc = resolve_folder(path, absolute, why);
     if (rc)
         return rc;
-    rc = begin(d, &s, &t, absolute);
+    t = now(d);
+    rc = begin(d, &s, absolute);
     s.split = NN_SPLIT_TEST;
     s.label = NN_LABEL_NONE;
     if (!rc)
