@@ -36,6 +36,16 @@ void nni_dataset_count(nn_dataset *d);
 /* Takes sample i out and lists it; it counts as bad. NN_ENOMEM. */
 int nni_dataset_exclude(nn_dataset *d, int64_t i, const char *reason);
 int nni_dataset_hash(nn_dataset *d, nni_pool *pool, nn_message *why);
+int nni_no_memory(nn_message *why, const char *what); /* NN_ENOMEM */
+
+/* Hashed samples that take part, by content, then in dataset order; NULL without memory. Where in the list of
+ * `n` the content that begins at `at` ends. */
+struct nni_content {
+    const char *sha256;
+    int64_t sample;
+};
+struct nni_content *nni_contents(const nn_dataset *d, int64_t *n);
+int64_t nni_contents_end(const struct nni_content *c, int64_t at, int64_t n);
 
 /* Threads that read and decode images unless the caller says how many: more seldom find the disk faster. */
 static inline int nni_readers(void)

@@ -90,6 +90,11 @@ int nni_dataset_problem(nn_dataset *d, nn_problem_kind kind, const char *file, c
     return NN_OK;
 }
 
+int nni_no_memory(nn_message *why, const char *what)
+{
+    return nni_fail(why, NN_ENOMEM, "no memory for %s", what);
+}
+
 int nni_dataset_new_source(nn_dataset *d, const char *root)
 {
     nn_source s = { .root = nni_arena_text(&d->memory->arena, root) };
