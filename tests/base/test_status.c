@@ -87,6 +87,14 @@ START_TEST(messages)
     text[1999] = 0;
     (void)nni_fail(&m, NN_EIO, "%s", text);
     ck_assert_uint_eq(strlen(m.text), sizeof m.text - 1);
+    /* A path may be long; what is wrong with it is still to be read. */
+    (void)nni_fail(&m, NN_EIO, "first %s: No such file", text);
+    ck_assert_uint_eq(strlen(m.text), sizeof m.text - 1);
+    ck_assert_ptr_nonnull(strstr(m.text, "x...x"));
+    ck_assert(!strncmp(m.text, "first x", 7) && !strcmp(m.text + strlen(m.text) - 15, "x: No such file"));
+    text[sizeof m.text - 1] = 0;
+    (void)nni_fail(&m, NN_EIO, "%s", text);
+    ck_assert_str_eq(m.text, text);
     free(text);
 }
 END_TEST

@@ -16,7 +16,8 @@
 
 /* ------------------------------------------------------------------ status.c */
 
-/* Formats into `out` (may be NULL) and returns `status`, so that errors are one statement. */
+/* Formats into `out` (may be NULL) and returns `status`, so that errors are one statement. What is too long
+ * is cut in its middle. */
 int nni_fail(nn_message *out, int status, const char *format, ...) NN_PRINTF(3, 4);
 /* NN_EINVAL and a text for a caller who passed NULL: `function` is __func__, `what` the arguments that it
  * must be given ("path"). */

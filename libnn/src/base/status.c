@@ -4,6 +4,7 @@
  */
 #include "base.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -79,13 +80,22 @@ int nn_shape_equal(nn_shape a, nn_shape b)
 
 int nni_fail(nn_message *out, int status, const char *format, ...)
 {
+    enum { HEAD = 120, ROOM = sizeof out->text };
+    char whole[3 * PATH_MAX];
     va_list args;
+    size_t n;
 
-    if (out) {
-        va_start(args, format);
-        (void)vsnprintf(out->text, sizeof out->text, format, args);
-        va_end(args);
+    if (!out)
+        return status;
+    va_start(args, format);
+    (void)vsnprintf(whole, sizeof whole, format, args);
+    va_end(args);
+    n = strlen(whole);
+    if (n >= ROOM) { /* of a long path: what is wrong stands behind it */
+        memcpy(whole + HEAD, "...", 3);
+        memmove(whole + HEAD + 3, whole + n + 1 - (ROOM - HEAD - 3), ROOM - HEAD - 3);
     }
+    memcpy(out->text, whole, strlen(whole) + 1);
     return status;
 }
 

@@ -246,15 +246,6 @@ int nn_image_decode(nn_image *out, const void *bytes, size_t size, const nn_deco
     return rc;
 }
 
-/* Puts the path before the text; of a very long one its end, so that the reason stays readable. */
-static int named(int rc, const char *path, const nn_message *reason, nn_message *why)
-{
-    size_t n = strlen(path), most = 280;
-
-    return nni_fail(why, rc, "%s%s: %s", n > most ? "..." : "", n > most ? path + n - most : path,
-                    reason->text);
-}
-
 int nn_image_load(nn_image *out, const char *path, const nn_decode_opts *opts, nn_message *why)
 {
     size_t limit = opts && opts->max_bytes ? opts->max_bytes : defaults.max_bytes, size = 0;
@@ -270,7 +261,7 @@ int nn_image_load(nn_image *out, const char *path, const nn_decode_opts *opts, n
         return rc;
     rc = nn_image_decode(out, bytes, size, opts, &reason);
     nni_free(bytes);
-    return rc ? named(rc, path, &reason, why) : NN_OK;
+    return rc ? nni_fail(why, rc, "%s: %s", path, reason.text) : NN_OK;
 }
 
 /* ------------------------------------------------------------------------------------------------ probe */
@@ -322,5 +313,5 @@ int nn_image_probe_file(nn_image_info *out, const char *path, nn_message *why)
         rc = nni_image_probe(out, bytes, size, &reason);
         nni_free(bytes);
     }
-    return rc ? named(rc, path, &reason, why) : NN_OK;
+    return rc ? nni_fail(why, rc, "%s: %s", path, reason.text) : NN_OK;
 }
