@@ -226,7 +226,7 @@ struct nni_memory {
     nn_plan *first;       /* list of the plans that use it */
 };
 
-/* A range of a parameter that one tile of the update works on. */
+/* A range of an entry that one tile of the update works on. */
 struct nni_update_tile {
     int64_t model, segment, first, count;
 };
@@ -267,9 +267,9 @@ struct nn_plan {
     double clip_norm;
     bool ema;
     struct nni_update_tile *tile;
-    int64_t tiles;
-    double *partial; /* one sum of squares for each tile */
-    uint8_t *wanted; /* [model][segment] flattened: has a gradient here */
+    int64_t tiles, averaged_tiles; /* those of what is trained are the first of those of what is averaged */
+    double *partial;               /* one sum of squares for each tile */
+    uint8_t *wanted;               /* [model][segment] flattened: has a gradient here */
     struct nni_zero {
         int model;
         int64_t segment;

@@ -12,42 +12,51 @@
 
 enum { TILE = 1 << 16 };
 
-int nni_update_prepare(nn_plan *p, nn_message *why)
+/* Tiles of the segments that are trained, or of the others, into `to` unless it is NULL; how many. */
+static int64_t cut(const nn_plan *p, bool trained, struct nni_update_tile *to)
 {
     int64_t n = 0, first = 0;
 
     for (int m = 0; m < p->models; m++) {
-        for (int64_t i = 0; i < p->model[m]->count; i++)
-            if (p->wanted[first + i])
-                n += (p->model[m]->segment[i].count + TILE - 1) / TILE;
-        first += p->model[m]->count;
-    }
-    p->tile = nni_alloc_array((size_t)n + 1, sizeof *p->tile);
-    p->partial = nni_alloc_array((size_t)n + 1, sizeof *p->partial);
-    if (!p->tile || !p->partial)
-        return nni_fail(why, NN_ENOMEM, "no memory for the update's table");
-    first = 0;
-    for (int m = 0; m < p->models; m++) {
         for (int64_t i = 0; i < p->model[m]->count; i++) {
             int64_t count = p->model[m]->segment[i].count;
 
-            for (int64_t at = 0; p->wanted[first + i] && at < count; at += TILE)
-                p->tile[p->tiles++] = (struct nni_update_tile){
-                    .model = m, .segment = i, .first = at, .count = count - at < TILE ? count - at : TILE
-                };
+            for (int64_t at = 0; (p->wanted[first + i] != 0) == trained && at < count; at += TILE, n++)
+                if (to)
+                    to[n] = (struct nni_update_tile){
+                        .model = m, .segment = i, .first = at, .count = count - at < TILE ? count - at : TILE
+                    };
         }
         first += p->model[m]->count;
     }
+    return n;
+}
+
+/* What is only averaged comes last: weights that are not trained, and state. */
+int nni_update_prepare(nn_plan *p, nn_message *why)
+{
+    p->tiles = cut(p, true, NULL);
+    p->averaged_tiles = p->ema ? p->tiles + cut(p, false, NULL) : 0;
+    p->tile = nni_alloc_array((size_t)(p->ema ? p->averaged_tiles : p->tiles) + 1, sizeof *p->tile);
+    p->partial = nni_alloc_array((size_t)p->tiles + 1, sizeof *p->partial);
+    if (!p->tile || !p->partial)
+        return nni_fail(why, NN_ENOMEM, "no memory for the update's table");
+    (void)cut(p, true, p->tile);
+    if (p->ema)
+        (void)cut(p, false, p->tile + p->tiles);
     return NN_OK;
 }
 
-static nn_real *at(const nn_plan *p, const struct nni_update_tile *t, nn_base base)
+static const nn_segment *segment_of(const nn_plan *p, const struct nni_update_tile *t)
 {
-    const nn_model *m = p->model[t->model];
+    return &p->model[t->model]->segment[t->segment];
+}
 
-    if (!m->buffer[base])
-        return NULL;
-    return (nn_real *)(void *)((char *)m->buffer[base] + m->segment[t->segment].offset) + t->first;
+static void *at(const nn_plan *p, const struct nni_update_tile *t, nn_base base)
+{
+    const nn_segment *s = segment_of(p, t);
+
+    return (char *)p->model[t->model]->buffer[base] + s->offset + (size_t)t->first * nn_dtype_size(s->type);
 }
 
 /* Sum of squares; eight sums so that the compiler can use vectors without reordering anything. */
@@ -79,7 +88,7 @@ static void update_tile(void *context, int64_t tile, int lane)
 {
     nn_plan *p = context;
     const struct nni_update_tile *t = &p->tile[tile];
-    const nn_segment *s = &p->model[t->model]->segment[t->segment];
+    const nn_segment *s = segment_of(p, t);
     nn_update u = { .param = at(p, t, NN_BASE_PARAM),
                     .grad = at(p, t, NN_BASE_GRAD),
                     .m1 = p->optim.moments > 0 ? at(p, t, NN_BASE_MOMENT1) : NULL,
@@ -94,24 +103,19 @@ static void update_tile(void *context, int64_t tile, int lane)
     p->optim.update(&p->optim, &u);
 }
 
-/* Averages of everything: trained or not, weights and running statistics. A tile is one segment. */
+/* Averages of everything: trained or not, weights and running statistics. */
 static void average_tile(void *context, int64_t tile, int lane)
 {
     nn_plan *p = context;
-    const nn_segment *s;
-    int m = 0;
-    char *ema, *value;
+    const struct nni_update_tile *t = &p->tile[tile];
+    const nn_segment *s = segment_of(p, t);
+    void *ema = at(p, t, s->base == NN_BASE_STATE ? NN_BASE_STATE_EMA : NN_BASE_EMA);
 
     (void)lane;
-    while (tile >= p->model[m]->count)
-        tile -= p->model[m++]->count;
-    s = &p->model[m]->segment[tile];
-    ema = (char *)p->model[m]->buffer[s->base == NN_BASE_STATE ? NN_BASE_STATE_EMA : NN_BASE_EMA] + s->offset;
-    value = (char *)p->model[m]->buffer[s->base] + s->offset;
     if (s->type == NN_REAL)
-        average((nn_real *)(void *)ema, (const nn_real *)(const void *)value, s->count, p->now.ema_decay);
+        average(ema, at(p, t, s->base), t->count, p->now.ema_decay);
     else
-        memcpy(ema, value, (size_t)s->count * nn_dtype_size(s->type));
+        memcpy(ema, at(p, t, s->base), (size_t)t->count * nn_dtype_size(s->type));
 }
 
 /* Averages begin with the values at the first update: weights may have been loaded after compiling. */
@@ -123,16 +127,6 @@ static void start_averages(nn_plan *p)
         memcpy(model->buffer[NN_BASE_EMA], model->buffer[NN_BASE_PARAM], model->bytes[0]);
         memcpy(model->buffer[NN_BASE_STATE_EMA], model->buffer[NN_BASE_STATE], model->bytes[1]);
     }
-}
-
-static void average_all(nn_plan *p)
-{
-    int64_t segments = 0;
-
-    for (int m = 0; m < p->models; m++)
-        segments += p->model[m]->count;
-    if (p->ema)
-        nni_pool_run(p->device->pool, segments, average_tile, p);
 }
 
 int nni_update_run(nn_plan *p)
@@ -156,7 +150,7 @@ int nni_update_run(nn_plan *p)
             start_averages(p);
         nni_pool_run(p->device->pool, p->tiles, update_tile, p);
         p->now.applied++;
-        average_all(p);
+        nni_pool_run(p->device->pool, p->averaged_tiles, average_tile, p);
     }
     p->now.step++;
     return NN_OK;
