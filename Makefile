@@ -40,6 +40,10 @@ PREFIX  ?= /usr/local
 DESTDIR ?=
 ONLY    ?=
 
+ifneq ($(filter-out float double,$(REAL))$(filter-out stb turbo,$(JPEG))$(filter-out stb spng,$(PNG))$(filter-out 1 host,$(CUDA)),)
+$(error REAL is float or double, JPEG stb or turbo, PNG stb or spng, CUDA 1 or host)
+endif
+
 comma   := ,
 ccname  := $(notdir $(firstword $(CC)))
 variant := $(if $(filter gcc cc,$(ccname)),,$(ccname)-)$(if $(filter turbo,$(JPEG)),turbo-)$(if $(filter spng,$(PNG)),spng-)$(if $(filter double,$(REAL)),double-)$(if $(SAN),$(subst $(comma),-,$(SAN))-)
