@@ -3,6 +3,7 @@
  * The arena: zeroed, aligned, disjoint pieces of any size; failure leaves it usable and freeable.
  */
 #include "base/base.h"
+#include "suite.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -113,8 +114,6 @@ int main(void)
 {
     Suite *s = suite_create("arena");
     TCase *t = tcase_create("arena");
-    SRunner *r;
-    int failed;
 
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_set_timeout(t, 60);
@@ -122,9 +121,5 @@ int main(void)
     tcase_add_test(t, texts);
     tcase_add_test(t, no_memory);
     suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

@@ -3,6 +3,7 @@
  * CRC-32C against the published vectors and against the definition, bit by bit.
  */
 #include "base/base.h"
+#include "suite.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -86,17 +87,11 @@ int main(void)
 {
     Suite *suite = suite_create("crc32c");
     TCase *tc = tcase_create("crc32c");
-    SRunner *runner;
-    int failed;
 
     tcase_set_timeout(tc, 60);
     suite_add_tcase(suite, tc);
     tcase_add_test(tc, published_vectors);
     tcase_add_test(tc, every_length_offset_and_split);
     tcase_add_test(tc, one_and_two_flipped_bits_are_seen);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

@@ -4,6 +4,7 @@
  * of each, and roundings chosen to lie on and beside every boundary.
  */
 #include "base/base.h"
+#include "suite.h"
 
 #include <check.h>
 #include <math.h>
@@ -158,8 +159,6 @@ int main(void)
 {
     Suite *s = suite_create("format");
     TCase *t = tcase_create("format");
-    SRunner *r;
-    int failed;
 
     tcase_set_timeout(t, 120);
     tcase_add_loop_test(t, every_value, 0, 2);
@@ -167,9 +166,5 @@ int main(void)
     tcase_add_loop_test(t, nearest, 0, 2);
     tcase_add_test(t, extremes);
     suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

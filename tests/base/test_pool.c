@@ -4,6 +4,7 @@
  * the other; the same arithmetic in every lane. Run it with SAN=thread to see that nothing races.
  */
 #include "base/base.h"
+#include "suite.h"
 
 #include <check.h>
 #include <pthread.h>
@@ -232,8 +233,6 @@ int main(void)
 {
     Suite *s = suite_create("pool");
     TCase *t = tcase_create("pool");
-    SRunner *r;
-    int failed;
 
     tcase_set_timeout(t, 300);
     tcase_add_loop_test(t, each_tile_once, 1, LANES + 1);
@@ -246,9 +245,5 @@ int main(void)
     tcase_add_test(t, time_goes_on);
     tcase_add_test(t, signals_are_left_to_the_program);
     suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

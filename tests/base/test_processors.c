@@ -6,6 +6,7 @@
  */
 #define _GNU_SOURCE
 #include "base/base.h"
+#include "suite.h"
 
 #include <check.h>
 #include <errno.h>
@@ -127,17 +128,11 @@ int main(void)
 {
     Suite *s = suite_create("processors");
     TCase *t = tcase_create("processors");
-    SRunner *r;
-    int failed;
 
     tcase_set_timeout(t, 60);
     tcase_add_checked_fixture(t, set_up, tear_down);
     tcase_add_test(t, mask);
     tcase_add_loop_test(t, quota, 0, GROUPS);
     suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

@@ -4,6 +4,7 @@
  * properties the library relies on.
  */
 #include "base/base.h"
+#include "suite.h"
 
 #include <check.h>
 #include <math.h>
@@ -147,8 +148,6 @@ int main(void)
 {
     Suite *s = suite_create("rng");
     TCase *t = tcase_create("rng");
-    SRunner *r;
-    int failed;
 
     tcase_set_timeout(t, 120);
     tcase_add_test(t, known_answers);
@@ -158,9 +157,5 @@ int main(void)
     tcase_add_test(t, normal_is_finite);
     tcase_add_test(t, below);
     suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

@@ -5,6 +5,7 @@
  * of the new contents, nothing must be left beside it, and no memory or descriptor be lost.
  */
 #include "base/base.h"
+#include "suite.h"
 
 #include <check.h>
 #include <dirent.h>
@@ -419,8 +420,6 @@ int main(void)
 {
     Suite *s = suite_create("seam");
     TCase *t = tcase_create("seam");
-    SRunner *r;
-    int failed;
 
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_set_timeout(t, 60);
@@ -436,9 +435,5 @@ int main(void)
     tcase_add_test(t, partial_writes);
     tcase_add_test(t, memory);
     suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

@@ -3,6 +3,7 @@
  * Status codes, types, shapes, messages and the name hash.
  */
 #include "base/base.h"
+#include "suite.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -113,8 +114,6 @@ int main(void)
 {
     Suite *s = suite_create("status");
     TCase *t = tcase_create("status");
-    SRunner *r;
-    int failed;
 
     tcase_add_test(t, codes_have_texts);
     tcase_add_test(t, types);
@@ -123,9 +122,5 @@ int main(void)
     tcase_add_test(t, messages);
     tcase_add_test(t, hash);
     suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

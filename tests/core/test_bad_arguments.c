@@ -7,6 +7,7 @@
  */
 #include "ops/list.h"
 #include "source.h"
+#include "suite.h"
 
 #include <check.h>
 #include <ctype.h>
@@ -979,17 +980,11 @@ int main(void)
 {
     Suite *s = suite_create("bad_arguments");
     TCase *t = tcase_create("bad_arguments");
-    SRunner *r;
-    int failed;
 
     go_through(-1);
     tcase_set_timeout(t, 60);
     tcase_add_loop_test(t, is_refused, 0, rows);
     tcase_add_test(t, all_are_here);
     suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

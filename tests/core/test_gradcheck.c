@@ -3,6 +3,8 @@
  * nn_gradcheck says yes to what is right, kinks, masks and batch statistics included, leaves the model as it
  * was, and says no, and where, to derivatives that are a little wrong.
  */
+#include "suite.h"
+
 #include <check.h>
 #include <math.h>
 #include <nn/nn.h>
@@ -178,8 +180,6 @@ int main(void)
 {
     Suite *s = suite_create("gradcheck");
     TCase *t = tcase_create("gradcheck");
-    SRunner *r;
-    int failed;
 
     tcase_set_timeout(t, 60);
     tcase_add_checked_fixture(t, set_up, tear_down);
@@ -189,9 +189,5 @@ int main(void)
     tcase_add_test(t, a_network);
     tcase_add_test(t, what_it_cannot_draw);
     suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

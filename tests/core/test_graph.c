@@ -4,6 +4,7 @@
  * plan is told to compute.
  */
 #include "core/core.h"
+#include "suite.h"
 
 #include <check.h>
 #include <math.h>
@@ -255,8 +256,6 @@ int main(void)
 {
     Suite *s = suite_create("graph");
     TCase *t = tcase_create("graph");
-    SRunner *r;
-    int failed;
 
     tcase_set_timeout(t, 60);
     tcase_add_checked_fixture(t, setup, teardown);
@@ -270,9 +269,5 @@ int main(void)
     tcase_add_test(t, learning_rate_at_first);
     tcase_add_test(t, closing_frees_what_is_left);
     suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

@@ -5,6 +5,7 @@
  * and c++); a language whose compiler is missing is reported as not checked.
  */
 #include "source.h"
+#include "suite.h"
 
 #include <check.h>
 #include <dirent.h>
@@ -135,8 +136,6 @@ int main(void)
 {
     Suite *s = suite_create("headers");
     TCase *t = tcase_create("alone");
-    SRunner *r;
-    int failed;
 
     collect();
     tcase_set_timeout(t, 120);
@@ -145,9 +144,5 @@ int main(void)
     tcase_add_loop_test(t, alone_in_c, 0, headers);
     tcase_add_loop_test(t, alone_in_cpp, 0, headers);
     suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

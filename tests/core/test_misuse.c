@@ -3,6 +3,8 @@
  * Right arguments at the wrong time: runs without what they need, values read before they are there, objects
  * freed in any order, graphs used after a failure, sizes that no memory holds.
  */
+#include "suite.h"
+
 #include <check.h>
 #include <nn/nn.h>
 #include <stdio.h>
@@ -240,8 +242,6 @@ int main(void)
 {
     Suite *s = suite_create("misuse");
     TCase *t = tcase_create("misuse");
-    SRunner *r;
-    int failed;
 
     tcase_set_timeout(t, 60);
     tcase_add_checked_fixture(t, set_up, tear_down);
@@ -255,9 +255,5 @@ int main(void)
     tcase_add_test(t, too_many_inputs);
     tcase_add_test(t, too_many_activations);
     suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

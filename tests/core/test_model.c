@@ -5,6 +5,7 @@
  * with mirrors that lie elsewhere.
  */
 #include "core/core.h"
+#include "suite.h"
 
 #include <check.h>
 #include <string.h>
@@ -115,17 +116,11 @@ int main(void)
 {
     Suite *s = suite_create("model");
     TCase *t = tcase_create("model");
-    SRunner *r;
-    int failed;
 
     tcase_set_timeout(t, 60);
     tcase_add_checked_fixture(t, set_up, tear_down);
     tcase_add_test(t, roles);
     tcase_add_test(t, what_was_written_arrives);
     suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

@@ -5,6 +5,7 @@
  */
 #include "ops/list.h"
 #include "source.h"
+#include "suite.h"
 
 #include <nn/nn.h>
 
@@ -79,15 +80,9 @@ int main(void)
 {
     Suite *s = suite_create("op_list");
     TCase *t = tcase_create("ops");
-    SRunner *r;
-    int failed;
 
     tcase_add_loop_test(t, is_complete, 0, OPS);
     tcase_add_loop_test(t, has_a_test, 0, OPS);
     suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

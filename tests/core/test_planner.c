@@ -5,6 +5,7 @@
  * re-emits gives the same bits as the debug plan, which does none of it.
  */
 #include "core/core.h"
+#include "suite.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -299,16 +300,10 @@ int main(void)
 {
     Suite *s = suite_create("planner");
     TCase *t = tcase_create("planner");
-    SRunner *r;
-    int failed;
 
     tcase_set_timeout(t, 600);
     tcase_add_loop_test(t, random_graphs, 0, GROUPS);
     tcase_add_test(t, placement_is_tight);
     suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

@@ -4,6 +4,7 @@
  * them), what stays as recorded, and that a network trains with it as it does without.
  */
 #include "op_test.h"
+#include "suite.h"
 
 #include <math.h>
 #include <nn/layers.h>
@@ -375,8 +376,6 @@ int main(void)
 {
     Suite *s = suite_create("precision");
     TCase *t = tcase_create("plans");
-    SRunner *runner;
-    int failed;
 
     tcase_set_timeout(t, 600);
     tcase_add_checked_fixture(t, setup, teardown);
@@ -396,9 +395,5 @@ int main(void)
 #endif
     tcase_add_test(t, refused);
     suite_add_tcase(s, t);
-    runner = srunner_create(s);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(s);
 }

@@ -5,6 +5,7 @@
  * and memory that runs out anywhere.
  */
 #include "core/core.h"
+#include "suite.h"
 #include "ops/list.h"
 
 #include <check.h>
@@ -763,8 +764,7 @@ int main(void)
 {
     Suite *s = suite_create("training");
     TCase *t = tcase_create("training");
-    SRunner *r;
-    int failed, nets = (int)(sizeof NETS / sizeof *NETS);
+    int nets = (int)(sizeof NETS / sizeof *NETS);
 
     tcase_set_timeout(t, 900);
     tcase_add_loop_test(t, fused_equals_unfused, 0, nets);
@@ -787,9 +787,5 @@ int main(void)
     tcase_add_test(t, numbers_that_cannot_be);
     tcase_add_loop_test(t, memory_runs_out_anywhere, 0, 2);
     suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

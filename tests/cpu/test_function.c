@@ -5,6 +5,7 @@
  * double variant they are the C library's, give or take an operation.
  */
 #include "cpu/cpu.h"
+#include "suite.h"
 
 #include <check.h>
 #include <float.h>
@@ -258,8 +259,6 @@ int main(void)
 {
     Suite *s = suite_create("function");
     TCase *t = tcase_create("function");
-    SRunner *runner;
-    int failed;
 
     tcase_set_timeout(t, 300);
     tcase_add_loop_test(t, are_accurate, 0, sizeof accuracy / sizeof *accuracy);
@@ -267,9 +266,5 @@ int main(void)
     tcase_add_test(t, tails_equal_bodies);
     tcase_add_test(t, largest);
     suite_add_tcase(s, t);
-    runner = srunner_create(s);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(s);
 }

@@ -5,6 +5,7 @@
  * fault and not rounding. Blocks have guard elements on all sides; tiles run in reverse order.
  */
 #include "cpu/cpu.h"
+#include "suite.h"
 #include "op_test.h"
 
 #include <stdlib.h>
@@ -414,8 +415,6 @@ int main(void)
 {
     Suite *suite = suite_create("gemm");
     TCase *t = tcase_create("gemm");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_set_timeout(t, 600);
     tcase_add_test(t, products);
@@ -424,8 +423,5 @@ int main(void)
     tcase_add_test(t, pairs);
     tcase_add_test(t, divisions);
     suite_add_tcase(suite, t);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

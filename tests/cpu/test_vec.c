@@ -6,6 +6,7 @@
  * result.
  */
 #include "cpu/cpu.h"
+#include "suite.h"
 
 #include <check.h>
 #include <float.h>
@@ -213,8 +214,6 @@ int main(void)
 {
     Suite *s = suite_create("vec");
     TCase *t = tcase_create("vec");
-    SRunner *runner;
-    int failed;
 
     tcase_set_timeout(t, 300);
     tcase_add_test(t, activations_are_accurate);
@@ -222,9 +221,5 @@ int main(void)
     tcase_add_test(t, activations_at_the_ends);
     tcase_add_test(t, tails_equal_bodies);
     suite_add_tcase(s, t);
-    runner = srunner_create(s);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(s);
 }

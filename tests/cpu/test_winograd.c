@@ -4,6 +4,7 @@
  * the division that a network's sizes bring about is too large for the tables of the op.
  */
 #include "ops/winograd.h"
+#include "suite.h"
 
 #include <check.h>
 #include <math.h>
@@ -88,15 +89,9 @@ int main(void)
 {
     Suite *s = suite_create("winograd");
     TCase *t = tcase_create("divisions");
-    SRunner *r;
-    int failed;
 
     tcase_set_timeout(t, 300);
     tcase_add_loop_test(t, divisions, 0, 4);
     suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

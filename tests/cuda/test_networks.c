@@ -5,6 +5,7 @@
  * small.
  */
 #include "shim.h"
+#include "suite.h"
 
 #include <check.h>
 #include <math.h>
@@ -124,15 +125,9 @@ int main(void)
 {
     Suite *s = suite_create("networks");
     TCase *t = tcase_create("one step");
-    SRunner *r;
-    int failed;
 
     tcase_set_timeout(t, 600);
     tcase_add_loop_test(t, one_step, 0, NETWORKS);
     suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

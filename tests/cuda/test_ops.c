@@ -9,6 +9,7 @@
 #include "ops/list.h"
 #include "op_test.h"
 #include "shim.h"
+#include "suite.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -114,8 +115,6 @@ int main(int argc, char **argv)
 {
     Suite *s = suite_create("ops");
     TCase *t = tcase_create("against the CPU"), *more = tcase_create("on their own");
-    SRunner *r;
-    int failed;
 
     printing = argc > 1 && !strcmp(argv[1], "--errors");
     if (printing) {
@@ -135,9 +134,5 @@ int main(int argc, char **argv)
         tcase_add_loop_test(t, without_cudnn, 0, 2);
     suite_add_tcase(s, t);
     suite_add_tcase(s, more);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

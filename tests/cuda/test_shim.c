@@ -5,6 +5,7 @@
  */
 #include "planted.h"
 #include "shim.h"
+#include "suite.h"
 
 #include <check.h>
 #include <cuda_runtime_api.h>
@@ -161,8 +162,6 @@ int main(void)
 {
     Suite *s = suite_create("shim");
     TCase *t = tcase_create("shim");
-    SRunner *r;
-    int failed;
 
     tcase_set_timeout(t, 120);
     tcase_add_loop_test(t, planted_bug, 0, PLANTED);
@@ -175,9 +174,5 @@ int main(void)
     tcase_add_loop_test(t, opening, 0, 8);
     tcase_add_test(t, missing_kernel);
     suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

@@ -6,6 +6,7 @@
  */
 #include "core/core.h"
 #include "shim.h"
+#include "suite.h"
 
 #include <check.h>
 #include <math.h>
@@ -338,8 +339,6 @@ int main(void)
 {
     Suite *s = suite_create("cuda");
     TCase *t = tcase_create("training");
-    SRunner *r;
-    int failed;
 
     tcase_set_timeout(t, 600);
     tcase_add_loop_test(t, one_run, 0, 6);
@@ -349,9 +348,5 @@ int main(void)
     tcase_add_loop_test(t, rebinding, 0, 2);
     tcase_add_test(t, resuming);
     suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

@@ -4,6 +4,7 @@
  * every failure of memory and folders, on trees built for the purpose.
  */
 #include "tree.h"
+#include "suite.h"
 
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -549,8 +550,6 @@ int main(void)
     TCase *layout = tcase_create("layout"), *odd = tcase_create("odd"), *failure = tcase_create("failure");
     TCase *other = tcase_create("other");
     TCase *all[] = { layout, odd, failure, other };
-    SRunner *runner;
-    int failed;
 
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         tcase_add_checked_fixture(all[i], tree_setup, tree_teardown);
@@ -579,9 +578,5 @@ int main(void)
     tcase_add_test(other, images_without_labels);
     tcase_add_test(other, names_of_things);
     tcase_add_test(other, real_faces);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

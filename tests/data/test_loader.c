@@ -5,6 +5,7 @@
  * one image's status.
  */
 #include "tree.h"
+#include "suite.h"
 
 #include "data/data.h"
 
@@ -556,8 +557,6 @@ int main(void)
 {
     Suite *s = suite_create("loader");
     TCase *t = tcase_create("batches");
-    SRunner *sr;
-    int failed;
 
     tcase_set_timeout(t, 300);
     tcase_add_checked_fixture(t, setup, teardown);
@@ -574,9 +573,5 @@ int main(void)
     tcase_add_test(t, without_memory);
     tcase_add_test(t, verify);
     suite_add_tcase(s, t);
-    sr = srunner_create(s);
-    srunner_run_all(sr, CK_ENV);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed != 0;
+    return suite_run(s);
 }

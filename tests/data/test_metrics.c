@@ -4,6 +4,7 @@
  * with scikit-learn itself is tests/parity/metrics.py), and the order of an epoch.
  */
 #include "data/data.h"
+#include "suite.h"
 
 #include <check.h>
 #include <math.h>
@@ -328,8 +329,6 @@ int main(void)
     Suite *suite = suite_create("metrics");
     TCase *metrics = tcase_create("metrics"), *order = tcase_create("order");
     TCase *all[] = { metrics, order };
-    SRunner *runner;
-    int failed;
 
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         tcase_set_timeout(all[i], 60);
@@ -350,9 +349,5 @@ int main(void)
     tcase_add_test(order, order_depends_on_seed_and_epoch_only);
     tcase_add_test(order, order_is_frozen);
     tcase_add_test(order, orders_are_equally_likely);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

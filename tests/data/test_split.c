@@ -4,6 +4,7 @@
  * documentation says, and that split.tsv brings back any file name byte for byte.
  */
 #include "tree.h"
+#include "suite.h"
 
 #include <math.h>
 
@@ -498,8 +499,6 @@ int main(void)
     TCase *content = tcase_create("content"), *fresh = tcase_create("new split"),
           *file = tcase_create("split.tsv");
     TCase *all[] = { content, fresh, file };
-    SRunner *runner;
-    int failed;
 
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         tcase_add_checked_fixture(all[i], tree_setup, tree_teardown);
@@ -522,9 +521,5 @@ int main(void)
     tcase_add_test(file, leaks_into_evaluation);
     tcase_add_test(file, every_allocation_fails_once);
     tcase_add_test(file, unwritable_split);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

@@ -4,6 +4,7 @@
  * or a failed allocation leaves the dataset as it was.
  */
 #include "tree.h"
+#include "suite.h"
 
 START_TEST(rows_become_samples)
 {
@@ -145,8 +146,6 @@ int main(void)
 {
     TCase *c = tcase_create("table");
     Suite *s = suite_create("table");
-    SRunner *r;
-    int failed;
 
     tcase_add_checked_fixture(c, tree_setup, tree_teardown);
     tcase_add_test(c, rows_become_samples);
@@ -155,9 +154,5 @@ int main(void)
     tcase_add_loop_test(c, refusals, 0, (int)(sizeof refused / sizeof *refused));
     tcase_add_test(c, every_allocation_fails);
     suite_add_tcase(s, c);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

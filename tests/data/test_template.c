@@ -4,6 +4,7 @@
  * the small rules of the CSV files that we write ourselves.
  */
 #include "tree.h"
+#include "suite.h"
 
 #include <math.h>
 
@@ -324,8 +325,6 @@ int main(void)
     Suite *suite = suite_create("template");
     TCase *template = tcase_create("template"), *csv = tcase_create("csv");
     TCase *all[] = { template, csv };
-    SRunner *runner;
-    int failed;
 
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         tcase_add_checked_fixture(all[i], tree_setup, tree_teardown);
@@ -346,9 +345,5 @@ int main(void)
     tcase_add_test(csv, prediction_file);
     tcase_add_test(csv, fields);
     tcase_add_test(csv, numbers);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

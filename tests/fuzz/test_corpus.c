@@ -3,6 +3,7 @@
  * Replays the corpus of each fuzz target: nothing may crash, and a sanitizer nothing to report.
  */
 #include "targets.h"
+#include "suite.h"
 
 #include <check.h>
 #include <dirent.h>
@@ -63,15 +64,9 @@ int main(void)
 {
     Suite *s = suite_create("fuzz");
     TCase *t = tcase_create("corpus");
-    SRunner *r;
-    int failed;
 
     tcase_set_timeout(t, 60);
     tcase_add_loop_test(t, corpus, 0, (int)(sizeof targets / sizeof *targets));
     suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

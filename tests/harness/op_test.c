@@ -11,6 +11,7 @@
  * and a case that loses a quarter of its elements so is badly chosen and fails.
  */
 #include "op_test.h"
+#include "suite.h"
 
 #include "core/core.h"
 #include "core/slope.h"
@@ -1262,9 +1263,7 @@ END_TEST
 int op_test_main(int argc, char **argv, const op_suite *suite)
 {
     Suite *s;
-    SRunner *runner;
     TCase *t;
-    int failed;
 
     for (int i = 1; i < argc; i++)
         if (!strcmp(argv[i], "--bench"))
@@ -1280,9 +1279,5 @@ int op_test_main(int argc, char **argv, const op_suite *suite)
     if (suite->more)
         suite->more(t);
     suite_add_tcase(s, t);
-    runner = srunner_create(s);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(s);
 }

@@ -3,6 +3,8 @@
  * What layers add to ops: names in the order of torchvision's state dicts, first values, and which
  * statistics batch norm uses and changes in which mode.
  */
+#include "suite.h"
+
 #include <check.h>
 #include <math.h>
 #include <nn/nn.h>
@@ -464,8 +466,6 @@ int main(void)
 {
     Suite *s = suite_create("layers");
     TCase *t = tcase_create("layers");
-    SRunner *r;
-    int failed;
 
     tcase_set_timeout(t, 60);
     tcase_add_checked_fixture(t, setup, teardown);
@@ -484,9 +484,5 @@ int main(void)
     tcase_add_test(t, mistakes_are_named);
     tcase_add_test(t, null_passes_through);
     suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

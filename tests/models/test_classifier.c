@@ -4,6 +4,8 @@
  * named; threads with an object each agree with one thread alone; threads that share a device take turns or
  * are told. Run under ThreadSanitizer in CI.
  */
+#include "suite.h"
+
 #include <check.h>
 #include <nn/classifier.h>
 #include <nn/io.h>
@@ -304,8 +306,6 @@ int main(void)
 {
     Suite *s = suite_create("classifier");
     TCase *t = tcase_create("classifier");
-    SRunner *r;
-    int failed;
 
     tcase_set_timeout(t, 120);
     tcase_add_checked_fixture(t, setup, teardown);
@@ -317,9 +317,5 @@ int main(void)
     tcase_add_test(t, in_turns_on_one_device);
     tcase_add_test(t, at_once_on_one_device);
     suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

@@ -5,6 +5,7 @@
  */
 #include "base/base.h"
 #include "models/metadata.h"
+#include "suite.h"
 
 #include <check.h>
 #include <locale.h>
@@ -106,15 +107,9 @@ int main(void)
 {
     TCase *c = tcase_create("comma");
     Suite *s = suite_create("comma");
-    SRunner *r;
-    int failed;
 
     tcase_set_timeout(c, 120);
     tcase_add_loop_test(c, point, 0, 2);
     suite_add_tcase(s, c);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

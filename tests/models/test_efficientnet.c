@@ -5,6 +5,7 @@
  */
 #include "../golden/efficientnet.h"
 #include "one_step.h"
+#include "suite.h"
 
 #include <check.h>
 #include <nn/models/efficientnet.h>
@@ -193,8 +194,6 @@ int main(void)
 {
     Suite *s = suite_create("efficientnet");
     TCase *t = tcase_create("efficientnet");
-    SRunner *r;
-    int failed;
 
     tcase_set_timeout(t, 300);
     tcase_add_checked_fixture(t, open_device, close_device);
@@ -206,9 +205,5 @@ int main(void)
     tcase_add_test(t, bad_image_is_reported);
     tcase_add_loop_test(t, one_step, 0, 2);
     suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

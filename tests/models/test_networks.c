@@ -5,6 +5,7 @@
  */
 #include "../golden/networks.h"
 #include "one_step.h"
+#include "suite.h"
 
 #include <check.h>
 #include <nn/models/networks.h>
@@ -121,8 +122,6 @@ int main(void)
 {
     Suite *s = suite_create("networks");
     TCase *t = tcase_create("networks");
-    SRunner *r;
-    int failed;
 
     tcase_set_timeout(t, 300);
     tcase_add_checked_fixture(t, open_device, close_device);
@@ -131,9 +130,5 @@ int main(void)
     tcase_add_test(t, small_image_is_reported);
     tcase_add_loop_test(t, one_step, 0, 2);
     suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

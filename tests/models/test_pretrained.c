@@ -4,6 +4,8 @@
  * where anything tells, and load into the network that they were made for. What the networks then compute is
  * compared in tests/parity/weights.py.
  */
+#include "suite.h"
+
 #include <check.h>
 #include <inttypes.h>
 #include <nn/classifier.h>
@@ -283,8 +285,6 @@ int main(void)
 {
     Suite *s = suite_create("pretrained");
     TCase *t = tcase_create("pretrained");
-    SRunner *r;
-    int failed;
 
     tcase_set_timeout(t, 60);
     tcase_add_checked_fixture(t, setup, teardown);
@@ -296,9 +296,5 @@ int main(void)
     tcase_add_test(t, resnet);
     tcase_add_test(t, lists);
     suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

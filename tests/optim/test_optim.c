@@ -5,6 +5,7 @@
  * changes from update to update and the count is no multiple of a block.
  */
 #include "../golden/optim.h"
+#include "suite.h"
 
 #include <check.h>
 #include <math.h>
@@ -226,8 +227,6 @@ int main(void)
 {
     Suite *s = suite_create("optim");
     TCase *t = tcase_create("optim");
-    SRunner *r;
-    int failed;
 
     tcase_set_timeout(t, 60);
     tcase_add_loop_test(t, against_reference, 0, CASES);
@@ -237,9 +236,5 @@ int main(void)
     tcase_add_loop_test(t, descriptor, 0, CASES);
     tcase_add_loop_test(t, rate_zero_keeps_weights, 0, CASES);
     suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

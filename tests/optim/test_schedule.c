@@ -2,6 +2,8 @@
  *
  * Schedules against the definitions in torch.optim.lr_scheduler and at their edges.
  */
+#include "suite.h"
+
 #include <check.h>
 #include <math.h>
 #include <nn/optim.h>
@@ -71,8 +73,6 @@ int main(void)
 {
     Suite *s = suite_create("schedule");
     TCase *t = tcase_create("schedule");
-    SRunner *r;
-    int failed;
 
     tcase_add_test(t, warmup);
     tcase_add_test(t, cosine);
@@ -80,9 +80,5 @@ int main(void)
     tcase_add_test(t, plateau);
     tcase_add_test(t, plateau_edges);
     suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }
