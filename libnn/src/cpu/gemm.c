@@ -18,11 +18,12 @@ enum {
     TARGET = 32,          /* tiles: enough for 16 threads to finish together */
     TILE_FLOPS = 2000000, /* some 20 microseconds: below, a tile costs more than it brings */
     PAIR_BYTES = 768 << 10,
-    PAIR_ROWS = 192,  /* of a chunk of G */
-    LEAST_ROWS = 104, /* of a chunk, where there are as many: below, reading and writing C shows */
-    SLAB = 16,        /* rows of a piece of B packed together with those of the other pieces, at most */
-    GROUP = 16,       /* rows loaded together that are then turned into words of pairs of them */
-    Y_COLS = 48       /* of a panel of Y: an odd number of cache lines, or rows would collide */
+    PAIR_ROWS = 192,    /* of a chunk of G */
+    LEAST_ROWS = 104,   /* of a chunk, where there are as many: below, reading and writing C shows */
+    SLAB = 16,          /* rows of a piece of B packed together with those of the other pieces, at most */
+    GROUP = 16,         /* rows loaded together that are then turned into words of pairs of them */
+    LEAST_STRETCH = 32, /* of k that is read where it lies: below, a copy costs less than many short sums */
+    Y_COLS = 48         /* of a panel of Y: an odd number of cache lines, or rows would collide */
 };
 
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -63,26 +64,59 @@ static int64_t target_tiles(int64_t m, int64_t n, int64_t k)
 /* Rows of a tile that stages them: small ones, for there may be little else to do at the same time. */
 static int64_t stage_rows(int64_t rows) { return round_up(ceil_div(rows, 2 * TARGET), 16); }
 
-nni_gemm nni_gemm_of(const struct nni_gemm_kernels *kernels, int64_t m, int64_t n, int64_t k, int load)
+/* Into tiles of which the rows fit, but not fewer than `low`. */
+static void divide(nni_gemm *g, int64_t low, int64_t fit)
 {
-    nni_gemm g = { .kernels = kernels, .m = m, .n = n, .k = k };
-    int64_t target = target_tiles(m, n, k), low = kernels->rows * (load == NNI_LOAD_COSTLY ? 3 : 6), fit;
+    int64_t target = target_tiles(g->m, g->n, g->k), step = g->kernels->rows;
 
-    g.words = ceil_div(k, kernels->depth);
+    g->rows = most(low, least(fit / step * step, round_up(ceil_div(g->m, target), step)));
+    if (g->rows >= g->m || ceil_div(g->m, g->rows) < 4)
+        g->rows = round_up(g->m, step);
+    g->row_tiles = ceil_div(g->m, g->rows);
+    g->col_tiles = 2 * g->row_tiles > target ? 1 : least(g->panels, ceil_div(target, g->row_tiles));
+}
+
+static nni_gemm without_division(const struct nni_gemm_kernels *kernels, int64_t m, int64_t n, int64_t k)
+{
+    nni_gemm g = { .kernels = kernels, .m = m, .n = n, .k = k, .words = ceil_div(k, kernels->depth) };
+
     g.ld = row_stride(g.words);
     g.panels = panels_of(kernels, n);
-    fit = PANEL_BYTES / ((int64_t)sizeof(nn_real) * g.ld) / kernels->rows * kernels->rows;
-    g.rows = most(low, least(fit, round_up(ceil_div(m, target), kernels->rows)));
-    if (g.rows >= m || ceil_div(m, g.rows) < 4)
-        g.rows = round_up(m, kernels->rows);
-    g.row_tiles = ceil_div(m, g.rows);
-    g.col_tiles = 2 * g.row_tiles > target ? 1 : least(g.panels, ceil_div(target, g.row_tiles));
-    g.stage_tiles = load == NNI_LOAD_COSTLY && g.col_tiles > 1 ? ceil_div(m, stage_rows(m)) : 0;
     g.packed_bytes = (size_t)(round_up(n, NNI_GEMM_UNIT) * g.words) * sizeof(nn_real);
+    return g;
+}
+
+static size_t block_bytes(const struct nni_gemm_kernels *k)
+{
+    return (size_t)(k->block * k->units * NNI_GEMM_UNIT) * sizeof(nn_real);
+}
+
+nni_gemm nni_gemm_of(const struct nni_gemm_kernels *kernels, int64_t m, int64_t n, int64_t k, int load)
+{
+    nni_gemm g = without_division(kernels, m, n, k);
+
+    divide(&g, kernels->rows * (load == NNI_LOAD_COSTLY ? 3 : 6),
+           PANEL_BYTES / ((int64_t)sizeof(nn_real) * g.ld));
+    g.stage_tiles = load == NNI_LOAD_COSTLY && g.col_tiles > 1 ? ceil_div(m, stage_rows(m)) : 0;
     g.stage_bytes = g.stage_tiles ? (size_t)(m * g.ld) * sizeof(nn_real) : 0;
-    g.lane_bytes = ((size_t)(g.stage_tiles || load == NNI_LOAD_NONE ? 0 : g.rows * g.ld) +
-                    (size_t)(kernels->block * kernels->units * NNI_GEMM_UNIT)) *
-                   sizeof(nn_real);
+    g.lane_bytes = block_bytes(kernels);
+    if (!g.stage_tiles && load != NNI_LOAD_NONE)
+        g.lane_bytes += (size_t)(g.rows * g.ld) * sizeof(nn_real);
+    return g;
+}
+
+nni_gemm nni_gemm_taps_of(const struct nni_gemm_kernels *kernels, int64_t m, int64_t n, int64_t taps,
+                          int64_t k)
+{
+    nni_gemm g = without_division(kernels, m, n, taps * k);
+
+    if (!kernels->taps || k < LEAST_STRETCH || !taps)
+        return nni_gemm_of(kernels, m, n, taps * k, NNI_LOAD_COPY);
+    g.taps = taps;
+    divide(&g, kernels->block,
+           PANEL_BYTES / ((int64_t)sizeof(nn_real) * k + taps * (int64_t)sizeof(nn_real *)));
+    g.lane_bytes = block_bytes(kernels) + (size_t)row_stride(k) * sizeof(nn_real) +
+                   (size_t)(g.rows * taps + kernels->rows) * sizeof(nn_real *);
     return g;
 }
 
@@ -156,43 +190,63 @@ void nni_gemm_stage(const nni_gemm *g, const nni_gemm_io *io, nn_real *stage, in
     io->load_a(io->load_context, row0, least(rows, g->m - row0), 0, g->k, stage + row0 * g->ld, g->ld);
 }
 
+/* Pointers to the rows of a tile's stretches, block by block, and as many as a register block has to those
+ * that come first again, for the next panel. */
+static const nn_real **point(const nni_gemm *g, const nni_gemm_io *io, int64_t row0, int64_t rows,
+                             void *memory)
+{
+    nn_real *zero = memory;
+    int64_t stretch = g->k / g->taps, all = rows * g->taps;
+    const nn_real **row = (const nn_real **)(void *)(zero + row_stride(stretch));
+
+    for (int64_t i = 0; i < stretch; i++)
+        zero[i] = 0;
+    for (int64_t r = 0; r < rows; r += g->kernels->block)
+        io->point_a(io->load_context, row0 + r, least(g->kernels->block, rows - r), zero, row + r * g->taps);
+    for (int64_t i = 0; i < g->kernels->rows; i++)
+        row[all + i] = row[i % all];
+    return row;
+}
+
 void nni_gemm_tile(const nni_gemm *g, const nni_gemm_io *io, const nn_real *packed, int64_t tile, void *lane)
 {
     const struct nni_gemm_kernels *kernels = g->kernels;
     int64_t row0 = tile / g->col_tiles * g->rows, rows = least(g->rows, g->m - row0);
     int64_t ct = tile % g->col_tiles;
     int64_t p0 = g->panels * ct / g->col_tiles, p1 = g->panels * (ct + 1) / g->col_tiles, lda = g->ld;
-    const nn_real *a;
-    nn_real *block = lane;
+    const nn_real *a = NULL, **row = NULL;
+    nn_real *block = lane, *memory = block + kernels->block * kernels->units * NNI_GEMM_UNIT;
 
-    if (io->a) {
+    if (g->taps) {
+        row = point(g, io, row0, rows, memory);
+    } else if (io->a) {
         a = io->a + row0 * io->lda;
         lda = io->lda;
     } else {
-        nn_real *panel = block + kernels->block * kernels->units * NNI_GEMM_UNIT;
-
-        io->load_a(io->load_context, row0, rows, 0, g->k, panel, g->ld);
-        a = panel;
+        io->load_a(io->load_context, row0, rows, 0, g->k, memory, g->ld);
+        a = memory;
     }
     for (int64_t p = p0; p < p1; p++) {
-        int64_t u0 = panel_unit(g->kernels, g->n, g->panels, p), col0 = u0 * NNI_GEMM_UNIT;
-        int units = (int)(panel_unit(g->kernels, g->n, g->panels, p + 1) - u0);
-        int64_t width = (int64_t)units * NNI_GEMM_UNIT, cols = least(width, g->n - col0);
-        const nn_real *b = packed + col0 * g->words;
+        struct nni_gemm_panel at = nni_gemm_panel_of(g, p);
+        int units = (int)(at.width / NNI_GEMM_UNIT);
+        const nn_real *b = packed + at.col0 * g->words;
 
         for (int64_t r = 0; r < rows; r += kernels->block) {
-            int64_t some = least(kernels->block, rows - r), ldc = width;
-            nn_real *c = io->c ? io->c + (row0 + r) * io->ldc + col0 : NULL, *to = block;
+            int64_t some = least(kernels->block, rows - r), ldc = at.width;
+            nn_real *c = io->c ? io->c + (row0 + r) * io->ldc + at.col0 : NULL, *to = block;
 
-            if (c && cols == width) {
+            if (c && at.cols == at.width) {
                 to = c;
                 ldc = io->ldc;
             }
-            kernels->nn(some, g->words, a + r * lda, lda, b, units, to, ldc);
+            if (row)
+                kernels->taps(some, g->taps, g->k / g->taps, row + r * g->taps, b, units, to, ldc);
+            else
+                kernels->nn(some, g->words, a + r * lda, lda, b, units, to, ldc);
             if (c && to != c)
-                kernels->store(c, io->ldc, block, width, some, cols, NULL, 0);
+                kernels->store(c, io->ldc, block, at.width, some, at.cols, NULL, 0);
             if (io->store_c)
-                io->store_c(io->store_context, row0 + r, some, col0, cols, to, ldc);
+                io->store_c(io->store_context, row0 + r, some, at.col0, at.cols, to, ldc);
         }
     }
 }

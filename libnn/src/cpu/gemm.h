@@ -57,7 +57,11 @@ struct nni_gemm_kernels {
     /* C[m, units*8] = A[m,k] B with B a packed panel [k][units*8]. */
     void (*nn)(int64_t m, int64_t k, const nn_real *a, int64_t lda, const nn_real *b, int units, nn_real *c,
                int64_t ldc);
-    /* The same with A given as [k][m] and B as [k][ldb]; only `cols` columns are written, or added to when
+    /* The same with the columns of A in `taps` stretches of k: row r of stretch t is at row[t*m + r]. Behind
+     * the last are pointers to what will be read next, `rows` of them. NULL: A has to be loaded. */
+    void (*taps)(int64_t m, int64_t taps, int64_t k, const nn_real *const *row, const nn_real *b, int units,
+                 nn_real *c, int64_t ldc);
+    /* Like nn with A given as [k][m] and B as [k][ldb]; only `cols` columns are written, or added to when
      * `add`. */
     void (*tn)(int64_t m, int64_t k, const nn_real *a, int64_t lda, const nn_real *b, int64_t ldb, int units,
                nn_real *c, int64_t ldc, int64_t cols, int add);
@@ -104,6 +108,10 @@ extern const struct nni_gemm_kernels nni_gemm_bf16_portable, nni_gemm_bf16_avx2,
 /* Fills dst[rows][ld] with rows row0.. and columns col0..col0+cols of an operand, as the kernels take it. */
 typedef void nni_gemm_load(const void *context, int64_t row0, int64_t rows, int64_t col0, int64_t cols,
                            nn_real *dst, int64_t ld);
+/* Fills row[t*rows + r] with where row row0 + r of an operand lies in stretch t; `zero` is a stretch of
+ * zeros. */
+typedef void nni_gemm_point(const void *context, int64_t row0, int64_t rows, const nn_real *zero,
+                            const nn_real **row);
 /* Takes a block of C. For each range of columns the blocks of a tile's rows come in order. */
 typedef void nni_gemm_store(const void *context, int64_t row0, int64_t rows, int64_t col0, int64_t cols,
                             const nn_real *block, int64_t ld);
@@ -116,6 +124,7 @@ typedef struct nni_gemm {
     int64_t rows;                 /* of a tile, but for the last */
     int64_t row_tiles, col_tiles; /* tile = row tile * col_tiles + column tile */
     int64_t panels, words, ld;    /* words of k; stride of a loaded row of them */
+    int64_t taps; /* stretches of k in which A is read where it lies, through pointers; 0: it is loaded */
     int64_t stage_tiles; /* of nni_gemm_stage, by which A is prepared once, in scratch; 0: it is not */
     size_t lane_bytes, packed_bytes, stage_bytes;
 } nni_gemm;
@@ -124,6 +133,7 @@ typedef struct nni_gemm_io {
     const nn_real *a; /* A (or words of it) as it is, when there is nothing to do to it; else load_a */
     int64_t lda;
     nni_gemm_load *load_a;
+    nni_gemm_point *point_a; /* read with taps only */
     const void *load_context;
     nn_real *c; /* C as it is; then store_c may be NULL, and only looks at what has been written */
     int64_t ldc;
@@ -134,6 +144,9 @@ typedef struct nni_gemm_io {
 /* What becoming a row of A costs: nothing (io.a), a copy, or more, which is not to be done twice. */
 enum { NNI_LOAD_NONE, NNI_LOAD_COPY, NNI_LOAD_COSTLY };
 nni_gemm nni_gemm_of(const struct nni_gemm_kernels *kernels, int64_t m, int64_t n, int64_t k, int load);
+/* The same with A in stretches: k is that of one. Kernels without `taps`, and thin stretches, load it. */
+nni_gemm nni_gemm_taps_of(const struct nni_gemm_kernels *kernels, int64_t m, int64_t n, int64_t taps,
+                          int64_t k);
 static inline int64_t nni_gemm_tiles(const nni_gemm *g) { return g->row_tiles * g->col_tiles; }
 
 /* B[k,n] in the caller's layout: element ((k1*across + k2)*inner + k3, n), k2 < across, k3 < inner, is at

@@ -59,6 +59,18 @@ static struct group group_of(const nn_step *s, int64_t index)
     return v;
 }
 
+/* The first of them, where they are nn_real. */
+static const nn_real *pixels_at(const struct pixels *p) { return p->real ? p->real : p->operand->at; }
+
+/* The product of a matrix of patches or readers, k of each tap. `there`: they are pixels of a tensor, all of
+ * them, and read where they lie if that is nn_real. */
+static nni_gemm product_of(const struct group *v, int64_t m, int64_t n, int64_t taps, int64_t k, bool there)
+{
+    if (there && nni_stored(v->s) == NNI_STORED_REAL)
+        return nni_gemm_taps_of(nni_gemm_plain(v->s), m, n, taps, k);
+    return nni_gemm_of(nni_gemm_plain(v->s), m, n, taps * k, NNI_LOAD_COPY);
+}
+
 static int64_t map_rows(const nni_conv_geometry *g) { return g->n * g->oh * g->ow; }
 
 /* Elements from `at` on. */
@@ -136,6 +148,29 @@ static void load_patches(const void *context, int64_t row0, int64_t rows, int64_
     }
 }
 
+/* Where the pixels of those rows lie, by tap. */
+static void point_patches(const void *context, int64_t row0, int64_t rows, const nn_real *zero,
+                          const nn_real **row)
+{
+    const struct group *v = context;
+    const nni_conv_geometry *g = &v->g;
+    const nn_real *image = pixels_at(&v->image) + v->index * v->ci;
+    struct walk at = walk_from(row0, g->oh, g->ow);
+
+    for (int64_t r = 0; r < rows; r++, walk_on(&at, g->oh, g->ow)) {
+        int64_t y = at.p * g->stride - g->pad_top, left = at.q * g->stride - g->pad_left;
+        const nn_real **to = row + r;
+
+        for (int64_t i = 0; i < g->kh; i++, y += g->dilation) {
+            const nn_real *line = y >= 0 && y < g->h ? image + (at.n * g->h + y) * g->w * g->c : NULL;
+            int64_t x = left;
+
+            for (int64_t j = 0; j < g->kw; j++, x += g->dilation, to += rows)
+                *to = line && x >= 0 && x < g->w ? line + x * g->c : zero;
+        }
+    }
+}
+
 /* Rows of the map. */
 static void load_map(const void *context, int64_t row0, int64_t rows, int64_t col0, int64_t cols,
                      nn_real *dst, int64_t ld)
@@ -154,7 +189,7 @@ static void load_map(const void *context, int64_t row0, int64_t rows, int64_t co
 
 static nni_gemm down_of(const struct group *v)
 {
-    return nni_gemm_of(nni_gemm_plain(v->s), map_rows(&v->g), v->co, v->taps * v->ci, NNI_LOAD_COPY);
+    return product_of(v, map_rows(&v->g), v->co, v->taps, v->ci, true);
 }
 
 static void *packed_at(const nn_step *s, size_t offset) { return (char *)s->derived.at + offset; }
@@ -186,9 +221,11 @@ static void pack_down(const nn_step *s, int64_t tile, void *lane)
 static void down_tile(const struct group *v, const nni_gemm *g, nni_gemm_store *store, const void *context,
                       int64_t tile, void *lane)
 {
-    nni_gemm_io io = {
-        .load_a = load_patches, .load_context = v, .store_c = store, .store_context = context
-    };
+    nni_gemm_io io = { .load_a = load_patches,
+                       .point_a = point_patches,
+                       .load_context = v,
+                       .store_c = store,
+                       .store_context = context };
 
     nni_gemm_tile(g, &io, packed_at(v->s, (size_t)v->index * g->packed_bytes), tile, lane);
 }
@@ -216,6 +253,8 @@ static struct axis axis_of(int64_t first, int64_t size, int64_t step, int64_t k,
         a.taps = (k - a.tap + a.apart - 1) / a.apart;
     return a;
 }
+
+static int64_t last_tap(const struct axis *a) { return a->tap + (a->taps - 1) * a->apart; }
 
 struct lattice {
     const struct group *v;
@@ -250,8 +289,8 @@ static int lattice_next(struct lattice *l)
     l->x = axis_of(x, g->w, l->step, g->kw, g->pad_left, g->dilation);
     l->gemm = (nni_gemm){ 0 };
     if (l->y.count && l->x.count)
-        l->gemm = nni_gemm_of(nni_gemm_plain(l->v->s), g->n * l->y.count * l->x.count, l->v->ci,
-                              l->y.taps * l->x.taps * l->v->co, NNI_LOAD_COPY);
+        l->gemm = product_of(l->v, g->n * l->y.count * l->x.count, l->v->ci, l->y.taps * l->x.taps, l->v->co,
+                             l->step == g->stride);
     return 1;
 }
 
@@ -275,8 +314,7 @@ static void load_readers(const void *context, int64_t row0, int64_t rows, int64_
     const nni_conv_geometry *g = &v->g;
     struct walk at = walk_from(row0, l->y.count, l->x.count);
     int64_t stride = g->stride, apart = l->x.apart * g->dilation;
-    int64_t last_y = (l->y.tap + (l->y.taps - 1) * l->y.apart) * g->dilation;
-    int64_t last_x = (l->x.tap + (l->x.taps - 1) * l->x.apart) * g->dilation;
+    int64_t last_y = last_tap(&l->y) * g->dilation, last_x = last_tap(&l->x) * g->dilation;
     int zeros = l->step != stride, dense = !zeros && apart == stride && g->groups == 1;
 
     (void)col0;
@@ -300,6 +338,32 @@ static void load_readers(const void *context, int64_t row0, int64_t rows, int64_
                 else
                     zero(to, piece);
             }
+        }
+    }
+}
+
+/* Where the readers of those rows lie, without the zeros of a lattice that is finer than the map. */
+static void point_readers(const void *context, int64_t row0, int64_t rows, const nn_real *zero,
+                          const nn_real **row)
+{
+    const struct lattice *l = context;
+    const struct group *v = l->v;
+    const nni_conv_geometry *g = &v->g;
+    const nn_real *map = pixels_at(&v->map) + v->index * v->co;
+    struct walk at = walk_from(row0, l->y.count, l->x.count);
+    int64_t down = l->y.apart * g->dilation / g->stride, across = l->x.apart * g->dilation / g->stride;
+    int64_t top = (l->y.first + g->pad_top - last_tap(&l->y) * g->dilation) / g->stride;
+    int64_t left = (l->x.first + g->pad_left - last_tap(&l->x) * g->dilation) / g->stride;
+
+    for (int64_t r = 0; r < rows; r++, walk_on(&at, l->y.count, l->x.count)) {
+        const nn_real **to = row + r;
+
+        for (int64_t i = 0; i < l->y.taps; i++) {
+            int64_t p = at.p + top + i * down, q = at.q + left;
+            const nn_real *line = p >= 0 && p < g->oh ? map + (at.n * g->oh + p) * g->ow * g->o : NULL;
+
+            for (int64_t j = 0; j < l->x.taps; j++, q += across, to += rows)
+                *to = line && q >= 0 && q < g->ow ? line + q * g->o : zero;
         }
     }
 }
@@ -329,8 +393,7 @@ static void store_up(const void *context, int64_t row0, int64_t rows, int64_t co
 static struct nni_gemm_b weights_up(const struct lattice *l)
 {
     const struct group *v = l->v;
-    int64_t k = v->taps * v->ci, last_y = l->y.tap + (l->y.taps - 1) * l->y.apart;
-    int64_t last = last_y * v->g.kw + l->x.tap + (l->x.taps - 1) * l->x.apart;
+    int64_t k = v->taps * v->ci, last = last_tap(&l->y) * v->g.kw + last_tap(&l->x);
 
     return (struct nni_gemm_b){ .at = (const nn_real *)v->s->in[WEIGHT].at + v->index * v->co * k + last,
                                 .inner = v->co,
@@ -436,22 +499,14 @@ static void squares_tile(const struct group *v, int up, nni_gemm_store *store, c
     nni_winograd_tile(&w, &io, packed_at(v->s, 0), tile, lane);
 }
 
-/* Whether the readers of a lattice's pixels are the pixels of the map, one after the other, in memory as a
- * product takes them: with one tap and no overlap, as a U-Net widens its maps. */
-static bool reads_map(const struct lattice *l)
-{
-    const struct group *v = l->v;
-    const nni_conv_geometry *g = &v->g;
-
-    return (v->map.real || nni_stored(v->s) == NNI_STORED_REAL) && g->groups == 1 && l->step == g->stride &&
-           l->y.taps == 1 && l->y.first + g->pad_top == l->y.tap * g->dilation && l->y.count == g->oh &&
-           l->x.taps == 1 && l->x.first + g->pad_left == l->x.tap * g->dilation && l->x.count == g->ow;
-}
-
 static void up_tile(struct group *v, int64_t tile, void *lane)
 {
     struct lattice all = all_lattices(v), l = lattices_of(v);
-    nni_gemm_io io = { .load_a = load_readers, .load_context = &l, .store_c = store_up, .store_context = &l };
+    nni_gemm_io io = { .load_a = load_readers,
+                       .point_a = point_readers,
+                       .load_context = &l,
+                       .store_c = store_up,
+                       .store_context = &l };
 
     if (in_squares(v)) {
         (void)lattice_next(&l);
@@ -462,10 +517,6 @@ static void up_tile(struct group *v, int64_t tile, void *lane)
     tile %= all.tiles;
     while (lattice_next(&l) && tile >= l.tiles + nni_gemm_tiles(&l.gemm))
         ;
-    if (reads_map(&l)) {
-        io.a = v->map.real ? v->map.real : v->map.operand->at;
-        io.lda = v->g.o;
-    }
     nni_gemm_tile(&l.gemm, &io, packed_at(v->s, (size_t)v->index * all.packed_bytes + l.packed_bytes),
                   tile - l.tiles, lane);
 }

@@ -6,14 +6,15 @@
  * step loads one row of B's panel and broadcasts one column of A, 24 multiply-adds to 11 loads.
  * Panels may be any multiple of 8 columns wide, with a half vector at the end: the channel counts
  * of EfficientNet (40, 56, 72, 200, 344) are multiples of 8 but not of 16. The halves of two rows
- * share a vector, so that no multiply-add is wasted. A is read where it lies, row by row, so an
- * operand without a prologue is never copied.
+ * share a vector, so that no multiply-add is wasted. A is read through pointers to its rows where it lies,
+ * so neither an operand without a prologue nor the pixels under the taps of a convolution are copied.
  *
  * The error of a sum in float grows with the root of the number of its terms, and on the way to the gradients
  * of the first layers a network amplifies the errors of its activations hundreds of times. So products for
  * activations and their gradients are summed in pieces of k, one after the other added to C, which is in the
- * first-level cache then. Weight gradients do without, for nothing is computed from them, and so do
- * activations in bfloat16, which round far more than sums do.
+ * first-level cache then: of n pieces of n terms the error grows with the fourth root of their number. Weight
+ * gradients do without, for nothing is computed from them, and so do activations in bfloat16, which round far
+ * more than sums do.
  *
  * With pairs of bfloat16 (AVX512_BF16) the same blocks work on words of two: only the multiply-add, the
  * packing and the conversion of what was loaded differ.
@@ -63,12 +64,7 @@ enum { ROWS = 6, UNITS = 2, BLOCK = 96 };
 enum {
     WIDE = UNITS * UNIT / VEC, /* vectors of the widest panel */
     LINE = 64 / (int)sizeof(nn_real),
-    DEPTH = 384, /* of k, at most, in one go */
-#ifdef NNI_BF16
-    PIECE = 0 /* no pieces */
-#else
-    PIECE = 16
-#endif
+    DEPTH = 384 /* of k, at most, in one go */
 };
 
 typedef nn_real hvec __attribute__((vector_size(VEC_SIZE / 2)));
@@ -120,11 +116,21 @@ static ALWAYS vec madd(vec sum, vec x, vec b)
 #endif
 }
 
-/* rows, units and transposed are constants at every call, here and below. Where a panel ends in half a
- * vector, the half results of two rows share one. */
-static ALWAYS void sum_block(const int rows, const int units, const int transposed, int64_t k,
-                             const nn_real *a, int64_t lda, const nn_real *b, int64_t ldb, nn_real *c,
-                             int64_t ldc, int add)
+/* The first operand of a block: row r at at + r*ld; or at row[r], with pointers to as many that come next
+ * behind; or transposed, [k][ld]. */
+enum { APART, POINTED, TRANSPOSED };
+struct left {
+    const nn_real *at;
+    int64_t ld;
+    const nn_real *const *row;
+};
+
+/* Writes the sum of the terms [p, end), or adds it to C. rows, units and how the operand lies are constants
+ * at every call, here and below. Where a panel ends in half a vector, the half results of two rows share one.
+ */
+static ALWAYS void sum_block(const int rows, const int units, const int how, int64_t p, int64_t end,
+                             struct left a, const nn_real *const *row, const nn_real *b, int64_t ldb,
+                             nn_real *c, int64_t ldc, int add)
 {
     const int full = units * UNIT / VEC, half = units * UNIT % VEC != 0;
     vec sum[ROWS][WIDE], bv[WIDE], hsum[(ROWS + 1) / 2], bh = vzero(), even = vzero();
@@ -136,13 +142,13 @@ static ALWAYS void sum_block(const int rows, const int units, const int transpos
             sum[r][j] = vzero();
         hsum[r / 2] = vzero();
     }
-    for (int64_t p = 0; p < k; p++) {
+    for (; p < end; p++) {
         /* Rows are short and far apart, which hardware prefetchers do not follow: fetch those of the next
          * block. */
-        if (!transposed && p % LINE == 0) {
+        if (how != TRANSPOSED && p % LINE == 0) {
             UNROLL
             for (int r = 0; r < rows; r++)
-                __builtin_prefetch(a + (rows + r) * lda);
+                __builtin_prefetch((how == POINTED ? a.row[rows + r] : row[r] + rows * a.ld) + p);
         }
         UNROLL
         for (int j = 0; j < full; j++)
@@ -151,7 +157,7 @@ static ALWAYS void sum_block(const int rows, const int units, const int transpos
             bh = twice(b + full * VEC);
         UNROLL
         for (int r = 0; r < rows; r++) {
-            vec x = vset(transposed ? a[r] : a[r * lda]);
+            vec x = vset(how == TRANSPOSED ? a.at[r] : row[r][p]);
 
             UNROLL
             for (int j = 0; j < full; j++)
@@ -161,7 +167,7 @@ static ALWAYS void sum_block(const int rows, const int units, const int transpos
             if (half && (r % 2 || r + 1 == rows))
                 hsum[r / 2] = madd(hsum[r / 2], halves(even, x), bh);
         }
-        a += transposed ? lda : 1;
+        a.at += how == TRANSPOSED ? a.ld : 0;
         b += ldb;
     }
     UNROLL
@@ -177,71 +183,112 @@ static ALWAYS void sum_block(const int rows, const int units, const int transpos
     }
 }
 
-static ALWAYS void register_block(const int rows, const int units, const int transposed, int64_t k,
-                                  const nn_real *a, int64_t lda, const nn_real *b, int64_t ldb, nn_real *c,
+/* The same in pieces. */
+static ALWAYS void register_block(const int rows, const int units, const int how, int64_t p, int64_t end,
+                                  int64_t piece, struct left a, const nn_real *b, int64_t ldb, nn_real *c,
                                   int64_t ldc, int add)
 {
-    const int64_t piece = transposed || !PIECE ? k : PIECE;
-    int64_t p = 0;
+    const nn_real *row[ROWS];
 
     UNROLL
     for (int r = 0; r < rows; r++) {
+        row[r] = how == POINTED ? a.row[r] : how == APART ? a.at + r * a.ld : NULL;
         UNROLL
         for (int j = 0; j < units * UNIT; j += VEC)
             __builtin_prefetch(c + r * ldc + j, 1);
     }
     do {
-        sum_block(rows, units, transposed, k - p < piece ? k - p : piece, a + p, lda, b + p * ldb, ldb, c,
-                  ldc, add || p > 0);
+        sum_block(rows, units, how, p, p + piece < end ? p + piece : end, a, row, b, ldb, c, ldc, add);
         p += piece;
-    } while (p < k);
+        b += piece * ldb;
+        add = 1;
+    } while (p < end);
 }
 
-typedef void nn_block(int64_t k, const nn_real *a, int64_t lda, const nn_real *b, nn_real *c, int64_t ldc,
-                      int add);
+/* Of struct left by its members: a structure would go through memory. */
+typedef void nn_block(int64_t p, int64_t end, int64_t piece, const nn_real *at, int64_t ld,
+                      const nn_real *const *row, const nn_real *b, nn_real *c, int64_t ldc, int add);
 typedef void tn_block(int64_t k, const nn_real *a, int64_t lda, const nn_real *b, int64_t ldb, nn_real *c,
                       int64_t ldc, int add);
 
+#define DEFINE_NN(name, how, r, u)                                                                           \
+    static void name##_##r##_##u(int64_t p, int64_t end, int64_t piece, const nn_real *at, int64_t ld,       \
+                                 const nn_real *const *row, const nn_real *b, nn_real *c, int64_t ldc,       \
+                                 int add)                                                                    \
+    {                                                                                                        \
+        register_block(r, u, how, p, end, piece, (struct left){ at, ld, row }, b, u *UNIT, c, ldc, add);     \
+    }
 #define DEFINE(r, u)                                                                                         \
-    static void nn_##r##_##u(int64_t k, const nn_real *a, int64_t lda, const nn_real *b, nn_real *c,         \
-                             int64_t ldc, int add)                                                           \
+    DEFINE_NN(apart, APART, r, u)                                                                            \
+    DEFINE_NN(pointed, POINTED, r, u)                                                                        \
+    static void transposed_##r##_##u(int64_t k, const nn_real *a, int64_t lda, const nn_real *b,             \
+                                     int64_t ldb, nn_real *c, int64_t ldc, int add)                          \
     {                                                                                                        \
-        register_block(r, u, 0, k, a, lda, b, u *UNIT, c, ldc, add);                                         \
-    }                                                                                                        \
-    static void tn_##r##_##u(int64_t k, const nn_real *a, int64_t lda, const nn_real *b, int64_t ldb,        \
-                             nn_real *c, int64_t ldc, int add)                                               \
-    {                                                                                                        \
-        register_block(r, u, 1, k, a, lda, b, ldb, c, ldc, add);                                             \
+        register_block(r, u, TRANSPOSED, 0, k, k, (struct left){ a, lda, NULL }, b, ldb, c, ldc, add);       \
     }
 #define DEFINE_ROW(r) FOR_UNITS(DEFINE, r)
 FOR_ROWS(DEFINE_ROW)
 
 static const struct {
     int rows;
-    nn_block *nn[UNITS];
+    nn_block *nn[2][UNITS]; /* APART and POINTED */
     tn_block *tn[UNITS];
 } block_of[] = {
-#define NN_ENTRY(r, u) nn_##r##_##u,
-#define TN_ENTRY(r, u) tn_##r##_##u,
-#define ENTRY(r) { r, { FOR_UNITS(NN_ENTRY, r) }, { FOR_UNITS(TN_ENTRY, r) } },
+#define APART_ENTRY(r, u) apart_##r##_##u,
+#define POINTED_ENTRY(r, u) pointed_##r##_##u,
+#define TN_ENTRY(r, u) transposed_##r##_##u,
+#define ENTRY(r)                                                                                             \
+    { r, { { FOR_UNITS(APART_ENTRY, r) }, { FOR_UNITS(POINTED_ENTRY, r) } }, { FOR_UNITS(TN_ENTRY, r) } },
     FOR_ROWS(ENTRY)
 };
 
-/* In one pass or several over k, so that the part of B stays in the nearest caches for all rows. */
+/* Terms of a piece of a sum of k: about as many as there are pieces, so that neither a piece nor the sum of
+ * them is long; but not less than a line, for each piece reads and writes C. */
+static int64_t piece_of(int64_t k)
+{
+#ifdef NNI_BF16
+    return k;
+#else
+    int64_t piece = LINE;
+
+    while (2 * piece * piece <= k)
+        piece *= 2;
+    return piece;
+#endif
+}
+
+/* Tap by tap, each in one pass or several, so that the part of B stays in the nearest caches for all rows. */
+static ALWAYS void gemm_rows(const int how, int64_t m, int64_t taps, int64_t k, struct left a,
+                             const nn_real *b, int units, nn_real *c, int64_t ldc)
+{
+    int64_t passes = (k + DEPTH - 1) / DEPTH, depth = passes ? (k + passes - 1) / passes : 0, p = 0;
+    int64_t piece = piece_of(taps * k);
+
+    depth = (depth + LINE - 1) / LINE * LINE;
+    for (int64_t tap = 0; tap < taps; tap++, p = 0)
+        do {
+            int64_t end = p + depth < k ? p + depth : k, r = 0;
+
+            for (int v = 0; r < m; v++)
+                for (; m - r >= block_of[v].rows; r += block_of[v].rows)
+                    block_of[v].nn[how][units - 1](p, end, piece, how == APART ? a.at + r * a.ld : NULL, a.ld,
+                                                   how == POINTED ? a.row + tap * m + r : NULL, b,
+                                                   c + r * ldc, ldc, tap + p > 0);
+            b += (end - p) * units * UNIT;
+            p = end;
+        } while (p < k);
+}
+
+static void gemm_taps(int64_t m, int64_t taps, int64_t k, const nn_real *const *row, const nn_real *b,
+                      int units, nn_real *c, int64_t ldc)
+{
+    gemm_rows(POINTED, m, taps, k, (struct left){ .row = row }, b, units, c, ldc);
+}
+
 static void gemm_nn(int64_t m, int64_t k, const nn_real *a, int64_t lda, const nn_real *b, int units,
                     nn_real *c, int64_t ldc)
 {
-    int64_t passes = (k + DEPTH - 1) / DEPTH, depth = passes ? (k + passes - 1) / passes : 0, p = 0;
-
-    do {
-        int64_t some = k - p < depth ? k - p : depth, r = 0;
-
-        for (int v = 0; r < m; v++)
-            for (; m - r >= block_of[v].rows; r += block_of[v].rows)
-                block_of[v].nn[units - 1](some, a + r * lda + p, lda, b + p * units * UNIT, c + r * ldc, ldc,
-                                          p > 0);
-        p += depth;
-    } while (p < k);
+    gemm_rows(APART, m, 1, k, (struct left){ .at = a, .ld = lda }, b, units, c, ldc);
 }
 
 static void gemm_tn(int64_t m, int64_t k, const nn_real *a, int64_t lda, const nn_real *b, int64_t ldb,
@@ -820,6 +867,9 @@ const struct nni_gemm_kernels NNI_NAME(nni_gemm) = {
     .quantum = (int)VEC > (int)UNIT ? (int)VEC / (int)UNIT : 1,
     .block = BLOCK,
     .nn = gemm_nn,
+#if OWN_BLOCKS
+    .taps = gemm_taps,
+#endif
     .tn = gemm_tn,
 #if PAIRS
     .pair = pair,
