@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 static struct nni_seam real;
-static int first, count; /* processors allowed */
+static int first, count = 1; /* processors allowed; OpenBLAS asks, too, when it is loaded */
 
 /* Like the kernel of a machine with 2048 processors. */
 int sched_getaffinity(pid_t process, size_t size, cpu_set_t *set)

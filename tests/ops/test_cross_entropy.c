@@ -59,7 +59,7 @@ static void oracle(const op_case *c, const double *const *in, double *const *out
     out[0][0] = ((1 - o->smoothing) * loss + o->smoothing / (double)classes * smooth) / divisor;
 }
 
-static const struct options plain = { 0 }, tenth = { 0.1 }, one = { 1 };
+static const struct options plain = { 0 }, tenth = { .smoothing = 0.1 }, one = { .smoothing = 1 };
 static const struct options without = { 0, 1, -100 }, without_2 = { 0.1, 1, 2 };
 
 #define LOGITS(n, c)                                                                                         \
