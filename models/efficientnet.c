@@ -9,8 +9,8 @@
  * ICML 2019. Names, batch norm constants and resolutions: torchvision. Lite: TensorFlow's
  * EfficientNet-lite, with the evaluation resolutions of timm's tf_efficientnet_lite.
  */
+#include "families.h"
 #include <math.h>
-#include <nn/models/efficientnet.h>
 #include <string.h>
 
 /* clang-format off */

@@ -2,7 +2,7 @@
  *
  * The families in one list. Each has a table of its own; here they follow one another.
  */
-#include <nn/models/networks.h>
+#include "families.h"
 #include <string.h>
 
 /* `adapt` sets what else the caller may choose of a configuration. */

@@ -11,6 +11,7 @@
  * Sources: torchvision/models/efficientnet.py, timm/models/efficientnet.py and what these two packages say of
  * their weights; efficientnet_pytorch/utils.py; efficientnet_lite_pytorch/utils.py.
  */
+#include "families.h"
 #include <nn/models/pretrained.h>
 
 #include "metadata.h"
@@ -46,11 +47,6 @@ static const struct dialect {
 };
 /* clang-format on */
 enum { DIALECTS = sizeof dialects / sizeof *dialects, TIMM = 1, TIMM_TF_AP = 2 };
-
-const char *nn_pretrained_dialect(int index)
-{
-    return index >= 0 && index < DIALECTS ? dialects[index].name : NULL;
-}
 
 static int fail(nn_message *why, int status, const char *format, ...) NN_PRINTF(3, 4);
 static int fail(nn_message *why, int status, const char *format, ...)

@@ -5,6 +5,7 @@
  * first stage, which has no expansion; lukemelas' _bn0 is the stem's outside of blocks and the expansion's
  * inside. lukemelas also counts blocks through all stages.
  */
+#include "families.h"
 #include "pretrained_names.h"
 
 #include <inttypes.h>

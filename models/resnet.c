@@ -7,7 +7,7 @@
  *
  * Source: He, Zhang, Ren, Sun: "Deep Residual Learning for Image Recognition", CVPR 2016.
  */
-#include <nn/models/resnet.h>
+#include "families.h"
 #include <string.h>
 
 static const nn_resnet_config configs[] = {

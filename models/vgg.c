@@ -10,7 +10,7 @@
  * Source: Simonyan, Zisserman: "Very Deep Convolutional Networks for Large-Scale Image Recognition",
  * ICLR 2015; batch norm as torchvision adds it.
  */
-#include <nn/models/vgg.h>
+#include "families.h"
 #include <string.h>
 
 static const nn_vgg_config configs[] = {

@@ -869,25 +869,19 @@ static void network_rows(void)
     RECORD("nn_layer_conv2d", nn_efficientnet(graph, NULL, &b0));
     TRUE(!nn_efficientnet_find(NULL));
     TRUE(!nn_efficientnet_at(-1));
-    TRUE(nn_efficientnet_blocks(NULL, 1) == 0);
-    TRUE(nn_efficientnet_blocks(&b0, BAD) == 0);
-    TRUE(nn_efficientnet_channels(NULL, 1) == 0);
     STATUS(nn_network_find(NULL, &network));
     STATUS(nn_network_find("vgg16_bn", NULL));
     STATUS(nn_network_at(-1, &network));
     STATUS(nn_network_at(0, NULL));
-    TRUE(!nn_pretrained_dialect(-1));
     FAIL(why.text, "nn_pretrained_identify", nn_pretrained_identify(NULL, file, NULL, &why));
     FAIL(why.text, "nn_pretrained_identify", nn_pretrained_identify(&p, NULL, NULL, &why));
     TRUE(!nn_imagenet_class(-1));
     RECORD("nn_resnet", nn_resnet(graph, x, NULL));
     RECORD("nn_layer_conv2d", nn_resnet(graph, NULL, nn_resnet_find("resnet18")));
     TRUE(!nn_resnet_find(NULL));
-    TRUE(!nn_resnet_at(BAD));
     RECORD("nn_vgg", nn_vgg(graph, x, NULL));
     RECORD("nn_layer_conv2d", nn_vgg(graph, NULL, nn_vgg_find("vgg11_bn")));
     TRUE(!nn_vgg_find(NULL));
-    TRUE(!nn_vgg_at(-1));
 }
 
 static void go_through(int one)

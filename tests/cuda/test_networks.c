@@ -9,8 +9,7 @@
 
 #include <check.h>
 #include <math.h>
-#include <nn/models/resnet.h>
-#include <nn/models/vgg.h>
+#include <nn/models/networks.h>
 #include <nn/nn.h>
 #include <stdlib.h>
 #include <string.h>

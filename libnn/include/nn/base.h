@@ -9,8 +9,8 @@
  *   - `free` functions accept NULL; option structs are valid when zeroed;
  *   - bytes are `size_t`, elements and dimensions are `int64_t`;
  *   - the text of an error lives in the object you passed in, or in the nn_message you passed last;
- *   - what goes without saying below: NN_ENOMEM anywhere; NN_ENOTFOUND and NN_EIO where there is a file.
- * Files, except images, are written so that after any crash there is the old one or the new;
+ *   - what goes without saying below: NN_ENOMEM anywhere; NN_ENOTFOUND and NN_EIO where there is a file;
+ *   - files, except images, are written so that after any crash there is the old one or the new;
  *   - NULL for what is needed, a number that makes no sense, an unknown enumerator or flag: NN_EINVAL (while
  *     recording NN_ESHAPE, too) and a text that names the function or op and the argument. Functions without
  *     a status then do nothing and return 0, NULL, "" or NaN. Pointers to freed objects are not noticed;
@@ -74,24 +74,9 @@ typedef struct nn_message {
     char text[512];
 } nn_message;
 
-/* Element types. NN_REAL is the type in which this build of the library computes: NN_F32, or
- * NN_F64 in the build variant REAL=double, which exists for gradient checks. */
-#define NN_DTYPE_LIST(X)                                                                                     \
-    X(NN_F32, 4, "F32")                                                                                      \
-    X(NN_F64, 8, "F64")                                                                                      \
-    X(NN_BF16, 2, "BF16")                                                                                    \
-    X(NN_F16, 2, "F16")                                                                                      \
-    X(NN_I32, 4, "I32")                                                                                      \
-    X(NN_I64, 8, "I64")                                                                                      \
-    X(NN_U8, 1, "U8")
-
-typedef enum nn_dtype {
-#define X(name, bytes, text) name,
-    NN_DTYPE_LIST(X)
-#undef X
-        NN_DTYPES
-} nn_dtype;
-
+/* Element types. NN_REAL is the type in which this build of the library computes: NN_F32, or NN_F64 in
+ * libnn-double (make REAL=double), which exists for gradient checks. */
+typedef enum nn_dtype { NN_F32, NN_F64, NN_BF16, NN_F16, NN_I32, NN_I64, NN_U8, NN_DTYPES } nn_dtype;
 #ifdef NN_REAL_DOUBLE
 typedef double nn_real;
 #define NN_REAL NN_F64
@@ -100,7 +85,7 @@ typedef float nn_real;
 #define NN_REAL NN_F32
 #endif
 
-/* Bytes of one element, 0 for a value that is no type; its name ("F32"), "?" then. */
+/* Bytes of one element and its name, "F32"; 0 and "?" for a value that is no type. */
 NN_API size_t nn_dtype_size(nn_dtype type);
 NN_API const char *nn_dtype_name(nn_dtype type);
 
@@ -111,7 +96,7 @@ typedef struct nn_shape {
     int32_t rank;
 } nn_shape;
 
-/* Shape of up to four dimensions: nn_shape_of(2, 8, 1000, 0, 0) is [8,1000]. */
+/* Of up to four dimensions. */
 NN_API nn_shape nn_shape_of(int rank, int64_t a, int64_t b, int64_t c, int64_t d);
 #define NN_SHAPE0() nn_shape_of(0, 0, 0, 0, 0)
 #define NN_SHAPE1(a) nn_shape_of(1, a, 0, 0, 0)

@@ -56,7 +56,6 @@ typedef struct nn_classifier_info {
 NN_API int nn_classifier_open(nn_classifier **out, const char *path, const nn_classifier_opts *opts,
                               nn_message *why);
 NN_API void nn_classifier_close(nn_classifier *c);
-/* Borrowed from c. */
 NN_API const nn_classifier_info *nn_classifier_about(const nn_classifier *c);
 NN_API const char *nn_classifier_error(const nn_classifier *c);
 

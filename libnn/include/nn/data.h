@@ -16,56 +16,45 @@ NN_C_BEGIN
 
 /* ---- images on disk ---- */
 
-enum { NN_LABEL_REAL = 0, NN_LABEL_FAKE = 1, NN_LABEL_NONE = 2, NN_LABELS = 3 };
+enum { NN_LABEL_REAL, NN_LABEL_FAKE, NN_LABEL_NONE, NN_LABELS };
 enum { NN_SPLIT_TRAIN, NN_SPLIT_VALID, NN_SPLIT_TEST, NN_SPLITS };
 
-/* "train", "valid", "test", else "?"; and back ("val" too), -1 when there is none. */
+/* "train", "valid", "test", else "?"; and back ("val" too), -1 for none. */
 NN_API const char *nn_split_name(int split);
 NN_API int nn_split_named(const char *name);
 
 /* One image file. Paths are bytes as on disk: they may hold spaces, newlines and invalid UTF-8. */
 typedef struct nn_sample {
-    const char *path;     /* relative to the root of its source; its identity */
-    const char *file;     /* what opens it: absolute, except for single files given by name */
-    const char *excluded; /* NULL, or why it takes no part */
-    uint64_t size;        /* bytes */
+    const char *path, *file; /* relative to its source's root, its identity; what opens it, absolute but for
+                                single files given by name */
+    const char *excluded;    /* NULL, or why it takes no part */
+    uint64_t size;           /* bytes */
     uint64_t place[2]; /* device and inode: which file it is, whatever it is called. 0, 0: none was there */
     int32_t source;    /* index into nn_dataset.source; 0 is the first added */
     int16_t split, label; /* NN_SPLIT_*, NN_LABEL_* */
     char sha256[65];      /* lower-case hex; "" until nn_dataset_hash */
 } nn_sample;
 
-/* What was found on the way and is worth a line in the report. */
-#define NN_PROBLEM_LIST(X)                                                                                   \
-    X(NN_PROBLEM_FOLDER, "folder ignored") /* neither a class nor a split */                                 \
-    X(NN_PROBLEM_UNREADABLE, "cannot be read")                                                               \
-    X(NN_PROBLEM_VISITED, "visited twice")      /* a link to a folder already seen */                        \
-    X(NN_PROBLEM_SPECIAL, "not a regular file") /* FIFO, socket, device; not opened */                       \
-    X(NN_PROBLEM_DEEP, "nested too deep")                                                                    \
-    X(NN_PROBLEM_EXCLUDED, "image excluded")                                                                 \
-    X(NN_PROBLEM_DUPLICATE, "duplicate content")                                                             \
-    X(NN_PROBLEM_LEAK, "also in another split")                                                              \
-    X(NN_PROBLEM_CONFLICT, "same content in both classes")
-
+/* What was found on the way and is worth a line in the report: a folder that is neither a class nor a split;
+ * an unreadable one, one seen before through a link, a FIFO or device, too deep a one; an image that is
+ * excluded, has the content of another, of another split, of the other class. */
+// clang-format off
 typedef enum nn_problem_kind {
-#define X(name, text) name,
-    NN_PROBLEM_LIST(X)
-#undef X
-        NN_PROBLEMS
+    NN_PROBLEM_FOLDER, NN_PROBLEM_UNREADABLE, NN_PROBLEM_VISITED, NN_PROBLEM_SPECIAL, NN_PROBLEM_DEEP,
+    NN_PROBLEM_EXCLUDED, NN_PROBLEM_DUPLICATE, NN_PROBLEM_LEAK, NN_PROBLEM_CONFLICT, NN_PROBLEMS
 } nn_problem_kind;
+// clang-format on
 NN_API const char *nn_problem_name(nn_problem_kind kind);
-
 typedef struct nn_problem {
     nn_problem_kind kind;
-    const char *file; /* the file or folder it is about */
-    const char *text; /* why, or the other file */
+    const char *file, *text; /* the file or folder it is about; why, or the other file */
 } nn_problem;
 
 typedef struct nn_source {
     const char *root;         /* absolute; "" for single files given by name */
     const char *template_csv; /* root/test/sample_submission.csv if there is one, else NULL */
-    int64_t hidden;           /* skipped: names beginning with a dot, Thumbs.db */
-    int64_t ignored;          /* skipped: neither .jpg, .jpeg nor .png, or outside the class folders */
+    int64_t hidden, ignored;  /* skipped: names beginning with a dot, Thumbs.db; neither .jpg, .jpeg nor .png,
+                                 or outside the class folders */
 } nn_source;
 
 /* Fields are for reading; the functions below change them. */
@@ -139,13 +128,13 @@ struct nn_preprocess;
  * function of the options, the epoch and the position, not of the number of threads. */
 typedef struct nn_loader nn_loader;
 
-typedef struct nn_loader_opts {
-    const nn_dataset *data;                 /* borrowed, and must not change while the loader lives */
-    int split;                              /* NN_SPLIT_*: the samples of it that take part */
-    const struct nn_preprocess *preprocess; /* borrowed */
+typedef struct nn_loader_opts { /* pointers are borrowed, and data must not change while the loader lives */
+    const nn_dataset *data;
+    int split; /* NN_SPLIT_*: the samples of it that take part */
+    const struct nn_preprocess *preprocess;
     int64_t batch;
     int shuffle; /* nonzero: each epoch in an order drawn from (seed, epoch), else as in the dataset */
-    const struct nn_augment *augment; /* borrowed; NULL: as the preprocessing record says and no more */
+    const struct nn_augment *augment; /* NULL: as the preprocessing record says and no more */
     double mixup;                     /* shape of the distribution of nn_batch.share; 0: nothing is mixed */
     int drop_last;                    /* nonzero: leave out a last batch that is not full */
     uint64_t seed;
@@ -157,8 +146,7 @@ typedef struct nn_loader_opts {
 
 /* One batch. Pointers are borrowed until the next call on the loader. */
 typedef struct nn_batch {
-    int64_t count;          /* images in it */
-    int64_t first;          /* position of the first in the epoch */
+    int64_t count, first;   /* images in it; position of the first in the epoch */
     const uint8_t *rgb;     /* [count,size,size,3], or NULL, */
     const float *real;      /* where the pipeline normalises (nn_augment_type): these */
     const int32_t *label;   /* [count] */
@@ -196,14 +184,12 @@ typedef struct nn_class_metrics {
 /* Fake is positive. A value that does not exist is NaN: write it as null. */
 typedef struct nn_metrics {
     int64_t samples;
-    int64_t confusion[2][2]; /* [true label][predicted label] */
-    double accuracy;
-    double balanced_accuracy; /* mean recall of the classes present */
-    double macro_f1;          /* mean f1 of both classes, present or not */
-    double auc;               /* ROC; ties count half; NaN with one class */
-    double loss;              /* mean cross entropy, natural logarithm */
-    double threshold;
-    nn_class_metrics per_class[2]; /* real, fake */
+    int64_t confusion[2][2];            /* [true label][predicted label] */
+    double accuracy, balanced_accuracy; /* balanced: mean recall of the classes present */
+    double macro_f1;                    /* mean f1 of both classes, present or not */
+    double auc;                         /* ROC; ties count half; NaN with one class */
+    double loss, threshold;             /* mean cross entropy, natural logarithm */
+    nn_class_metrics per_class[2];      /* real, fake */
 } nn_metrics;
 
 /* P(fake) = softmax of logits [real, fake], in double, never overflowing. */
@@ -244,12 +230,11 @@ typedef struct nn_template_opts {
 
 /* Lists are borrowed from the template, until the next call on it. */
 typedef struct nn_template_report {
-    int64_t rows, answered;
-    int64_t missing;               /* rows without a prediction */
-    const char *const *missing_id; /* their ImageIds */
-    int64_t ambiguous;             /* of the missing: several images could be meant */
-    int64_t extra;                 /* predictions that no row asks for */
-    const int64_t *extra_index;    /* their indices */
+    int64_t rows, answered, missing, ambiguous; /* missing: rows without a prediction; ambiguous: of these,
+                                                   where several images could be meant */
+    const char *const *missing_id;              /* ImageIds of the missing */
+    int64_t extra;                              /* predictions that no row asks for */
+    const int64_t *extra_index;                 /* their indices */
 } nn_template_report;
 
 /* NN_EFORMAT names the line. A byte-order mark, CRLF, quotes and a missing last line end are fine. */

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * Recording a network. A network is a C function that makes builder calls on a graph; nothing
- * runs while it does. Builders return a tensor; given NULL they return NULL, and the first
- * failure is kept in the graph, so that network code chains freely and checks once.
- *
- * Names come from a stack of scopes: nn_push(g, "features"), nn_pushi(g, 1) and a layer called "0"
- * make "features.1.0.weight".
+ * Recording a network: a C function that makes builder calls on a graph; nothing runs while it does. Builders
+ * return a tensor; given NULL they return NULL, and the first failure is kept in the graph, so that network
+ * code chains freely and checks once. Names come from a stack of scopes: nn_push(g, "features"), nn_pushi(g,
+ * 1) and a layer called "0" make "features.1.0.weight".
  */
 #ifndef NN_GRAPH_H
 #define NN_GRAPH_H
@@ -19,9 +17,8 @@ typedef struct nn_tensor nn_tensor;
 
 typedef enum nn_mode { NN_EVAL, NN_TRAIN } nn_mode;
 
-/* A graph on `device` whose layers declare their parameters in `model` (NULL: set one later). The
- * graph must be freed before the model. Plans keep what they need: a graph may be freed right
- * after nn_compile. */
+/* A graph on `device` whose layers declare their parameters in `model` (NULL: set one later). It must be
+ * freed before the model, and may be right after nn_compile: plans keep what they need. */
 NN_API int nn_graph_new(nn_graph **out, nn_device *device, nn_model *model, nn_mode mode);
 NN_API void nn_graph_free(nn_graph *graph);
 /* The first failure: its status, and a text that names the op's path and the shapes ("" if none). */
@@ -54,8 +51,7 @@ NN_API nn_tensor *nn_state(nn_graph *graph, const char *name, nn_dtype type, nn_
 
 /* Keeps the value and the gradient of `x` readable under `name` (nn_read, nn_read_gradient). */
 NN_API nn_tensor *nn_observe(nn_graph *graph, const char *name, nn_tensor *x);
-/* What the op made that was recorded last in `scope` or below it, "features.4" of a network whose code is
- * somebody else's. */
+/* What the op made that was recorded last in or below `scope`, "features.4" of somebody else's network. */
 NN_API nn_tensor *nn_output_of(nn_graph *graph, const char *scope);
 /* The same value without a path for gradients. */
 NN_API nn_tensor *nn_detach(nn_graph *graph, nn_tensor *x);

@@ -13,8 +13,7 @@
 
 NN_C_BEGIN
 
-/* One line of a file's text metadata. */
-typedef struct nn_pair {
+typedef struct nn_pair { /* a line of a file's text metadata */
     const char *key, *value;
 } nn_pair;
 
@@ -29,12 +28,11 @@ typedef struct nn_safetensors_opts {
 
 /* One tensor of a file. */
 typedef struct nn_safetensors_entry {
-    const char *name;
-    const char *dtype; /* as the file spells it: "BF16", "BOOL", "F8_E4M3" */
-    nn_dtype type;     /* the same as nn_dtype, NN_DTYPES where that has none */
-    int loadable;      /* whether nn_safetensors_read knows this type */
-    nn_shape shape;    /* as stored: weights are [O,I,H,W] or [O,I] */
-    int64_t count;     /* number of elements */
+    const char *name, *dtype; /* the type as the file spells it: "BF16", "BOOL", "F8_E4M3" */
+    nn_dtype type;            /* the same as nn_dtype, NN_DTYPES where that has none */
+    int loadable;             /* whether nn_safetensors_read knows this type */
+    nn_shape shape;           /* as stored: weights are [O,I,H,W] or [O,I] */
+    int64_t count;            /* elements */
     size_t bytes;
     const void *data; /* little-endian, row-major, in files of others possibly misaligned */
 } nn_safetensors_entry;
@@ -64,10 +62,9 @@ NN_API int nn_weights_open(nn_safetensors **out, const char *path, const nn_weig
                            nn_message *why);
 
 /* Tensors are numbered in the order of their data (of a state dict: as there). NULL when `index` is out of
- * range. */
+ * range; -1 when none is called `name`. */
 NN_API int64_t nn_safetensors_count(const nn_safetensors *file);
 NN_API const nn_safetensors_entry *nn_safetensors_at(const nn_safetensors *file, int64_t index);
-/* Index of the tensor `name`, -1 when there is none. */
 NN_API int64_t nn_safetensors_find(const nn_safetensors *file, const char *name);
 
 /* Gives tensors other names: `rename` returns the new one, which may be in `text`, or NULL to leave it. No
@@ -114,13 +111,11 @@ NN_API int nn_torch_write(const char *path, const nn_safetensors_item *items, in
 
 /* ---- models ---- */
 
+// clang-format off
 typedef enum nn_load_outcome {
-    NN_LOAD_DONE,
-    NN_LOAD_SKIPPED,
-    NN_LOAD_MISSING,
-    NN_LOAD_UNEXPECTED,
-    NN_LOAD_MISFIT
+    NN_LOAD_DONE, NN_LOAD_SKIPPED, NN_LOAD_MISSING, NN_LOAD_UNEXPECTED, NN_LOAD_MISFIT
 } nn_load_outcome;
+// clang-format on
 
 typedef struct nn_load_opts {
     const char *from; /* what the wanted names begin with in the file ("module."), and */
@@ -128,8 +123,7 @@ typedef struct nn_load_opts {
     const char *skip; /* pattern (see nn_match) of the model's names that keep their values, or NULL */
     int partial;      /* nonzero: load what fits. Zero: all or nothing */
     nn_base role;     /* NN_BASE_EMA or a moment instead of the parameters and the state; 0: these */
-    void (*each)(void *payload, nn_load_outcome outcome,
-                 const char *name); /* told of every name, may be NULL */
+    void (*each)(void *payload, nn_load_outcome what, const char *name); /* told of every name, or NULL */
     void *payload;
 } nn_load_opts;
 

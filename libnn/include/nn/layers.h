@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Layers: names and composition, no arithmetic. Each pushes its name, declares or finds its
- * parameters there (the same name twice shares them), and calls ops. Names, shapes and first values are
- * those of torch.nn, so that state dicts load as they are.
+ * Layers: names and composition, no arithmetic. Each pushes its name, declares or finds its parameters there
+ * (the same name twice shares them), and calls ops. Names, shapes and first values are those of torch.nn.
  */
 #ifndef NN_LAYERS_H
 #define NN_LAYERS_H
@@ -18,25 +17,18 @@ typedef struct nn_conv2d_opts {
     int64_t stride, dilation, groups; /* 0: 1 */
     nn_padding padding;
     int64_t pad;
-    int bias;
-    int init_fan_out;
+    int bias, init_fan_out;
 } nn_conv2d_opts;
-
 typedef struct nn_conv_transpose2d_opts {
-    int64_t out, k;
-    int64_t stride, dilation, groups, pad, output_pad; /* as in nn_conv_transpose_opts */
-    int bias;
-    int init_fan_out;
+    int64_t out, k, stride, dilation, groups, pad, output_pad; /* as in nn_conv_transpose_opts */
+    int bias, init_fan_out;
 } nn_conv_transpose2d_opts;
-
 typedef struct nn_batchnorm_opts {
     double eps, momentum; /* 0: 1e-5, 0.1 */
 } nn_batchnorm_opts;
-
 typedef struct nn_linear_opts {
     int64_t out;
-    int no_bias;
-    int init_fan_out;
+    int no_bias, init_fan_out;
     double init_std; /* not 0: weights from a normal distribution of this deviation, and zero biases */
 } nn_linear_opts;
 

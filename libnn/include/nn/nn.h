@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * libnn: tensors, automatic differentiation, convolution networks and optimizers in C11. This
- * header includes all the others; read them in this order.
+ * libnn: tensors, automatic differentiation, networks and optimizers in C11. Read the headers in this order.
  */
 #ifndef NN_NN_H
 #define NN_NN_H

@@ -3,17 +3,16 @@
  * What the author of an op reads; an op may live in any program. It is one constant descriptor, at which
  * graph nodes point: there is no enumeration and no registration.
  *
- * Life of an op: `infer` checks the inputs and declares the outputs while the graph is recorded;
- * `forward` and `backward` run once, at compile time, on a step whose operands have shapes and
- * types but no memory yet: they choose kernels and tile counts from the shapes; then the plan runs
- * the step's phases again and again.
+ * Life of an op: `infer` checks the inputs and declares the outputs while the graph is recorded; `forward`
+ * and `backward` run once, at compile time, on a step whose operands have shapes and types but no memory yet,
+ * and choose kernels and tile counts by them; then the plan runs the step's phases again and again.
  *
- * A tile function must not allocate, check shapes or synchronise, and cannot see the number of
- * threads: what a tile computes depends on its number alone, and partial results are merged in the
- * order of tiles in a later phase. That is what makes results bit-identical for any thread count.
+ * A tile function must not allocate, check shapes or synchronise, and cannot see the number of threads: what
+ * a tile computes depends on its number alone, and partial results are merged in the order of tiles in a
+ * later phase. That makes results bit-identical for any thread count.
  *
- * Gradients: din[i] is written, or added to when bit i of `accumulate` is set, and absent when
- * nobody wants it. A dout can be absent too: then that output has no gradient (it is zero).
+ * Gradients: din[i] is written, or added to when bit i of `accumulate` is set, and absent when nobody wants
+ * it. A dout can be absent too: then that output has no gradient.
  */
 #ifndef NN_OP_H
 #define NN_OP_H
@@ -25,7 +24,6 @@ NN_C_BEGIN
 #define NN_OP_ABI 3
 enum { NN_MAX_IN = 10, NN_MAX_OUT = 4, NN_MAX_SAVE = 4, NN_MAX_PHASES = 8 };
 
-/* Backends that can have kernels. */
 enum { NN_DEVICE_CPU, NN_DEVICE_CUDA, NN_DEVICES };
 
 typedef struct nn_op nn_op;
@@ -50,14 +48,10 @@ typedef struct nn_scalars {
     int64_t step;     /* updates applied or skipped so far */
     int64_t sample;   /* global index of the batch's first sample */
     double loss_seed; /* the gradient of the loss, scale/k for k accumulated runs */
-    double learning_rate;
-    double ema_decay;
-    /* Left by updates. */
-    double grad_norm;   /* of the last update, before clipping */
-    double grad_factor; /* the clipping factor, applied to gradients by the optimizer */
-    int64_t applied;    /* updates that were applied */
-    int64_t skipped;    /* updates skipped because a gradient was not finite */
-    int32_t skip;       /* this update is being skipped */
+    double learning_rate, ema_decay;
+    double grad_norm, grad_factor; /* of the last update, before clipping; what clipping multiplies with */
+    int64_t applied, skipped;      /* updates; skipped are those with a gradient that was not finite */
+    int32_t skip;                  /* this update is being skipped */
 } nn_scalars;
 
 /* Activations that the affine slot can apply, and their derivatives know. */
@@ -72,12 +66,13 @@ struct nn_step {
     const char *name; /* path of the node, for profiles and messages */
     nn_operand in[NN_MAX_IN], out[NN_MAX_OUT], save[NN_MAX_SAVE];
     nn_operand din[NN_MAX_IN], dout[NN_MAX_OUT]; /* backward only */
-    nn_operand pooled[4];                        /* backward of a NN_OP_TAKES_POOLED only, see there */
-    uint32_t accumulate;                         /* bit i: add to din[i] */
-    uint8_t act, pooled_act;                     /* activation of the affine slot; that of pooled */
-    uint64_t key;                                /* random stream: hash(scope path, purpose) */
+    nn_operand pooled[4];
+    uint32_t accumulate;     /* bit i: add to din[i] */
+    uint8_t act, pooled_act; /* activation of the affine slot; that of pooled */
+    uint64_t key;            /* random stream: hash(scope path, purpose) */
     const nn_scalars *now;
-    /* Filled by forward() or backward(): phases run one after another, tiles in any order. */
+    /* Filled by forward() or backward(), with nn_phase: they run one after another, their tiles in any order.
+     */
     struct {
         int64_t tiles;
         nn_tile *run;
@@ -103,7 +98,6 @@ struct nn_step {
     int (*launch)(const nn_step *step, void *stream);
 };
 
-/* Appends a phase. */
 static inline void nn_phase(nn_step *s, int64_t tiles, nn_tile *run)
 {
     s->phase[s->phases].tiles = tiles;
@@ -111,8 +105,7 @@ static inline void nn_phase(nn_step *s, int64_t tiles, nn_tile *run)
     s->phases++;
 }
 
-/* A recorded op. */
-struct nn_node {
+struct nn_node { /* a recorded op */
     const nn_op *op;
     const void *attrs; /* owned by the graph */
     nn_graph *graph;
@@ -124,7 +117,7 @@ struct nn_node {
     uint64_t key;
 };
 
-/* Flags of an op. */
+/* Flags of an op. Those from 1 << 8 on, and nn_step.pooled, are the library's own. */
 enum {
     NN_OP_CHEAP = 1 << 0,     /* recompute before backward rather than keep its output */
     NN_OP_EFFECT = 1 << 1,    /* changes state (its inputs of base STATE); runs exactly once */
@@ -136,13 +129,6 @@ enum {
     NN_OP_COMPUTE = 1 << 6, /* stores them in bfloat16 where they are images */
     NN_OP_FOLLOW = 1 << 7   /* does so where one of them already is */
 };
-
-/* A mean over the rows of each sample, y[n,c] = mean of act(scale*(x-mean)+beta), spreads one gradient over
- * many rows. NN_OP_POOLS marks such a mean, NN_OP_TAKES_POOLED an op whose backward adds what the mean of
- * out[0] contributes to the gradient of out[0] while it reads that: then the mean's step has no din[0], and
- * pooled[] are the gradient of y [N,1,1,C], mean, scale and beta (the last three absent without an affine).
- */
-enum { NN_OP_POOLS = 1 << 8, NN_OP_TAKES_POOLED = 1 << 9 };
 
 /* What backward reads, and what may share memory. */
 #define NN_IN(i) (UINT32_C(1) << (i))
@@ -189,8 +175,8 @@ NN_API nn_tensor *nn_apply(nn_graph *graph, const nn_op *op, const void *attrs, 
 NN_API nn_node *nn_apply_all(nn_graph *graph, const nn_op *op, const void *attrs, nn_tensor *const *in,
                              int count);
 
-/* For use inside infer. nn_infer_out declares output i; nn_infer_save a value kept for backward;
- * nn_infer_fail records the message, prefixed with the node's path and op, and returns NN_ESHAPE. */
+/* Inside infer: declares output i; a value kept for backward; records a failure, prefixed with the node's
+ * path and op, and returns NN_ESHAPE. */
 NN_API int nn_infer_out(nn_node *node, int i, nn_dtype type, nn_shape shape);
 NN_API int nn_infer_save(nn_node *node, int i, nn_dtype type, nn_shape shape);
 NN_API int nn_infer_fail(nn_node *node, const char *format, ...) NN_PRINTF(2, 3);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The ops that come with the library, as builders. They have no names and no state; layers (see
- * layers.h) declare parameters and call them. Activations are [N,H,W,C] or [N,C]; the channel is
- * always last. Each builder returns NULL on failure and leaves the reason in the graph.
+ * The ops that come with the library, as builders. They have no names and no state; layers (layers.h) declare
+ * parameters and call them. Activations are [N,H,W,C] or [N,C]; the channel is always last.
  */
 #ifndef NN_OPS_H
 #define NN_OPS_H
@@ -73,9 +72,9 @@ NN_API int nn_moments(nn_graph *g, nn_tensor *x, nn_tensor **mean, nn_tensor **v
 NN_API nn_tensor *nn_bn_coeff(nn_graph *g, nn_tensor *variance, nn_tensor *gamma, double eps);
 /* scale*(x - mean) + beta with mean, scale [C] and beta [C] or NULL. */
 NN_API nn_tensor *nn_affine(nn_graph *g, nn_tensor *x, nn_tensor *mean, nn_tensor *scale, nn_tensor *beta);
-/* Effect: running = (1-momentum)*running + momentum*batch, the stored variance being unbiased
- * (times count/(count-1)); adds 1 to `batches` [] (I64) unless NULL. A batch whose statistics are
- * not finite changes nothing. `count` is the number of values per channel. */
+/* Effect: running = (1-momentum)*running + momentum*batch, the stored variance being unbiased (times
+ * count/(count-1), count values per channel); adds 1 to `batches` [] (I64) unless NULL. A batch whose
+ * statistics are not finite changes nothing. */
 NN_API void nn_bn_track(nn_graph *g, nn_tensor *mean, nn_tensor *variance, nn_tensor *running_mean,
                         nn_tensor *running_variance, nn_tensor *batches, double momentum, int64_t count);
 
@@ -112,7 +111,7 @@ NN_API nn_tensor *nn_div(nn_graph *g, nn_tensor *a, nn_tensor *b);
 NN_API nn_tensor *nn_where(nn_graph *g, nn_tensor *mask, nn_tensor *a, nn_tensor *b);
 /* factor*x + shift. */
 NN_API nn_tensor *nn_scale(nn_graph *g, nn_tensor *x, double factor, double shift);
-/* To another floating type; U8 becomes NN_REAL unchanged in value. */
+/* To another floating type; U8 becomes NN_REAL. */
 NN_API nn_tensor *nn_cast(nn_graph *g, nn_tensor *x, nn_dtype type);
 /* (x/maximum - mean[c])/std[c] with x [N,H,W,3] U8 or NN_REAL -> NN_REAL. */
 NN_API nn_tensor *nn_normalize(nn_graph *g, nn_tensor *x, const double mean[3], const double std[3],
@@ -224,9 +223,9 @@ NN_API nn_tensor *nn_drop_path(nn_graph *g, nn_tensor *x, double p);
 
 /* ---- block ops ---- */
 
-/* act(scale*(conv1x1(x, w1) - mean) + beta), then a depthwise convolution, in bands of rows so that
- * the expanded tensor never exists in memory. Legal where mean and scale do not depend on the
- * batch: evaluation and frozen batch norm. x [N,H,W,I], w1 [E,I,1,1], mean/scale/beta [E], w2 [E,1,k,k]. */
+/* act(scale*(conv1x1(x, w1) - mean) + beta), then a depthwise convolution, in bands of rows so that the
+ * expanded tensor never exists in memory, where mean and scale do not depend on the batch: evaluation and
+ * frozen batch norm. x [N,H,W,I], w1 [E,I,1,1], mean/scale/beta [E], w2 [E,1,k,k]. */
 typedef struct nn_expand_opts {
     nn_act act;
     nn_conv_opts conv;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Optimizers as values: a descriptor with its numbers, given to nn_compile. Definitions follow
- * torch.optim exactly (which decay is coupled and which is not, bias corrections, RAdam's
- * rectification), so results can be compared step by step.
+ * Optimizers as values: a descriptor with its numbers, given to nn_compile. Definitions are those of
+ * torch.optim (which decay is coupled, bias corrections, RAdam's rectification), so results can be compared
+ * step by step.
  */
 #ifndef NN_OPTIM_H
 #define NN_OPTIM_H
@@ -13,14 +13,10 @@ NN_C_BEGIN
 
 /* One parameter's share of an update. All pointers cover `count` elements. */
 typedef struct nn_update {
-    nn_real *param;
-    const nn_real *grad; /* multiply by grad_factor */
-    nn_real *m1, *m2;    /* NULL where the optimizer keeps fewer moments */
-    int64_t count;
-    double grad_factor;
-    double learning_rate; /* already times the segment's scale */
-    double decay;         /* already times the segment's scale */
-    int64_t t;            /* number of this update among the applied ones, from 1 */
+    nn_real *param, *m1, *m2;                 /* NULL where the optimizer keeps fewer moments */
+    const nn_real *grad;                      /* multiply by grad_factor */
+    double grad_factor, learning_rate, decay; /* already times the segment's scales */
+    int64_t count, t;                         /* t: number of this update among the applied ones, from 1 */
 } nn_update;
 
 typedef struct nn_optim nn_optim;

@@ -29,27 +29,24 @@ enum {
 };
 
 typedef struct nn_plan_opts {
-    nn_tensor *loss;          /* scalar to differentiate; NULL: forward only */
-    const char *wrt;          /* pattern of the parameters that get gradients and updates, of those that are
-                                 trainable; NULL: all of these; "": none, to evaluate a loss */
-    nn_tensor *const *inputs; /* other tensors whose gradient is wanted (see nn_read_gradient) */
-    int input_count;
-    nn_tensor *const *seeds; /* instead of a loss: tensors whose gradient you write (nn_seed) */
-    int seed_count;
-    nn_optim optim;   /* zero: no UPDATE segment */
-    double clip_norm; /* 0: off; else the global gradient norm is limited to this */
-    double ema_decay; /* 0: off; else weights and state are averaged after each update */
-    nn_plan *share;   /* use the activation arena of this plan: neither may run between a FORWARD of the other
-                         and the BACKWARD or nn_read that belongs to it */
-    uint64_t seed;    /* of dropout and stochastic depth */
+    nn_tensor *loss; /* scalar to differentiate; NULL: forward only */
+    const char *wrt; /* pattern of the trainable parameters that get gradients and updates; NULL: all of them;
+                        "": none, to evaluate a loss */
+    nn_tensor *const *inputs, *const *seeds; /* other tensors whose gradient is wanted (nn_read_gradient); */
+    int input_count, seed_count;             /* and, instead of a loss, whose gradient you write (nn_seed) */
+    nn_optim optim;                          /* zero: no UPDATE segment */
+    double clip_norm;                        /* 0: off; else the global gradient norm is limited to this */
+    double ema_decay;   /* 0: off; else weights and state are averaged after each update */
+    nn_plan *share;     /* use the activation arena of this plan: neither may run between a FORWARD of the
+                           other and the BACKWARD or nn_read that belongs to it */
+    uint64_t seed;      /* of dropout and stochastic depth */
     nn_dtype precision; /* NN_BF16: images (activations of more than one pixel) and their gradients are stored
-                           as bfloat16, everything else and all arithmetic as ever; see docs/architecture.md.
-                           nn_read converts. Zero: nothing is */
+                           as bfloat16 (docs/architecture.md). nn_read converts. Zero: nothing is */
     uint32_t flags;
 } nn_plan_opts;
 
-/* Compiles what `opts` asks for; seals the models. On failure nothing is left to free and the
- * reason is in nn_graph_error(graph). The plan refers to the models, not to the graph. */
+/* Compiles what `opts` asks for; seals the models. On failure the reason is in nn_graph_error(graph). The
+ * plan refers to the models, not to the graph. */
 NN_API int nn_compile(nn_plan **out, nn_graph *graph, nn_plan_opts opts);
 NN_API void nn_plan_free(nn_plan *plan);
 NN_API const char *nn_plan_error(const nn_plan *plan);
@@ -62,10 +59,10 @@ enum {
     NN_ACCUMULATE = 1 << 3, /* add to the parameters' gradients of earlier runs */
     NN_GRADIENTS = NN_FORWARD | NN_BACKWARD
 };
-/* Runs segments in order. A forward pass advances NN_SAMPLE by the batch (first dimension of the
- * first input) when it ends. An update whose gradients are not all finite changes nothing and is
- * counted (NN_SKIPPED). NN_ESTATE: no such segment; a backward run without a forward run of its own, or
- * without seeds; another thread is running a plan of this device. */
+/* Runs segments in order. A forward pass advances NN_SAMPLE by the batch (first dimension of the first input)
+ * when it ends. An update whose gradients are not all finite changes nothing and is counted (NN_SKIPPED).
+ * NN_ESTATE: no such segment; a backward run without a forward run of its own, or without seeds; another
+ * thread is running a plan of this device. */
 NN_API int nn_run(nn_plan *plan, unsigned what);
 
 /* Memory of an input, zeros at first, which keeps what is written there; NULL: no input of that name. */
@@ -102,27 +99,21 @@ NN_API int nn_rebind(nn_plan *plan, nn_base from, nn_base to);
 
 /* What the plan will need and do. */
 typedef struct nn_summary {
-    int64_t parameters;      /* elements, of the models used */
-    int64_t trainable;       /* of these, with gradients here */
-    double multiply_adds;    /* of one forward run, counted by the ops of it */
-    size_t activation_bytes; /* the planned arena */
-    size_t parameter_bytes;  /* weights, state, gradients, moments, EMA */
-    size_t input_bytes, scratch_bytes, cache_bytes;
-    size_t peak_bytes;           /* all of the above together */
-    int64_t steps[3];            /* in each segment */
-    double arithmetic_intensity; /* flops per byte of the forward run */
+    int64_t parameters, trainable; /* elements of the models used; of these, with gradients here */
+    double multiply_adds, arithmetic_intensity; /* of one forward run; its flops per byte */
+    size_t activation_bytes, parameter_bytes;   /* the arena; weights, state, gradients, moments, EMA */
+    size_t input_bytes, scratch_bytes, cache_bytes, peak_bytes; /* peak: all of these together */
+    int64_t steps[3];                                           /* in each segment */
 } nn_summary;
 NN_API void nn_plan_summary(const nn_plan *plan, nn_summary *out);
 
-/* Profile: nn_profile(p, 1) starts to take times (and forgets earlier ones), 0 stops. Rows are in
- * the order of execution. */
+/* nn_profile(p, 1) starts to take times (and forgets earlier ones), 0 stops; rows in order of execution. */
 typedef struct nn_profile_row {
     const char *name, *op;
     const char *shape; /* "8x56x56x40 > 8x56x56x240 w240x40x1x1 +affine": in, out, weight, filled slots */
     int segment;       /* NN_FORWARD, NN_BACKWARD or NN_UPDATE */
     int64_t runs;
-    double seconds;      /* in all */
-    double flops, bytes; /* of one run */
+    double seconds, flops, bytes; /* in all; of one run */
 } nn_profile_row;
 NN_API void nn_profile(nn_plan *plan, int on);
 NN_API int64_t nn_profile_rows(const nn_plan *plan, nn_profile_row *rows, int64_t most);

@@ -39,14 +39,13 @@ NN_API int nn_image_decode(nn_image *out, const void *bytes, size_t size, const 
 /* The same from a regular file. */
 NN_API int nn_image_load(nn_image *out, const char *path, const nn_decode_opts *opts, nn_message *why);
 
-/* What decodes in this build: "stb_image", or "libjpeg-turbo 2.1.5", whose pixels differ by a few levels, so
+/* What decodes in this build: "stb_image" or "libjpeg-turbo 2.1.5", whose pixels differ by a few levels, so
  * that a result to be repeated needs the same one; "stb_image" or "libspng 0.7.3", which make the same
  * pixels. */
 NN_API const char *nn_jpeg_decoder(void);
 NN_API const char *nn_png_decoder(void);
 
 typedef enum nn_image_format { NN_IMAGE_UNKNOWN, NN_IMAGE_JPEG, NN_IMAGE_PNG } nn_image_format;
-
 typedef struct nn_image_info {
     nn_image_format format;
     int64_t width, height; /* as stored; orientations 5 to 8 swap them in the decoded image */
@@ -62,16 +61,15 @@ NN_API int nn_image_probe_file(nn_image_info *out, const char *path, nn_message 
 /* What a file tells about who wrote it, apart from its pixels. */
 typedef struct nn_image_facts {
     nn_image_info info;
-    uint64_t size;      /* bytes */
-    int quality;        /* JPEG: libjpeg's 1..100 whose luminance table is nearest; 0: none */
-    int quality_exact;  /* it is that table */
-    int sampling;       /* JPEG in colour: 444, 422, 420, 440, 411; 1: another; 0: not that */
-    int alpha;          /* PNG: alpha channel or tRNS */
-    int exif, xmp, icc; /* there is such a block */
-    int c2pa;           /* a C2PA manifest: JUMBF in APP11 or caBX */
-    char software[64];  /* EXIF Software, PNG text Software, or JPEG comment; made printable ASCII */
-    char generator[32]; /* trace of a generator: a PNG keyword ("parameters", "prompt", ...) or IPTC's
-                           "trainedAlgorithmicMedia"; "" when there is none */
+    uint64_t size;             /* bytes */
+    int quality;               /* JPEG: libjpeg's 1..100 whose luminance table is nearest; 0: none */
+    int quality_exact;         /* it is that table */
+    int sampling;              /* JPEG in colour: 444, 422, 420, 440, 411; 1: another; 0: not that */
+    int alpha, exif, xmp, icc; /* PNG: alpha channel or tRNS; there is such a block */
+    int c2pa;                  /* a C2PA manifest: JUMBF in APP11 or caBX */
+    char software[64];         /* EXIF Software, PNG text Software, or JPEG comment; made printable ASCII */
+    char generator[32];        /* trace of a generator: a PNG keyword ("parameters", "prompt", ...) or IPTC's
+                                  "trainedAlgorithmicMedia"; "" when there is none */
 } nn_image_facts;
 
 /* Walks the whole file without decoding a pixel. NN_EFORMAT: damaged headers, or no end marker (truncated).
@@ -87,21 +85,14 @@ NN_API int nn_image_save_png(const nn_image *image, const char *path, int level,
 
 /* Kernels are named after the library whose bytes they reproduce, because a network is used best with the
  * pixels it was trained on: OpenCV's INTER_LINEAR, and Pillow's antialiased filters as of version 13. */
-#define NN_RESIZE_LIST(X)                                                                                    \
-    X(NN_RESIZE_OPENCV_LINEAR, "cv2-linear")                                                                 \
-    X(NN_RESIZE_PILLOW_BILINEAR, "pil-bilinear")                                                             \
-    X(NN_RESIZE_PILLOW_BICUBIC, "pil-bicubic")
-
+// clang-format off
 typedef enum nn_resize_kernel {
-#define X(name, text) name,
-    NN_RESIZE_LIST(X)
-#undef X
-        NN_RESIZE_KERNELS
+    NN_RESIZE_OPENCV_LINEAR, NN_RESIZE_PILLOW_BILINEAR, NN_RESIZE_PILLOW_BICUBIC, NN_RESIZE_KERNELS
 } nn_resize_kernel;
-
-/* "cv2-linear" and so on; "?" for a value that is no kernel. */
+// clang-format on
+/* "cv2-linear", "pil-bilinear", "pil-bicubic"; "?" for a value that is no kernel. And back: NN_ENOTFOUND,
+ * with the list of names in the text. */
 NN_API const char *nn_resize_name(nn_resize_kernel kernel);
-/* NN_OK, or NN_ENOTFOUND with the list of names in the text. */
 NN_API int nn_resize_named(nn_resize_kernel *kernel, const char *name, nn_message *why);
 
 /* Working memory that calls of one thread reuse: zero it, pass it on, free it at the end. Where a function
@@ -125,9 +116,8 @@ NN_API void nn_image_flip(nn_image *image);
 
 /* ---- the preprocessing record ---- */
 
-/* What has to happen to an image before a given set of weights sees it; it travels with the weights. In this
- * order: resize, crop, then (x/maximum - mean)/std as the network's first step. Begin with
- * nn_preprocess_default(): a zeroed record is not valid. */
+/* What has to happen to an image before a given set of weights sees it, and travels with them: resize, crop,
+ * then (x/maximum - mean)/std. Begin with nn_preprocess_default(): a zeroed record is not valid. */
 typedef struct nn_preprocess {
     nn_resize_kernel kernel;
     int64_t resize_height, resize_width; /* both set: squash to exactly this */

@@ -21,27 +21,17 @@ const char *nn_strerror(int status)
 
 const char *nn_version(void) { return NN_VERSION; }
 
-size_t nn_dtype_size(nn_dtype type)
-{
-    switch (type) {
-#define X(name, bytes, text)                                                                                 \
-    case name: return bytes;
-        NN_DTYPE_LIST(X)
-#undef X
-    default: return 0;
-    }
-}
+static const struct {
+    size_t bytes;
+    const char *name;
+} types[NN_DTYPES] = {
+    [NN_F32] = { 4, "F32" }, [NN_F64] = { 8, "F64" }, [NN_BF16] = { 2, "BF16" }, [NN_F16] = { 2, "F16" },
+    [NN_I32] = { 4, "I32" }, [NN_I64] = { 8, "I64" }, [NN_U8] = { 1, "U8" }
+};
 
-const char *nn_dtype_name(nn_dtype type)
-{
-    switch (type) {
-#define X(name, bytes, text)                                                                                 \
-    case name: return text;
-        NN_DTYPE_LIST(X)
-#undef X
-    default: return "?";
-    }
-}
+size_t nn_dtype_size(nn_dtype type) { return (unsigned)type < NN_DTYPES ? types[type].bytes : 0; }
+
+const char *nn_dtype_name(nn_dtype type) { return (unsigned)type < NN_DTYPES ? types[type].name : "?"; }
 
 nn_shape nn_shape_of(int rank, int64_t a, int64_t b, int64_t c, int64_t d)
 {

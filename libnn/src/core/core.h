@@ -23,7 +23,7 @@ struct nni_cpu;
 struct nni_backend {
     int kernels; /* NN_DEVICE_CPU ..., the column of an op's prepare functions */
     bool bf16;   /* which take activations in bfloat16, too */
-    bool pooled; /* and the gradient of a mean in its producer, see NN_OP_TAKES_POOLED */
+    bool pooled; /* and the gradient of a mean in its producer, see NNI_OP_TAKES_POOLED */
     void *(*alloc)(nn_device *d, size_t bytes);
     void (*free)(nn_device *d, void *at);
     void *(*mirror)(nn_device *d, void *at, size_t bytes);
@@ -40,6 +40,14 @@ struct nni_backend {
     size_t (*peak)(nn_device *d); /* nn_device_peak_bytes; NULL: no memory of its own */
     void (*close)(nn_device *d);
 };
+
+/* Flags of ops (nn_op.flags). A mean over the rows of each sample, y[n,c] = mean of act(scale*(x-mean)+beta),
+ * spreads one gradient over many rows. POOLS marks such a mean, TAKES_POOLED an op whose backward adds what
+ * the mean of out[0] contributes to the gradient of out[0] while it reads that: then the mean's step has no
+ * din[0], and pooled[] are the gradient of y [N,1,1,C], mean, scale and beta (the last three absent without
+ * an affine).
+ */
+enum { NNI_OP_POOLS = 1 << 8, NNI_OP_TAKES_POOLED = 1 << 9 };
 
 /* What is made on a device lies in a list of it, so that nn_close can free what is left. */
 struct nni_link {

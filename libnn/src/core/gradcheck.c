@@ -57,17 +57,20 @@ static nn_real *numbers(const struct check *c, const struct variable *v)
     return v->model ? (nn_real *)(void *)(buffer + v->offset) : nn_host(c->plan, v->name, NULL);
 }
 
-/* Everything at its place, but for what moves, by t. */
+/* Moves what moves by t; 0 puts it back. */
 static void place(const struct check *c, double t)
 {
     for (int i = 0; i < c->variables; i++) {
         const struct variable *v = &c->variable[i];
-        nn_real *x = numbers(c, v);
+        nn_real *x;
 
-        for (int64_t e = 0; e < v->count; e++)
-            x[e] = (nn_real)(v->value[e] + (c->alone ? 0 : t * v->move[e]));
-        if (c->alone == v)
+        if (c->alone && c->alone != v)
+            continue;
+        x = numbers(c, v);
+        if (c->alone)
             x[c->at] = (nn_real)(v->value[c->at] + t);
+        for (int64_t e = 0; !c->alone && e < v->count; e++)
+            x[e] = (nn_real)(v->value[e] + t * v->move[e]);
         if (v->model)
             nn_model_changed(v->model);
     }
@@ -138,8 +141,8 @@ static int compare_elements(struct check *c, struct variable *v)
         g = v->gradient[c->at];
         (void)snprintf(what, sizeof what, "the gradient of \"%.100s\"[%lld]", v->name, (long long)c->at);
         rc = compare(c, what, c->o.step * reach(x), g, sqrt(size), 2 * unit * fabs(x * g));
+        place(c, 0);
     }
-    place(c, 0);
     c->alone = NULL;
     return rc;
 }
@@ -339,16 +342,21 @@ static int run_and_restore(struct check *c)
     int rc = NN_OK;
 
     for (int i = 0; !rc && i < c->graph->models; i++) {
+        nn_model *m = c->graph->model[i];
         const void *state;
 
-        rc = nn_model_seal(c->graph->model[i]);
-        state = nn_model_buffer(c->graph->model[i], NN_BASE_STATE, &bytes[i]);
-        if (!rc && state && !(kept[i] = nni_alloc(bytes[i])))
-            rc = NN_ENOMEM;
+        if ((rc = nn_model_seal(m))) {
+            (void)nni_fail(c->why, rc, "nn_gradcheck: %.400s", nn_model_error(m));
+            continue;
+        }
+        state = nn_model_buffer(m, NN_BASE_STATE, &bytes[i]);
+        if (state && !(kept[i] = nni_alloc(bytes[i])))
+            rc = nni_fail(c->why, NN_ENOMEM, "nn_gradcheck: no memory");
         if (kept[i])
             memcpy(kept[i], state, bytes[i]);
     }
-    rc = rc ? nni_fail(c->why, rc, "nn_gradcheck: no memory") : run(c);
+    if (!rc)
+        rc = run(c);
     for (int i = 0; i < c->graph->models; i++)
         if (kept[i]) {
             memcpy(nn_model_buffer(c->graph->model[i], NN_BASE_STATE, NULL), kept[i], bytes[i]);

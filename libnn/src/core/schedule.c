@@ -175,7 +175,7 @@ static int emit_forward(struct nni_compile *c, const struct nni_cnode *n, int ki
         if (n->n.save_shape[k].rank < 0)
             continue;
         /* What a pool saves takes work that is for nothing where there is no backward. */
-        if (n->n.op->flags & NN_OP_POOLS && !c->backward)
+        if (n->n.op->flags & NNI_OP_POOLS && !c->backward)
             continue;
         if ((save[k] = new_store(p, nni_bytes(n->n.save_shape[k], n->n.save_type[k]), at)) < 0)
             return NN_ENOMEM;
@@ -249,8 +249,8 @@ static bool leaves_pooled(const struct nni_compile *c, const struct nni_cnode *n
 {
     const nn_tensor *t = n->n.in[0];
 
-    return c->plan->device->backend->pooled && n->n.op->flags & NN_OP_POOLS && t->node &&
-           t->node->op->flags & NN_OP_TAKES_POOLED && t == t->node->out[0] && c->written[t->id] &&
+    return c->plan->device->backend->pooled && n->n.op->flags & NNI_OP_POOLS && t->node &&
+           t->node->op->flags & NNI_OP_TAKES_POOLED && t == t->node->out[0] && c->written[t->id] &&
            !c->pool[t->id] && !nni_held(c, t) && !(c->plan->flags & NN_PLAN_DEBUG);
 }
 

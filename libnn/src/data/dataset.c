@@ -25,13 +25,17 @@ int nn_split_named(const char *name)
 
 const char *nn_problem_name(nn_problem_kind kind)
 {
-    switch (kind) {
-#define X(name, text)                                                                                        \
-    case name: return text;
-        NN_PROBLEM_LIST(X)
-#undef X
-    default: return "?";
-    }
+    static const char *const name[NN_PROBLEMS] = { [NN_PROBLEM_FOLDER] = "folder ignored",
+                                                   [NN_PROBLEM_UNREADABLE] = "cannot be read",
+                                                   [NN_PROBLEM_VISITED] = "visited twice",
+                                                   [NN_PROBLEM_SPECIAL] = "not a regular file",
+                                                   [NN_PROBLEM_DEEP] = "nested too deep",
+                                                   [NN_PROBLEM_EXCLUDED] = "image excluded",
+                                                   [NN_PROBLEM_DUPLICATE] = "duplicate content",
+                                                   [NN_PROBLEM_LEAK] = "also in another split",
+                                                   [NN_PROBLEM_CONFLICT] = "same content in both classes" };
+
+    return (unsigned)kind < NN_PROBLEMS ? name[kind] : "?";
 }
 
 int nn_dataset_new(nn_dataset **out)

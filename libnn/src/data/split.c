@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Drawing validation images from those to train on, in the order of a key of each path, so that no folder's order
- * decides; copies of one content go together.
+ * Drawing validation images from those to train on, in the order of a key of each path, so that no folder's
+ * order decides; copies of one content go together.
  */
 #include "data.h"
 

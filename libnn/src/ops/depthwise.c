@@ -12,7 +12,7 @@
  * (y,x) dz = da*act'(z), dx = scale*dz, dbeta = sum dz, dscale = sum dz*(x - mean), dmean = -scale*dbeta
  *
  * and with MOMENTS dy is the sum of dout[0], dmean/rows and 2*dvar/rows*(y - mean); the gradient of a mean
- * over y's rows is added as well (NN_OP_TAKES_POOLED). Both gradients are taken in one pass over x and dy.
+ * over y's rows is added as well (NNI_OP_TAKES_POOLED). Both gradients are taken in one pass over x and dy.
  * All kernels are in cpu/simd/depthwise.c; here are the shapes of tiles and what merges their partial
  * results, in double and in the order of tiles.
  */
@@ -314,7 +314,7 @@ const nn_op nn_op_depthwise = {
     .inputs = 2,
     .optional = NN_IN(2) | NN_IN(3) | NN_IN(4) | NN_IN(5) | NN_OUT(1) | NN_OUT(2),
     .reads = NN_IN(0) | NN_IN(1) | NN_IN(3) | NN_IN(4) | NN_IN(5) | NN_OUT(1),
-    .flags = NN_OP_COMPUTE | NN_OP_TAKES_POOLED,
+    .flags = NN_OP_COMPUTE | NNI_OP_TAKES_POOLED,
     .narrow = NN_IN(0),
     .slot = { [NN_SLOT_AFFINE] = 3, [NN_SLOT_MOMENTS] = 1 },
     .attrs_bytes = sizeof(nn_conv_opts),

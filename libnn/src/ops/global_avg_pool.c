@@ -8,7 +8,7 @@
  * and from da on as in affine.c. y is nn_real whatever x is stored as: it is small. Because dy is the same
  * for all rows of a sample, the gradients of the affine need only the sums of act'(z) and of act'(z)*(x -
  * mean) over each sample, which forward leaves; and dx is left to whoever made x, if that can take it in
- * while it reads x anyway (NN_OP_POOLS). A sample is split into chunks of rows, so that few samples of a
+ * while it reads x anyway (NNI_OP_POOLS). A sample is split into chunks of rows, so that few samples of a
  * large image keep many threads busy; chunks are added up in order, in double.
  */
 #include "cpu/cpu.h"
@@ -154,7 +154,7 @@ const nn_op nn_op_global_avg_pool = {
     .inputs = 1,
     .optional = NN_IN(MEAN) | NN_IN(SCALE) | NN_IN(BETA),
     .reads = NN_IN(MEAN) | NN_IN(SCALE) | NN_IN(BETA),
-    .flags = NN_OP_FOLLOW | NN_OP_POOLS,
+    .flags = NN_OP_FOLLOW | NNI_OP_POOLS,
     .slot = { [NN_SLOT_AFFINE] = MEAN },
     .narrow = NN_IN(X),
     .infer = infer,

@@ -6,11 +6,9 @@
 
 #include <string.h>
 
-static const char *const names[] = {
-#define X(name, text) [name] = text,
-    NN_RESIZE_LIST(X)
-#undef X
-};
+static const char *const names[NN_RESIZE_KERNELS] = { [NN_RESIZE_OPENCV_LINEAR] = "cv2-linear",
+                                                      [NN_RESIZE_PILLOW_BILINEAR] = "pil-bilinear",
+                                                      [NN_RESIZE_PILLOW_BICUBIC] = "pil-bicubic" };
 
 const char *nn_resize_name(nn_resize_kernel kernel)
 {
@@ -27,13 +25,8 @@ int nn_resize_named(nn_resize_kernel *kernel, const char *name, nn_message *why)
             return NN_OK;
         }
     }
-    return nni_fail(why, NN_ENOTFOUND,
-                    "no resize kernel \"%.64s\"; there are"
-#define X(kernel, text) " " text
-                    NN_RESIZE_LIST(X)
-#undef X
-                        ,
-                    name);
+    return nni_fail(why, NN_ENOTFOUND, "no resize kernel \"%.64s\"; there are %s %s %s", name, names[0],
+                    names[1], names[2]);
 }
 
 void *nni_scratch(nn_vision_scratch *scratch, int slot, size_t size)

@@ -20,30 +20,23 @@ NN_C_BEGIN
 
 typedef struct nn_efficientnet_config {
     const char *name;
-    double width, depth;  /* multipliers of B0's channels and blocks */
-    double dropout;       /* before the classifier */
-    double drop_path;     /* stochastic depth: block i of n is left out with probability drop_path*i/n */
-    double eps, momentum; /* of the batch norms */
-    int64_t resolution;   /* height and width of the images that the network was designed for */
-    int64_t classes;      /* number of logits */
-    int lite;             /* ReLU6, no squeeze-and-excite, stem and head not widened */
-    nn_padding padding;   /* NN_PAD_AUTO or, as in TensorFlow, NN_PAD_SAME */
-    int64_t backbone;     /* nonzero: the network, with so many outputs, is called "backbone" and feeds one
-                             more dropout and linear layer, "classifier" */
+    double width, depth;         /* multipliers of B0's channels and blocks */
+    double dropout, drop_path;   /* before the classifier; of block i of n, times i/n: stochastic depth */
+    double eps, momentum;        /* of the batch norms */
+    int64_t resolution, classes; /* height and width of the images it was designed for; number of logits */
+    int lite;                    /* ReLU6, no squeeze-and-excite, stem and head not widened */
+    nn_padding padding;          /* NN_PAD_AUTO or, as in TensorFlow, NN_PAD_SAME */
+    int64_t backbone; /* nonzero: the network, with so many outputs, is called "backbone" and feeds one
+                         more dropout and linear layer, "classifier" */
 } nn_efficientnet_config;
 
 /* image [N,H,W,3], normalised -> logits [N,classes]; dropout and stochastic depth only in a
  * training graph. H and W are free, c->resolution is advice. NULL when recording failed. */
 NN_API nn_tensor *nn_efficientnet(nn_graph *g, nn_tensor *image, const nn_efficientnet_config *c);
 
-/* The configuration called `name`, NULL when there is none. */
+/* The configuration called `name`, NULL when there is none; all of them, NULL past the last. */
 NN_API const nn_efficientnet_config *nn_efficientnet_find(const char *name);
-/* All of them, numbered from 0; NULL past the last. */
 NN_API const nn_efficientnet_config *nn_efficientnet_at(int index);
-/* Blocks of stage 1 to 7 ("features.1" and so on), and the channels that come out of it; 0 for other stages.
- */
-NN_API int64_t nn_efficientnet_blocks(const nn_efficientnet_config *c, int stage);
-NN_API int64_t nn_efficientnet_channels(const nn_efficientnet_config *c, int stage);
 
 NN_C_END
 

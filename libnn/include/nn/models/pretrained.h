@@ -18,9 +18,8 @@
 
 NN_C_BEGIN
 
-/* Names of the dialects: "torchvision"; "timm" and "timm-tf", its two families, and "timm-tf-ap", weights of
- * adversarial training; "lukemelas" and "lukemelas-ap". NULL past the last. */
-NN_API const char *nn_pretrained_dialect(int index);
+/* Dialects: "torchvision"; "timm" and "timm-tf", its two families, and "timm-tf-ap", weights of adversarial
+ * training; "lukemelas" and "lukemelas-ap". */
 
 typedef struct nn_pretrained_opts {
     const char *path;    /* of the file: its name may tell the dialect; or NULL */
@@ -38,10 +37,10 @@ typedef struct nn_pretrained {
     const char *told_by;      /* what told the dialect: "its names", "its file name" ... */
 } nn_pretrained;
 
-/* What a file may say of itself besides its network and its record (nn/classifier.h). */
-#define NN_PADDING_KEY                                                                                       \
-    "libnn.pad_mode"              /* "symmetric" or "same" (as TensorFlow); absent: as the network has it */
-#define NN_EPS_KEY "libnn.bn_eps" /* absent: as the network has it */
+/* What a file may say of itself besides its network and its record (nn/classifier.h): "symmetric" or "same"
+ * (as TensorFlow), and a number. Absent: as the network has it. */
+#define NN_PADDING_KEY "libnn.pad_mode"
+#define NN_EPS_KEY "libnn.bn_eps"
 
 /* Says what network a file holds, and gives its tensors our names, which are torchvision's. ResNet and VGG
  * are known in torchvision's dialect only. NN_EINVAL: the names are those of several dialects, which the text
