@@ -47,12 +47,13 @@ static int report(const struct bench_data *o, double *t, int64_t n, int64_t bad,
     int rc = APP_OK;
 
     if (bad)
-        app_say("%s cannot be used: time is taken, but nothing counted", app_count(bad, "image"));
+        app_say("%s cannot be used: timed, but not counted", app_count(bad, "image"));
     qsort(t, (size_t)o->runs, sizeof *t, ascending);
     median = o->runs % 2 ? t[o->runs / 2] : (t[o->runs / 2 - 1] + t[o->runs / 2]) / 2;
-    printf("data %s, %s to %lld px, %s: median %.1f images/s, best %.1f images/s, peak memory "
-           "%.0f MB\n",
-           o->augment, app_count(n, "image"), (long long)o->image_size, app_count(o->threads, "thread"),
+    printf("data ");
+    app_print(stdout, o->augment);
+    printf(", %s to %lld px, %s: median %.1f images/s, best %.1f images/s, peak memory %.0f MB\n",
+           app_count(n, "image"), (long long)o->image_size, app_count(o->threads, "thread"),
            (double)n / median, (double)n / t[0], app_peak_bytes() / 1e6);
     if (o->json) {
         json_t *j = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:i, s:f, s:f, s:f, s:f}", "what", "data",
