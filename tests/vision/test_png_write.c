@@ -92,6 +92,21 @@ START_TEST(arguments)
 }
 END_TEST
 
+/* Through a link the picture that it leads to is replaced. */
+START_TEST(links)
+{
+    nn_image image = some_image(1);
+    struct stat st;
+
+    put("pictures/a.png", "of before");
+    ck_assert(!symlink("pictures/a.png", in_tree("link.png")));
+    ck_assert_msg(!nn_image_save_png(&image, in_tree("link.png"), 1, &why), "%s", why.text);
+    ck_assert(!lstat(in_tree("link.png"), &st) && S_ISLNK(st.st_mode));
+    ck_assert_int_eq(nn_image_save_png(&image, in_tree("pictures"), 1, &why), NN_EIO);
+    ck_assert_ptr_nonnull(strstr(why.text, "no regular file"));
+}
+END_TEST
+
 START_TEST(no_memory)
 {
     nn_image image = some_image(1);
@@ -156,6 +171,7 @@ int main(void)
     tcase_add_test(t, round_trip);
     tcase_add_test(t, sizes);
     tcase_add_test(t, arguments);
+    tcase_add_test(t, links);
     tcase_add_test(t, no_memory);
     tcase_add_loop_test(t, disk_full, 0, 2);
     suite_add_tcase(s, t);

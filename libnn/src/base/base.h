@@ -88,6 +88,7 @@ typedef struct nni_writer {
     int fd;
     char *path, *temporary;
     uint64_t written;
+    bool unsynced; /* to be set after opening: what can be made again need not be safe from a crash */
 } nni_writer;
 int nni_writer_open(nni_writer *w, const char *path, nn_message *why);
 int nni_writer_put(nni_writer *w, const void *data, size_t size, nn_message *why);

@@ -309,18 +309,11 @@ static void parent(const char *path, char *folder, size_t size)
         (void)snprintf(folder, size, "%.*s", (int)(slash == path ? 1 : slash - path), path);
 }
 
-int nni_writer_commit(nni_writer *w, nn_message *why)
+static int sync_folder(const nni_writer *w, nn_message *why)
 {
     char folder[PATH_MAX];
-    int fd = w->fd, rc = NN_OK;
+    int fd, rc = NN_OK;
 
-    if (nni_seam.fsync(fd))
-        return writer_fail(w, why, "cannot sync");
-    w->fd = -1;
-    if (nni_seam.close(fd))
-        return writer_fail(w, why, "cannot close");
-    if (nni_seam.rename(w->temporary, w->path))
-        return writer_fail(w, why, "cannot rename the temporary file");
     parent(w->path, folder, sizeof folder);
     fd = nni_seam.open(folder, O_RDONLY, 0);
     /* EINVAL: a file system, of another machine mostly, whose folders cannot be synced. */
@@ -328,6 +321,21 @@ int nni_writer_commit(nni_writer *w, nn_message *why)
         rc = nni_fail(why, NN_EIO, "%s: cannot sync its folder: %s", w->path, strerror(errno));
     if (fd >= 0)
         (void)nni_seam.close(fd);
+    return rc;
+}
+
+int nni_writer_commit(nni_writer *w, nn_message *why)
+{
+    int fd = w->fd, rc;
+
+    if (!w->unsynced && nni_seam.fsync(fd))
+        return writer_fail(w, why, "cannot sync");
+    w->fd = -1;
+    if (nni_seam.close(fd))
+        return writer_fail(w, why, "cannot close");
+    if (nni_seam.rename(w->temporary, w->path))
+        return writer_fail(w, why, "cannot rename the temporary file");
+    rc = w->unsynced ? NN_OK : sync_folder(w, why);
     nni_free(w->path);
     nni_free(w->temporary);
     *w = (nni_writer){ .fd = -1 };

@@ -7,8 +7,6 @@
  */
 #include "vision.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #define ZLIB_CONST
@@ -102,39 +100,11 @@ static int encode(uint8_t **file, size_t *size, const nn_image *image, int level
     return out ? NN_OK : NN_ENOMEM;
 }
 
-/* Beside its place and then into it, so that a failure costs no older file. Not synced: thousands may be
- * written, and a picture can be made again. */
-static int write_file(const char *path, const uint8_t *data, size_t size, nn_message *why)
-{
-    char *temporary = nni_temporary(path);
-    struct nni_stat st;
-    int fd, rc;
-
-    if (!temporary)
-        return nni_fail(why, NN_ENOMEM, "%s: no memory", path);
-    if (!nni_seam.stat(path, &st) && !st.is_file)
-        rc = nni_fail(why, NN_EIO, "%s: exists and is no regular file", path);
-    else if ((fd = nni_seam.open(temporary, O_WRONLY | O_CREAT | O_TRUNC, 0666)) < 0)
-        rc = nni_fail(why, NN_EIO, "%s: cannot create: %s", path, strerror(errno));
-    else {
-        rc = nni_write_all(fd, data, size);
-        if (rc)
-            rc = nni_fail(why, rc, "%s: cannot write: %s", path, strerror(errno));
-        if (nni_seam.close(fd) && !rc)
-            rc = nni_fail(why, NN_EIO, "%s: cannot close: %s", path, strerror(errno));
-        if (!rc && nni_seam.rename(temporary, path))
-            rc = nni_fail(why, NN_EIO, "%s: cannot rename: %s", path, strerror(errno));
-        if (rc)
-            (void)nni_seam.unlink(temporary);
-    }
-    nni_free(temporary);
-    return rc;
-}
-
 int nn_image_save_png(const nn_image *image, const char *path, int level, nn_message *why)
 {
     uint8_t *data = NULL;
     size_t size = 0;
+    nni_writer w;
     int rc;
 
     if (!path)
@@ -147,7 +117,12 @@ int nn_image_save_png(const nn_image *image, const char *path, int level, nn_mes
     if (rc)
         return nni_fail(why, rc, "%s: no memory to encode %lld x %lld pixels", path, (long long)image->width,
                         (long long)image->height);
-    rc = write_file(path, data, size, why);
+    rc = nni_writer_open(&w, path, why);
+    w.unsynced = true; /* thousands may be written */
+    if (!rc)
+        rc = nni_writer_put(&w, data, size, why);
+    if (!rc)
+        rc = nni_writer_commit(&w, why);
     nni_free(data);
     return rc;
 }
