@@ -510,18 +510,23 @@ void app_parse(const struct argp *argp, int argc, char **argv, void *payload)
 
 volatile sig_atomic_t app_interrupted;
 
+/* Who wants an end sends a signal; but timeout, for one, sends it to the process and to its group, and so do
+ * batch systems. What comes at once with the first is no second one. */
 static void on_signal(int number)
 {
+    enum { AT_ONCE = 500 }; /* ms */
     static const char again[] = "interrupted again: not saved\n";
-    static atomic_flag caught = ATOMIC_FLAG_INIT; /* two threads may be here at once */
+    static atomic_llong first; /* two threads may be here at once */
+    long long now = (long long)(app_seconds() * 1e3) + 1, before = 0;
 
-    if (atomic_flag_test_and_set(&caught)) {
+    if (atomic_compare_exchange_strong(&first, &before, now)) {
+        app_interrupted = number;
+    } else if (now - before > AT_ONCE) {
         ssize_t told = write(STDERR_FILENO, again, sizeof again - 1);
 
         (void)told; /* there is nobody left to tell */
         _exit(128 + number);
     }
-    app_interrupted = number;
 }
 
 void app_catch_interrupts(void)

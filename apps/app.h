@@ -64,7 +64,7 @@ double app_available_bytes(void);
 void app_print_completion(const struct argp *argp);
 
 /* First SIGINT, SIGTERM or SIGHUP (of a terminal that is gone, unless nohup has it ignored): app_interrupted
- * becomes the signal's number. Second: the process ends at once. */
+ * becomes the signal's number. Second, half a second later or more: the process ends at once. */
 extern volatile sig_atomic_t app_interrupted;
 void app_catch_interrupts(void);
 

@@ -215,6 +215,9 @@ static int add_standard_input(struct prediction *p)
     p->standard_input = read_all(stdin, &size);
     if (!p->standard_input)
         return app_fail(APP_DEVICE, "out of memory");
+    if (app_interrupted)
+        return app_fail(128 + (int)app_interrupted,
+                        "interrupted while the list was read: nothing is written");
     if (ferror(stdin))
         return app_fail(APP_IO, "standard input: %s", strerror(errno));
     separator = memchr(p->standard_input, 0, size) ? 0 : '\n';

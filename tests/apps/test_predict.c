@@ -5,6 +5,8 @@
  */
 #include "programs.h"
 
+#include <signal.h>
+
 static const char *checkpoint;
 
 static void setup(void)
@@ -293,6 +295,40 @@ START_TEST(list_on_standard_input)
 }
 END_TEST
 
+/* Somebody who waits for a list that does not come gives up. */
+START_TEST(interrupted_while_listing)
+{
+    const char *const arguments[] = { "-c", checkpoint, "-i", "-", "-o", in_tree("out.csv"), NULL };
+    pid_t child;
+    int fd, caught = 0;
+
+    ck_assert(!mkfifo(in_tree("stdin"), 0666));
+    fd = open(in_tree("stdin"), O_RDWR);
+    ck_assert_int_ge(fd, 0);
+    child = start("fakereal_predict", arguments);
+    for (int i = 0; !caught && i < 1000; i++) { /* until it catches signals */
+        char path[64], line[256];
+        FILE *f;
+
+        (void)usleep(10000);
+        (void)snprintf(path, sizeof path, "/proc/%ld/status", (long)child);
+        f = fopen(path, "r");
+        while (f && fgets(line, sizeof line, f))
+            if (!strncmp(line, "SigCgt:", 7))
+                caught = (strtoull(line + 7, NULL, 16) >> (SIGTERM - 1) & 1) != 0;
+        if (f)
+            (void)fclose(f);
+    }
+    ck_assert(caught && !kill(child, SIGTERM));
+    (void)usleep(50000);
+    (void)close(fd); /* had it not been reading yet, the list ends now */
+    finish(child);
+    expect_code(128 + SIGTERM);
+    expect_in(ran.err, "interrupted");
+    ck_assert_int_ne(access(in_tree("out.csv"), F_OK), 0);
+}
+END_TEST
+
 START_TEST(several_checkpoints_are_averaged)
 {
     double one[2], two[2];
@@ -509,6 +545,7 @@ int main(void)
     tcase_add_test(t, template_byte_for_byte);
     tcase_add_test(t, template_and_images_differ);
     tcase_add_test(t, list_on_standard_input);
+    tcase_add_test(t, interrupted_while_listing);
     tcase_add_test(t, several_checkpoints_are_averaged);
     tcase_add_test(t, several_images_and_whole_data_sets);
     tcase_add_test(t, wrong_checkpoints);

@@ -5,6 +5,8 @@
  */
 #include "programs.h"
 
+#include <apps/app.h>
+
 #include <dirent.h>
 #include <jansson.h>
 #include <signal.h>
@@ -445,12 +447,13 @@ START_TEST(damaged_best)
 }
 END_TEST
 
-/* The first signal asks, the second does not wait; both are said. */
+/* The first signal asks, and so does what comes with it: timeout sends two. A later one does not wait. */
 START_TEST(interrupted_twice)
 {
     const char *const arguments[] = { "--data",     in_tree("d"), SMALL, "--run-dir",
                                       in_tree("r"), "--epochs",   "99",  NULL };
     pid_t child = start("fakereal_train", arguments);
+    int status;
 
     while (access(in_tree("r/config.json"), F_OK) && nni_seconds() - ran.start < 100)
         wait_some(0.01);
@@ -458,12 +461,25 @@ START_TEST(interrupted_twice)
               !kill(child, SIGCONT));
     finish(child);
     ck_assert_msg(ran.code == 128 + SIGINT || ran.code == 128 + SIGTERM, "exit code %d", ran.code);
-    expect_in(ran.err, "interrupted again: not saved\n");
+    expect_in(ran.err, "interrupted and saved");
+
+    child = fork();
+    ck_assert_int_ge(child, 0);
+    if (!child) {
+        redirect(in_tree("stderr"), O_WRONLY | O_CREAT | O_TRUNC, 2);
+        app_catch_interrupts();
+        if (raise(SIGINT) || raise(SIGTERM) || app_interrupted != SIGINT)
+            _exit(1);
+        wait_some(0.6);
+        (void)raise(SIGTERM);
+        _exit(2);
+    }
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 128 + SIGTERM);
+    expect_file("stderr", "interrupted again: not saved\n");
 }
 END_TEST
 
-/* What belongs to the beginning of a run is not silently passed over when it goes on, and its rates are those
- * that it began with. */
 START_TEST(resumed_with_other_options)
 {
     make_checkpoint("w.safetensors", 1, 0.5);
