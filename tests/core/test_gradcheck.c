@@ -3,6 +3,7 @@
  * nn_gradcheck says yes to what is right, kinks, masks and batch statistics included, leaves the model as it
  * was, and says no, and where, to derivatives that are a little wrong.
  */
+#include "base/base.h"
 #include "suite.h"
 
 #include <check.h>
@@ -176,6 +177,35 @@ START_TEST(what_it_cannot_draw)
 }
 END_TEST
 
+/* Whichever allocation fails: a status, and the weights as they were. */
+static void *(*plain_alloc)(size_t size);
+static int until_failure;
+
+static void *failing_alloc(size_t size) { return until_failure-- > 0 ? plain_alloc(size) : NULL; }
+
+START_TEST(no_memory)
+{
+    nn_tensor *y =
+        nn_layer_linear(g, "a", nn_input(g, "x", NN_REAL, NN_SHAPE2(2, 3)), (nn_linear_opts){ .out = 2 });
+    double before[6], after[6];
+    int rc = NN_ENOMEM;
+
+    ck_assert_int_eq(nn_model_read(model, "a.weight", 0, NN_F64, before), NN_OK);
+    plain_alloc = nni_seam.alloc;
+    nni_seam.alloc = failing_alloc;
+    for (int n = 0; rc; n++) {
+        until_failure = n;
+        rc = nn_gradcheck(g, y, (nn_gradcheck_opts){ .elements = 4 }, &why);
+        ck_assert_msg(!rc || rc == NN_ENOMEM, "allocation %d: %s: %s", n, nn_strerror(rc), why.text);
+        ck_assert_int_lt(n, 1000);
+        until_failure = 1000;
+        ck_assert_int_eq(nn_model_read(model, "a.weight", 0, NN_F64, after), NN_OK);
+        ck_assert(!memcmp(before, after, sizeof before));
+    }
+    nni_seam.alloc = plain_alloc;
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("gradcheck");
@@ -188,6 +218,7 @@ int main(void)
     tcase_add_test(t, kinks);
     tcase_add_test(t, a_network);
     tcase_add_test(t, what_it_cannot_draw);
+    tcase_add_test(t, no_memory);
     suite_add_tcase(s, t);
     return suite_run(s);
 }

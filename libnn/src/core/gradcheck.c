@@ -49,16 +49,18 @@ static double uniform(const struct check *c, uint64_t stream, int64_t i, double 
     return low + (high - low) * nni_uniform(word[0]);
 }
 
-/* Where a variable's numbers are now: mirrors of a device's memory come and go. */
+/* Where a variable's numbers are now: mirrors of a device's memory come and go. NULL: there is no memory. */
 static nn_real *numbers(const struct check *c, const struct variable *v)
 {
     char *buffer = v->model ? nn_model_buffer(v->model, NN_BASE_PARAM, NULL) : NULL;
 
-    return v->model ? (nn_real *)(void *)(buffer + v->offset) : nn_host(c->plan, v->name, NULL);
+    if (!v->model)
+        return nn_host(c->plan, v->name, NULL);
+    return buffer ? (nn_real *)(void *)(buffer + v->offset) : NULL;
 }
 
 /* Moves what moves by t; 0 puts it back. */
-static void place(const struct check *c, double t)
+static int place(const struct check *c, double t)
 {
     for (int i = 0; i < c->variables; i++) {
         const struct variable *v = &c->variable[i];
@@ -66,7 +68,8 @@ static void place(const struct check *c, double t)
 
         if (c->alone && c->alone != v)
             continue;
-        x = numbers(c, v);
+        if (!(x = numbers(c, v)))
+            return NN_ENOMEM;
         if (c->alone)
             x[c->at] = (nn_real)(v->value[c->at] + t);
         for (int64_t e = 0; !c->alone && e < v->count; e++)
@@ -74,16 +77,17 @@ static void place(const struct check *c, double t)
         if (v->model)
             nn_model_changed(v->model);
     }
+    return NN_OK;
 }
 
 static int value_at(void *context, double t, double *y)
 {
     const struct check *c = context;
-    int rc;
+    int rc = place(c, t);
 
-    place(c, t);
     (void)nn_set(c->plan, NN_SAMPLE, 0); /* the same masks */
-    rc = nn_run(c->plan, NN_FORWARD);
+    if (!rc)
+        rc = nn_run(c->plan, NN_FORWARD);
     return rc ? rc : nn_read(c->plan, NAME, NN_F64, y, c->line.count[0]);
 }
 
@@ -141,7 +145,7 @@ static int compare_elements(struct check *c, struct variable *v)
         g = v->gradient[c->at];
         (void)snprintf(what, sizeof what, "the gradient of \"%.100s\"[%lld]", v->name, (long long)c->at);
         rc = compare(c, what, c->o.step * reach(x), g, sqrt(size), 2 * unit * fabs(x * g));
-        place(c, 0);
+        (void)place(c, 0);
     }
     c->alone = NULL;
     return rc;
@@ -235,6 +239,7 @@ static int take_parameters(struct check *c)
         for (int64_t k = 0; k < c->plan->model[i]->count; k++) {
             const nn_segment *s = &c->plan->model[i]->segment[k];
             struct variable *v;
+            const nn_real *x;
 
             if (!c->plan->wanted[first + k] || !nn_match(c->o.wrt, s->name))
                 continue;
@@ -242,8 +247,10 @@ static int take_parameters(struct check *c)
                 return nni_fail(c->why, NN_ENOMEM, "nn_gradcheck: no memory");
             v->model = c->plan->model[i];
             v->offset = s->offset;
+            if (!(x = numbers(c, v)))
+                return nni_fail(c->why, NN_ENOMEM, "nn_gradcheck: no memory");
             for (int64_t e = 0; e < s->count; e++)
-                v->value[e] = (double)numbers(c, v)[e];
+                v->value[e] = (double)x[e];
         }
     return NN_OK;
 }
@@ -253,7 +260,9 @@ static int take_gradients(struct check *c)
     nn_real *seed = nn_seed(c->plan, 0);
     int rc;
 
-    for (int64_t e = 0; seed && e < c->line.count[0]; e++)
+    if (!seed)
+        return nni_fail(c->why, NN_ENOMEM, "nn_gradcheck: no memory");
+    for (int64_t e = 0; e < c->line.count[0]; e++)
         seed[e] = (nn_real)c->line.weight[e];
     rc = nn_run(c->plan, NN_GRADIENTS);
     for (int i = 0; !rc && i < c->variables; i++) {
@@ -318,9 +327,10 @@ static int run(struct check *c)
         rc = compare_elements(c, &c->variable[i]);
     for (int d = 0; !rc && d < c->o.directions; d++)
         rc = compare_direction(c, d);
-    place(c, 0);
+    (void)place(c, 0);
     if (rc)
-        return nni_fail(c->why, rc, "nn_gradcheck: %.400s", nn_plan_error(c->plan));
+        return nni_fail(c->why, rc, "nn_gradcheck: %.400s",
+                        rc == NN_ENOMEM ? "no memory" : nn_plan_error(c->plan));
     if (c->wrong)
         return nni_fail(c->why, NN_EDIFFER, "nn_gradcheck: %lld of %lld slopes differ; %.400s",
                         (long long)c->wrong, (long long)c->tried, c->text.text);
@@ -359,7 +369,10 @@ static int run_and_restore(struct check *c)
         rc = run(c);
     for (int i = 0; i < c->graph->models; i++)
         if (kept[i]) {
-            memcpy(nn_model_buffer(c->graph->model[i], NN_BASE_STATE, NULL), kept[i], bytes[i]);
+            void *state = nn_model_buffer(c->graph->model[i], NN_BASE_STATE, NULL);
+
+            if (state)
+                memcpy(state, kept[i], bytes[i]);
             nn_model_changed(c->graph->model[i]);
             nni_free(kept[i]);
         }
