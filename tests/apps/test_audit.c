@@ -4,6 +4,7 @@
  * classes differ in nothing but their format is told so.
  */
 #include "programs.h"
+#include "suite.h"
 
 #include <apps/train_audit.h>
 
@@ -576,8 +577,6 @@ int main(void)
 {
     TCase *c = tcase_create("audit");
     Suite *s = suite_create("audit");
-    SRunner *r;
-    int failed;
 
     tcase_add_checked_fixture(c, programs_setup, programs_teardown);
     tcase_set_timeout(c, 240);
@@ -593,9 +592,5 @@ int main(void)
     tcase_add_test(c, files_written);
     tcase_add_test(c, mistakes);
     suite_add_tcase(s, c);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

@@ -2,6 +2,8 @@
  *
  * Early stopping: patience, ties, both directions, values that are none.
  */
+#include "suite.h"
+
 #include <apps/early_stop.h>
 #include <check.h>
 #include <math.h>
@@ -56,16 +58,10 @@ int main(void)
 {
     Suite *s = suite_create("early_stop");
     TCase *t = tcase_create("rules");
-    SRunner *sr;
-    int failed;
 
     tcase_add_test(t, stops_after_patience);
     tcase_add_test(t, maximises_and_survives_nan);
     tcase_add_test(t, zeroed_never_stops);
     suite_add_tcase(s, t);
-    sr = srunner_create(s);
-    srunner_run_all(sr, CK_ENV);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed != 0;
+    return suite_run(s);
 }

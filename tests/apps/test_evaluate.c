@@ -4,6 +4,7 @@
  * image; images that the run trained on are found under any name; one bad file spoils nothing else.
  */
 #include "programs.h"
+#include "suite.h"
 
 #include <jansson.h>
 
@@ -495,8 +496,6 @@ int main(void)
 {
     Suite *s = suite_create("evaluate");
     TCase *t = tcase_create("evaluate");
-    SRunner *r = srunner_create(s);
-    int failed;
 
     suite_add_tcase(s, t);
     tcase_set_timeout(t, 300);
@@ -510,8 +509,5 @@ int main(void)
     tcase_add_test(t, diverged);
     tcase_add_test(t, exit_codes);
     tcase_add_test(t, results_to_devices);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

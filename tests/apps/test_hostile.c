@@ -6,6 +6,7 @@
  * program ends with the code it documents, in little memory, and every image has its row.
  */
 #include "programs.h"
+#include "suite.h"
 
 #include <jansson.h>
 #include <sys/mount.h>
@@ -288,8 +289,6 @@ int main(void)
 {
     Suite *s = suite_create("hostile");
     TCase *t = tcase_create("tree");
-    SRunner *sr;
-    int failed;
 
     tcase_add_checked_fixture(t, grow, programs_teardown);
     tcase_set_timeout(t, 240);
@@ -299,9 +298,5 @@ int main(void)
     tcase_set_timeout(t, 240);
     tcase_add_test(t, full_disk);
     suite_add_tcase(s, t);
-    sr = srunner_create(s);
-    srunner_run_all(sr, CK_ENV);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed != 0;
+    return suite_run(s);
 }

@@ -4,6 +4,7 @@
  * code 2 and a hint after a mistake, and a completion that knows the same options as the help.
  */
 #include "programs.h"
+#include "suite.h"
 
 #include <dirent.h>
 
@@ -105,7 +106,6 @@ int main(void)
 {
     TCase *c = tcase_create("manners");
     Suite *s = suite_create("manners");
-    SRunner *r;
     int failed;
 
     find_programs();
@@ -115,11 +115,8 @@ int main(void)
     tcase_add_loop_test(c, mistakes, 0, programs);
     tcase_add_loop_test(c, completion, 0, programs);
     suite_add_tcase(s, c);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
+    failed = suite_run(s);
     for (int i = 0; i < programs; i++)
         free(program[i]);
-    return failed != 0 || !programs;
+    return failed || !programs;
 }

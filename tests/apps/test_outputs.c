@@ -4,6 +4,7 @@
  * exit code says so. And a process that finds no memory ends.
  */
 #include "programs.h"
+#include "suite.h"
 
 START_TEST(devices_and_pipes)
 {
@@ -130,8 +131,6 @@ int main(void)
 {
     TCase *c = tcase_create("outputs");
     Suite *s = suite_create("outputs");
-    SRunner *r;
-    int failed;
 
     tcase_add_checked_fixture(c, programs_setup, programs_teardown);
     tcase_set_timeout(c, 120);
@@ -143,9 +142,5 @@ int main(void)
     tcase_add_test(c, ends_without_memory);
 #endif
     suite_add_tcase(s, c);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

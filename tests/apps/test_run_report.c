@@ -4,6 +4,7 @@
  * files do no harm.
  */
 #include "programs.h"
+#include "suite.h"
 
 #include <apps/run.h>
 
@@ -113,8 +114,6 @@ int main(void)
 {
     TCase *c = tcase_create("report");
     Suite *s = suite_create("report");
-    SRunner *r;
-    int failed;
 
     tcase_add_checked_fixture(c, programs_setup, programs_teardown);
     tcase_set_timeout(c, 60);
@@ -123,9 +122,5 @@ int main(void)
     tcase_add_test(c, counted_from_zero);
     tcase_add_test(c, damaged);
     suite_add_tcase(s, c);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

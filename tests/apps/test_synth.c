@@ -4,6 +4,7 @@
  * scene in two places, and classes that brightness, colour, contrast and file size cannot tell apart.
  */
 #include "programs.h"
+#include "suite.h"
 
 #include <apps/synth.h>
 
@@ -412,8 +413,6 @@ int main(void)
 {
     Suite *s = suite_create("synth");
     TCase *t = tcase_create("programs");
-    SRunner *r;
-    int failed;
 
     tcase_add_checked_fixture(t, programs_setup, programs_teardown);
     tcase_set_timeout(t, 120);
@@ -427,9 +426,5 @@ int main(void)
     tcase_add_test(t, disk_full);
     tcase_add_test(t, interrupted);
     suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

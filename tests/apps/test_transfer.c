@@ -5,6 +5,7 @@
  * after the epoch in which all is trained ends as one that was left alone.
  */
 #include "programs.h"
+#include "suite.h"
 
 /* tree/d: 18 training images (two batches of eight and one of two), 4 to validate. */
 static void setup(void)
@@ -283,8 +284,6 @@ int main(void)
 {
     Suite *s = suite_create("transfer");
     TCase *c = tcase_create("transfer");
-    SRunner *r;
-    int failed;
 
     tcase_set_timeout(c, 300);
     tcase_add_checked_fixture(c, setup, programs_teardown);
@@ -296,9 +295,5 @@ int main(void)
     tcase_add_test(c, mistakes);
     tcase_add_test(c, part_of_the_run);
     suite_add_tcase(s, c);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

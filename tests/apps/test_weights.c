@@ -3,6 +3,7 @@
  * nn_weights and nn_classify as a user runs them: what is printed, what is written, what is refused and how.
  */
 #include "programs.h"
+#include "suite.h"
 
 /* A network of 1000 classes under torchvision's names, without a word about itself. */
 static void make_plain(const char *path)
@@ -374,8 +375,6 @@ int main(void)
 {
     Suite *s = suite_create("weights");
     TCase *t = tcase_create("programs");
-    SRunner *r;
-    int failed;
 
     tcase_set_timeout(t, 120);
     tcase_add_checked_fixture(t, programs_setup, programs_teardown);
@@ -390,9 +389,5 @@ int main(void)
     tcase_add_test(t, nonsense);
     tcase_add_test(t, usage);
     suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

@@ -4,6 +4,7 @@
  * is damaged, of another network or of another optimizer is refused; a save that fails leaves the old file.
  */
 #include "base/base.h"
+#include "suite.h"
 
 #include <check.h>
 #include <errno.h>
@@ -403,8 +404,6 @@ int main(void)
 {
     Suite *s = suite_create("checkpoint");
     TCase *t = tcase_create("files");
-    SRunner *sr;
-    int failed;
 
     tcase_set_timeout(t, 300);
     tcase_add_checked_fixture(t, setup, teardown);
@@ -416,9 +415,5 @@ int main(void)
     tcase_add_test(t, weights_alone);
     tcase_add_test(t, wrong_calls);
     suite_add_tcase(s, t);
-    sr = srunner_create(s);
-    srunner_run_all(sr, CK_ENV);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed != 0;
+    return suite_run(s);
 }

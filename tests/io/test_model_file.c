@@ -4,6 +4,7 @@
  * leaves the model as it was and is named.
  */
 #include "core/core.h"
+#include "suite.h"
 
 #include <check.h>
 #include <nn/io.h>
@@ -290,8 +291,6 @@ int main(void)
 {
     Suite *s = suite_create("model_file");
     TCase *t = tcase_create("model_file");
-    SRunner *runner;
-    int failed;
 
     tcase_set_timeout(t, 60);
     tcase_add_checked_fixture(t, setup, teardown);
@@ -305,9 +304,5 @@ int main(void)
     tcase_add_test(t, no_such_file);
     tcase_add_test(t, out_of_memory_changes_nothing);
     suite_add_tcase(s, t);
-    runner = srunner_create(s);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(s);
 }

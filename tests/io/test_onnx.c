@@ -5,6 +5,7 @@
  * the same with them is for make parity (tests/parity/onnx_parity.py).
  */
 #include "base/base.h"
+#include "suite.h"
 
 #include <check.h>
 #include <errno.h>
@@ -557,8 +558,6 @@ int main(void)
 {
     Suite *s = suite_create("onnx");
     TCase *t = tcase_create("write");
-    SRunner *r;
-    int failed;
 
     tcase_set_timeout(t, 120);
     tcase_add_checked_fixture(t, setup, teardown);
@@ -569,9 +568,5 @@ int main(void)
     tcase_add_test(t, refusals);
     tcase_add_test(t, failures_leave_the_old_file);
     suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(s);
 }

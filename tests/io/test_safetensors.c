@@ -5,6 +5,7 @@
  * at every length, changed in every byte and mutated at random are either refused or keep all rules.
  */
 #include "base/base.h"
+#include "suite.h"
 
 #include <check.h>
 #include <dirent.h>
@@ -1648,8 +1649,6 @@ int main(void)
     TCase *reject = tcase_create("reject"), *read = tcase_create("read"), *write = tcase_create("write"),
           *fault = tcase_create("fault");
     TCase *all[] = { reject, read, write, fault };
-    SRunner *runner;
-    int failed;
 
     for (int i = 0; i < 4; i++) {
         tcase_add_checked_fixture(all[i], setup, teardown);
@@ -1707,9 +1706,5 @@ int main(void)
     tcase_add_test(fault, nth_operation_of_write_fails);
     tcase_add_test(fault, unwritable_folder);
 
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

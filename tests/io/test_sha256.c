@@ -3,6 +3,7 @@
  * SHA-256 of files: the published vectors, block boundaries, and what is said when a file cannot be read.
  */
 #include "io/io.h"
+#include "suite.h"
 
 #include <check.h>
 #include <errno.h>
@@ -165,8 +166,6 @@ int main(void)
 {
     Suite *suite = suite_create("sha256");
     TCase *tc = tcase_create("sha256");
-    SRunner *runner;
-    int failed;
 
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_set_timeout(tc, 60);
@@ -174,9 +173,5 @@ int main(void)
     tcase_add_test(tc, published_vectors);
     tcase_add_test(tc, block_boundary);
     tcase_add_test(tc, errors);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

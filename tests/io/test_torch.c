@@ -6,6 +6,7 @@
  */
 #include "base/base.h"
 #include "io/torch.h"
+#include "suite.h"
 
 #include "../golden/torch.h"
 #include "torch_files.h"
@@ -720,8 +721,6 @@ int main(void)
 {
     Suite *suite = suite_create("torch");
     TCase *files = tcase_create("files"), *broken_files = tcase_create("broken");
-    SRunner *runner;
-    int failed;
 
     tcase_set_timeout(files, 60);
     tcase_add_test(files, golden_checkpoint);
@@ -744,9 +743,5 @@ int main(void)
     tcase_add_loop_test(broken_files, every_byte_changed, 0, 2);
     tcase_add_test(broken_files, broken_stream);
     suite_add_tcase(suite, broken_files);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

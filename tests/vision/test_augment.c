@@ -6,6 +6,7 @@
  */
 #include "../golden/augment.h"
 #include "vision/transform.h"
+#include "suite.h"
 
 #include <check.h>
 #include <math.h>
@@ -527,8 +528,6 @@ int main(void)
 {
     TCase *c = tcase_create("augment");
     Suite *s = suite_create("augment");
-    SRunner *r;
-    int failed;
 
     paint();
     tcase_set_timeout(c, 120);
@@ -547,9 +546,5 @@ int main(void)
     tcase_add_test(c, any_size);
     tcase_add_test(c, every_allocation_fails_once);
     suite_add_tcase(s, c);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

@@ -6,6 +6,7 @@
  * leak, whatever fails.
  */
 #include "vision/vision.h"
+#include "suite.h"
 
 #include <nn/vision.h>
 
@@ -1186,8 +1187,6 @@ int main(void)
 {
     Suite *s = suite_create("decode");
     TCase *t = tcase_create("decode");
-    SRunner *runner = srunner_create(s);
-    int failed;
 
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_set_timeout(t, 120);
@@ -1213,8 +1212,5 @@ int main(void)
     tcase_add_test(t, files);
     tcase_add_test(t, wrong_arguments);
     suite_add_tcase(s, t);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(s);
 }

@@ -5,6 +5,7 @@
  */
 #include "../data/tree.h"
 #include "jpegs.h"
+#include "suite.h"
 
 #include <nn/vision.h>
 
@@ -92,8 +93,6 @@ int main(void)
 {
     TCase *c = tcase_create("facts");
     Suite *s = suite_create("facts");
-    SRunner *r;
-    int failed;
 
     tcase_add_checked_fixture(c, tree_setup, tree_teardown);
     tcase_set_timeout(c, 120);
@@ -101,9 +100,5 @@ int main(void)
     tcase_add_test(c, writers);
     tcase_add_test(c, cut_off);
     suite_add_tcase(s, c);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

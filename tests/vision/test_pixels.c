@@ -5,6 +5,7 @@
  */
 #include "vision/pixels.h"
 #include "vision/warp.h"
+#include "suite.h"
 
 #include <check.h>
 #include <math.h>
@@ -281,8 +282,6 @@ int main(void)
 {
     TCase *c = tcase_create("pixels");
     Suite *s = suite_create("pixels");
-    SRunner *r;
-    int failed;
 
     fill();
     tcase_set_timeout(c, 60);
@@ -292,9 +291,5 @@ int main(void)
     tcase_add_test(c, real_samples);
     tcase_add_test(c, real_colours);
     suite_add_tcase(s, c);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

@@ -4,6 +4,7 @@
  * could not be finished leaves nothing; the size of a stored file says nothing about its pixels.
  */
 #include "../data/tree.h"
+#include "suite.h"
 
 #include <nn/vision.h>
 
@@ -163,8 +164,6 @@ int main(void)
 {
     Suite *s = suite_create("png_write");
     TCase *t = tcase_create("files");
-    SRunner *r;
-    int failed;
 
     tcase_add_checked_fixture(t, tree_setup, tree_teardown);
     tcase_set_timeout(t, 60);
@@ -175,9 +174,5 @@ int main(void)
     tcase_add_test(t, no_memory);
     tcase_add_loop_test(t, disk_full, 0, 2);
     suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

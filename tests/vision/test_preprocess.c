@@ -4,6 +4,7 @@
  * name.
  */
 #include "base/base.h"
+#include "suite.h"
 
 #include <nn/vision.h>
 
@@ -383,8 +384,6 @@ int main(void)
 {
     Suite *s = suite_create("preprocess");
     TCase *t = tcase_create("preprocess");
-    SRunner *runner = srunner_create(s);
-    int failed;
 
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_set_timeout(t, 120);
@@ -398,8 +397,5 @@ int main(void)
     tcase_add_test(t, check);
     tcase_add_test(t, classes);
     suite_add_tcase(s, t);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(s);
 }

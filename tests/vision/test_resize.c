@@ -4,6 +4,7 @@
  * (printed by tests/parity/vision.py --goldens resize), so bit-equality is proven here without Python.
  */
 #include "base/base.h"
+#include "suite.h"
 
 #include <nn/vision.h>
 
@@ -341,8 +342,6 @@ int main(void)
 {
     Suite *s = suite_create("resize");
     TCase *t = tcase_create("resize");
-    SRunner *runner = srunner_create(s);
-    int failed;
 
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_set_timeout(t, 120);
@@ -358,8 +357,5 @@ int main(void)
     tcase_add_test(t, crop);
     tcase_add_test(t, crop_centre);
     suite_add_tcase(s, t);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(s);
 }
