@@ -4,6 +4,7 @@
  * ones an empty answer and their name on stderr; templates come back byte for byte.
  */
 #include "programs.h"
+#include "suite.h"
 
 #include <signal.h>
 
@@ -534,8 +535,6 @@ int main(void)
 {
     Suite *s = suite_create("predict");
     TCase *t = tcase_create("predict");
-    SRunner *r = srunner_create(s);
-    int failed;
 
     suite_add_tcase(s, t);
     tcase_set_timeout(t, 300);
@@ -550,8 +549,5 @@ int main(void)
     tcase_add_test(t, several_images_and_whole_data_sets);
     tcase_add_test(t, wrong_checkpoints);
     tcase_add_test(t, exit_codes);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

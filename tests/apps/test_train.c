@@ -4,6 +4,7 @@
  * left alone; records say what happened; bad data, bad options and full disks end it with the right code.
  */
 #include "programs.h"
+#include "suite.h"
 
 #include <apps/app.h>
 
@@ -1304,8 +1305,6 @@ int main(void)
 {
     Suite *s = suite_create("fakereal_train");
     TCase *t = tcase_create("runs");
-    SRunner *sr;
-    int failed;
 
     tcase_set_timeout(t, 1200);
     tcase_add_checked_fixture(t, setup, programs_teardown);
@@ -1355,9 +1354,5 @@ int main(void)
     tcase_add_test(t, full_disk);
     tcase_add_test(t, unwritable);
     suite_add_tcase(s, t);
-    sr = srunner_create(s);
-    srunner_run_all(sr, CK_ENV);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed != 0;
+    return suite_run(s);
 }
