@@ -159,6 +159,17 @@ static int save(struct training *t)
     return rc;
 }
 
+/* All of them could be read when the run began. */
+static int check_images(const nn_batch *b)
+{
+    for (int64_t i = 0; i < b->count; i++)
+        if (b->status[i] == NN_ENOMEM)
+            return app_fail(APP_DEVICE, "%s", b->why[i]);
+        else if (b->status[i])
+            return app_fail(APP_DATA, "%s (it could be read when the run began)", b->why[i]);
+    return APP_OK;
+}
+
 /* Runs the validation split; logits [n,2] and the samples they belong to are the caller's. */
 static int validate(struct training *t, double **logits, int64_t **sample, nn_metrics *m, bool *done)
 {
@@ -185,9 +196,7 @@ static int validate(struct training *t, double **logits, int64_t **sample, nn_me
             rc = app_fail(APP_DEVICE, "the loader failed");
         if (rc || !batch.count)
             break;
-        for (int64_t i = 0; !rc && i < batch.count; i++)
-            if (batch.status[i])
-                rc = app_fail(APP_DATA, "%s (it could be read when the run began)", batch.why[i]);
+        rc = check_images(&batch);
         if (rc)
             break;
         /* Rows beyond the batch keep older pixels; samples do not influence each other in evaluation. */
@@ -311,10 +320,10 @@ static int one_step(struct training *t, const nn_batch *batch)
     void *image, *target;
     size_t bytes;
     double loss;
+    int rc = check_images(batch);
 
-    for (int64_t i = 0; i < batch->count; i++)
-        if (batch->status[i])
-            return app_fail(APP_DATA, "%s (it could be read when the run began)", batch->why[i]);
+    if (rc)
+        return rc;
     image = nn_host(p, "image", &bytes);
     memcpy(image, batch->real ? (const void *)batch->real : batch->rgb, bytes);
     target = nn_host(p, "target", &bytes);

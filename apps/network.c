@@ -255,7 +255,7 @@ int network_start_from(struct network *n, const struct weights *w, enum network_
         o.skip = skip;
     rc = nn_model_load_from(n->model, w->file, &o, &report);
     if (rc)
-        return app_fail(APP_DATA, "%s: %s", w->path, nn_model_error(n->model));
+        return app_fail(app_exit_code(rc), "%s: %s", w->path, nn_model_error(n->model));
     app_say("weights: %s from %s", app_count(report.loaded, "tensor"), w->path);
     return APP_OK;
 }

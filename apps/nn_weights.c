@@ -186,8 +186,8 @@ static int load_network(struct network *n, const struct weights *w, bool average
     if (rc)
         return app_fail(app_exit_code(rc), "%s", nn_strerror(rc));
     rc = network_seal(n);
-    if (!rc && nn_model_load_from(n->model, w->file, &o, report))
-        rc = app_fail(APP_DATA, "%s: %s", w->path, nn_model_error(n->model));
+    if (!rc && (rc = nn_model_load_from(n->model, w->file, &o, report)))
+        rc = app_fail(app_exit_code(rc), "%s: %s", w->path, nn_model_error(n->model));
     return rc;
 }
 
@@ -199,8 +199,8 @@ static int write_safetensors(struct network *n, const char *to, double threshold
     int64_t count = 0;
     int rc = network_pairs(n, pairs, &count, threshold);
 
-    if (!rc && nn_model_save(n->model, to, NN_BASE_NONE, pairs, count))
-        rc = app_fail(APP_IO, "%s", nn_model_error(n->model));
+    if (!rc && (rc = nn_model_save(n->model, to, NN_BASE_NONE, pairs, count)))
+        rc = app_fail(app_exit_code(rc), "%s", nn_model_error(n->model));
     network_pairs_free(pairs, count);
     return rc;
 }

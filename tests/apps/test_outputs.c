@@ -123,6 +123,19 @@ START_TEST(ends_without_memory)
                    "ulimit -v 100000; timeout -s KILL 60 %s/../../apps/nn_weights --help >%s/out",
                    dirname(self), tree);
     ck_assert_int_eq(system(command), 0);
+    /* Wherever memory ends, that is what is wrong, and not the file. */
+    make_checkpoint("c.safetensors", 1, 0.5);
+    for (int kb = 80000; kb <= 130000; kb += 5000) {
+        int code;
+
+        (void)snprintf(
+            command, sizeof command,
+            "ulimit -v %d; OPENBLAS_NUM_THREADS=1 timeout -s KILL 60 %s/../../apps/nn_weights convert "
+            "%s/c.safetensors %s/c.onnx 2>%s/err",
+            kb, self, tree, tree, tree);
+        code = WEXITSTATUS(system(command));
+        ck_assert_msg(code == 0 || code == 5, "%d with %d kB: %s", code, kb, read_text("err"));
+    }
 }
 END_TEST
 #endif
