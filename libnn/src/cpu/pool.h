@@ -27,10 +27,15 @@ struct nni_window {
     nni_tap first, tap_row, tap_col;
 };
 
+/* A result that no cache would keep is written past them: memory is not read before. */
+enum { NNI_WRITE, NNI_ADD, NNI_STREAM };
+
 struct nni_pool_kernels {
     /* y (+)= the sum of a[i]*b[j]*x(i,j). */
     void (*weigh)(nn_real *y, const nn_real *x, const struct nni_window *w, const nn_real *a,
-                  const nn_real *b, bool add);
+                  const nn_real *b, int how);
+    /* Call it before other threads read what this one has streamed. */
+    void (*streamed)(void);
     /* The largest element and its tap: the first of equal ones, the last NaN if there is one. */
     void (*max)(nn_real *y, nni_tap *tap, const nn_real *x, const struct nni_window *w);
     /* dx (+)= the sum of those dy(i,j) whose tap(i,j) is that of the pixel. */

@@ -7,10 +7,11 @@
  *     up        image[p,c] = sum of readers[p,(tap,o)] * w      readers: what reads a pixel of the image
  *     weights   w[o,(tap,c)] = sum over r of map[r,o] * patches[r,(tap,c)]
  *
- * The matrices of patches and of readers exist one row tile at a time, in cache. Nothing is ever
- * scattered, so that no two tiles write the same place. With a stride a pixel of the image is read
- * through some of the taps only, the same for all pixels a stride apart: "up" is a product for each such
- * lattice of pixels, with its own taps, and multiplies no zeros.
+ * The matrices of patches and of readers never exist as a whole: a product takes pointers to the pixels
+ * under each tap. Where it cannot (thin channels, bfloat16, weights, kernels without taps) they are copied,
+ * one row tile at a time, in cache. Nothing is ever scattered, so that no two tiles write the same place.
+ * With a stride a pixel of the image is read through some of the taps only, the same for all pixels a stride
+ * apart: "up" is a product for each such lattice of pixels, with its own taps, and multiplies no zeros.
  */
 #include "ops/patches.h"
 

@@ -7,7 +7,8 @@
 
 #include "cpu/cpu.h"
 
-enum { ROWS, MOST }; /* choice: rows of a tile; longest span along each axis (two) */
+enum { ROWS, MOST };       /* choice: rows of a tile; longest span along each axis (two) */
+enum { CACHED = 8 << 20 }; /* bytes of a result, from which on it goes past the caches */
 
 /* Of the tensor that is read and the one that is written, in either direction. */
 struct side {
@@ -89,6 +90,8 @@ static void resample_tile(const nn_step *s, int64_t tile, void *lane)
     struct nni_window w = { .row = from[2] * channels, .channels = channels };
     nn_real *y = (nn_real *)d.to->at + rows.begin * to[2] * channels;
     bool add = d.back && s->accumulate & NN_IN(0);
+    size_t bytes = (size_t)nn_shape_count(d.to->shape) * sizeof(nn_real);
+    int how = add ? NNI_ADD : bytes < CACHED ? NNI_WRITE : NNI_STREAM;
 
     (void)lane;
     for (int64_t r = rows.begin; r < rows.begin + rows.count; r++) {
@@ -101,9 +104,10 @@ static void resample_tile(const nn_step *s, int64_t tile, void *lane)
 
             w.cols = q.end - q.begin;
             nni_cpu_of(s)->pool->weigh(y, x + q.begin * channels, &w, height.weight + r % to[1] * height.most,
-                                       width.weight + c * width.most, add);
+                                       width.weight + c * width.most, how);
         }
     }
+    nni_cpu_of(s)->pool->streamed();
 }
 
 int nni_resample_prepare(nn_step *s, const struct nni_resampling *map, nn_tile *tables)

@@ -33,12 +33,13 @@ enum {
     } while (0)
 
 INLINE void weigh_step(nn_real *y, const nn_real *x, const struct nni_window *w, const nn_real *a,
-                       const nn_real *b, bool add, int m, int n)
+                       const nn_real *b, int how, int m, int n)
 {
+    bool stream = how == NNI_STREAM && n == VEC && (uintptr_t)y % VEC_BYTES == 0;
     vec sum[SOME];
 
     for (int v = 0; v < m; v++)
-        sum[v] = add ? vload_some(y + v * VEC, n) : vzero();
+        sum[v] = how == NNI_ADD ? vload_some(y + v * VEC, n) : vzero();
     for (int64_t i = 0; i < w->rows; i++)
         for (int64_t j = 0; j < w->cols; j++) {
             const nn_real *from = x + i * w->row + j * w->channels;
@@ -48,13 +49,16 @@ INLINE void weigh_step(nn_real *y, const nn_real *x, const struct nni_window *w,
                 sum[v] += weight * vload_some(from + v * VEC, n);
         }
     for (int v = 0; v < m; v++)
-        vstore_some(y + v * VEC, sum[v], n);
+        if (stream)
+            vstream(y + v * VEC, sum[v]);
+        else
+            vstore_some(y + v * VEC, sum[v], n);
 }
 
 static void k_weigh(nn_real *y, const nn_real *x, const struct nni_window *w, const nn_real *a,
-                    const nn_real *b, bool add)
+                    const nn_real *b, int how)
 {
-#define STEP(c, m, n) weigh_step(y + (c), x + (c), w, a, b, add, m, n)
+#define STEP(c, m, n) weigh_step(y + (c), x + (c), w, a, b, how, m, n)
     FOR_CHANNELS(STEP);
 #undef STEP
 }
@@ -121,4 +125,9 @@ static void k_max_grad(nn_real *dx, const nn_real *dy, const nni_tap *tap, const
 #undef STEP
 }
 
-const struct nni_pool_kernels NNI_NAME(nni_pool) = { .weigh = k_weigh, .max = k_max, .max_grad = k_max_grad };
+const struct nni_pool_kernels NNI_NAME(nni_pool) = {
+    .weigh = k_weigh,
+    .streamed = vstreamed,
+    .max = k_max,
+    .max_grad = k_max_grad,
+};

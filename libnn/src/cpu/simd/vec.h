@@ -75,6 +75,26 @@ static inline void vstore_part(nn_real *p, vec x, int n)
 #endif
 }
 
+/* Past the caches to memory, where the instruction set can; p is on a boundary of VEC_BYTES. Other threads
+ * see it after vstreamed(). */
+static inline void vstream(nn_real *p, vec x)
+{
+#if defined(NN_REAL_DOUBLE) || !defined(__AVX2__)
+    vstore(p, x);
+#elif defined(__AVX512F__)
+    _mm512_stream_ps(p, (__m512)x);
+#else
+    _mm256_stream_ps(p, (__m256)x);
+#endif
+}
+
+static inline void vstreamed(void)
+{
+#ifdef __AVX2__
+    _mm_sfence();
+#endif
+}
+
 /* ---- activations ---- */
 
 #ifdef NNI_BF16
