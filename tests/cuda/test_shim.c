@@ -77,19 +77,70 @@ START_TEST(host_access)
 }
 END_TEST
 
-/* Waiting is impossible while a stream records. */
+/* While a stream records nothing can be waited for, allocated or loaded, and the host's memory not be read.
+ */
+static void wait_for(cudaStream_t s, float *at) { (void)at, (void)cudaStreamSynchronize(s); }
+static void allocate(cudaStream_t s, float *at) { (void)s, (void)cudaMalloc((void **)&at, 64); }
+static void load(cudaStream_t s, float *at) { (void)planted_launch(0, at, at + 64, 1, s); }
+static void copy(cudaStream_t s, float *at)
+{
+    static const float host = 1;
+
+    (void)cudaMemcpyAsync(at, &host, sizeof host, cudaMemcpyDefault, s);
+}
+
 START_TEST(recording)
 {
+    static void (*const forbidden[])(cudaStream_t, float *) = { wait_for, allocate, load, copy };
     cudaStream_t s;
     cudaGraph_t g;
+    void *at;
 
+    ck_assert(!cudaMalloc(&at, 65 * sizeof(float)));
     ck_assert(!cudaStreamCreateWithFlags(&s, 0) &&
               !cudaStreamBeginCapture(s, cudaStreamCaptureModeThreadLocal));
-    ck_assert_int_ne(cudaStreamSynchronize(s), cudaSuccess);
-    ck_assert(strstr(shim_error(), "records") != NULL);
+    forbidden[_i](s, at);
+    ck_assert_msg(strstr(shim_error(), "records") != NULL, "%s", shim_error());
     (void)cudaStreamEndCapture(s, &g);
     (void)cudaGraphDestroy(g);
     (void)cudaStreamDestroy(s);
+}
+END_TEST
+
+START_TEST(impossible_grid)
+{
+    cudaStream_t s;
+
+    ck_assert(!cudaStreamCreateWithFlags(&s, 0));
+    ck_assert_int_ne(planted_launch(0, NULL, NULL, -1, s), 0);
+    ck_assert(strstr(shim_error(), "impossible") != NULL);
+    (void)cudaStreamDestroy(s);
+}
+END_TEST
+
+/* All matrices of a batch are multiplied by one call of cuBLASLt. */
+START_TEST(one_call)
+{
+    nn_device *d;
+    nn_graph *g;
+    nn_plan *p;
+    nn_tensor *x[2], *y;
+    long before;
+
+    ck_assert_int_eq(nn_open(&d, "cuda", NULL, NULL), NN_OK);
+    ck_assert_int_eq(nn_graph_new(&g, d, NULL, NN_EVAL), NN_OK);
+    x[0] = nn_input(g, "a", NN_REAL, NN_SHAPE3(9, 4, 6));
+    x[1] = nn_input(g, "b", NN_REAL, NN_SHAPE3(9, 6, 5));
+    y = nn_matmul(g, x[0], x[1], (nn_matmul_opts){ 0 });
+    (void)nn_observe(g, "y", y);
+    ck_assert_msg(!nn_compile(&p, g, (nn_plan_opts){ 0 }), "%s", nn_graph_error(g));
+    before = shim_launches();
+    ck_assert_int_eq(nn_run(p, NN_FORWARD), NN_OK);
+    ck_assert_int_eq(shim_launches() - before, 1);
+    nn_plan_free(p);
+    nn_graph_free(g);
+    nn_close(d);
+    ck_assert_msg(!*shim_error(), "%s", shim_error());
 }
 END_TEST
 
@@ -170,7 +221,9 @@ int main(void)
 #else
     tcase_add_test_raise_signal(t, host_access, 11); /* SIGSEGV */
 #endif
-    tcase_add_test(t, recording);
+    tcase_add_loop_test(t, recording, 0, 4);
+    tcase_add_test(t, impossible_grid);
+    tcase_add_test(t, one_call);
     tcase_add_loop_test(t, opening, 0, 8);
     tcase_add_test(t, missing_kernel);
     suite_add_tcase(s, t);

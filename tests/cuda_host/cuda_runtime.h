@@ -50,12 +50,16 @@ struct cudaLaunchConfig_t {
     cudaStream_t stream;
 };
 
-cudaError_t shim_launch(const cudaLaunchConfig_t *config, const char *name, std::function<void()> thread);
+/* `kernel`: which one it is. */
+cudaError_t shim_launch(const cudaLaunchConfig_t *config, const void *kernel, const char *name,
+                        std::function<void()> thread);
 
 template <class... P, class... A>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t *config, void (*kernel)(P...), A... args)
 {
-    return shim_launch(config, __PRETTY_FUNCTION__, [=] { kernel(args...); });
+    static_assert((sizeof(P) + ... + 0) <= 4096, "more arguments than every driver passes");
+    return shim_launch(config, reinterpret_cast<const void *>(kernel), __PRETTY_FUNCTION__,
+                       [=] { kernel(args...); });
 }
 
 #endif

@@ -31,7 +31,7 @@ struct cudnnConvolutionStruct {
 namespace
 {
 
-enum { WORKSPACE = 512 };
+enum { WORKSPACE = 512, ALIGNMENT = 256 };
 
 struct problem {
     cudnnTensorStruct x, y;
@@ -119,12 +119,14 @@ void convolve(const problem &p, part what, const void *a, const void *b, float b
 cudnnStatus_t launch(cudnnHandle_t h, const problem &p, part what, const void *a, const void *b,
                      const void *alpha, const void *beta, void *to, void *workspace, size_t bytes)
 {
+    static const char WHO[] = "cudnnConvolution";
     cudaLaunchConfig_t config = { 1, 1, 0, h->stream };
     float scale = *static_cast<const float *>(beta);
 
-    if (!fits(p) || bytes < WORKSPACE || !workspace || *static_cast<const float *>(alpha) != 1)
+    if (!fits(p) || bytes < WORKSPACE || !workspace || reinterpret_cast<uintptr_t>(workspace) % ALIGNMENT ||
+        *static_cast<const float *>(alpha) != 1)
         return CUDNN_STATUS_BAD_PARAM;
-    return shim_launch(&config, "cudnnConvolution", [=] { convolve(p, what, a, b, scale, to, workspace); }) ==
+    return shim_launch(&config, WHO, WHO, [=] { convolve(p, what, a, b, scale, to, workspace); }) ==
                    cudaSuccess
                ? CUDNN_STATUS_SUCCESS
                : CUDNN_STATUS_BAD_PARAM;
@@ -151,6 +153,11 @@ template <class T> cudnnStatus_t destroy(T *d)
 
 extern "C" {
 
+size_t cudnnGetVersion(void) { return 90000; }
+const char *cudnnGetErrorString(cudnnStatus_t status)
+{
+    return status == CUDNN_STATUS_SUCCESS ? "no error" : "a convolution that cannot be";
+}
 cudnnStatus_t cudnnCreate(cudnnHandle_t *h) { return create(h); }
 cudnnStatus_t cudnnDestroy(cudnnHandle_t h) { return destroy(h); }
 cudnnStatus_t cudnnSetStream(cudnnHandle_t h, cudaStream_t stream)

@@ -17,13 +17,15 @@ struct symbol {
 };
 
 #define CUBLASLT(name) { "cublasLt" #name, reinterpret_cast<void *>(cublasLt##name) },
-static const symbol BLAS[] = { CUBLASLT(Create) CUBLASLT(Destroy) CUBLASLT(MatmulDescCreate)
-                                   CUBLASLT(MatmulDescDestroy) CUBLASLT(MatmulDescSetAttribute)
-                                       CUBLASLT(MatrixLayoutCreate) CUBLASLT(MatrixLayoutDestroy)
-                                           CUBLASLT(MatmulPreferenceCreate) CUBLASLT(MatmulPreferenceDestroy)
-                                               CUBLASLT(MatmulPreferenceSetAttribute)
-                                                   CUBLASLT(MatmulAlgoGetHeuristic)
-                                                       CUBLASLT(Matmul){ nullptr, nullptr } };
+// clang-format off
+static const symbol BLAS[] = {
+    CUBLASLT(GetVersion) CUBLASLT(GetStatusString) CUBLASLT(Create) CUBLASLT(Destroy)
+    CUBLASLT(MatmulDescCreate) CUBLASLT(MatmulDescDestroy) CUBLASLT(MatmulDescSetAttribute)
+    CUBLASLT(MatrixLayoutCreate) CUBLASLT(MatrixLayoutDestroy) CUBLASLT(MatrixLayoutSetAttribute)
+    CUBLASLT(MatmulPreferenceCreate) CUBLASLT(MatmulPreferenceDestroy) CUBLASLT(MatmulPreferenceSetAttribute)
+    CUBLASLT(MatmulAlgoGetHeuristic) CUBLASLT(Matmul) { nullptr, nullptr }
+};
+// clang-format on
 
 #define X(name) { "cudnn" #name, reinterpret_cast<void *>(cudnn##name) },
 static const symbol DNN[] = { NNI_CUDNN_FUNCTIONS(X){ nullptr, nullptr } };

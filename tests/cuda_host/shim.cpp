@@ -19,6 +19,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <sys/mman.h>
 #include <ucontext.h>
@@ -347,11 +348,19 @@ void run_kernel(dim3 grid, dim3 block, const char *name, const std::function<voi
 
 } // namespace
 
+enum { MOST_SHARED = 48 * 1024 }; /* what a kernel has without asking for more */
+
 void *shim_shared(const char *file, int line, size_t bytes)
 {
-    for (auto &p : shared)
+    size_t all = bytes;
+
+    for (auto &p : shared) {
         if (p->line == line && p->file == file)
             return p->bytes.data();
+        all += p->size;
+    }
+    if (all > MOST_SHARED)
+        (void)fail(cudaErrorInvalidValue, "more shared memory than a block has", file);
     shared.push_back(std::make_unique<piece>());
     shared.back()->file = file;
     shared.back()->line = line;
@@ -423,13 +432,20 @@ static cudaError_t allowed(const char *what)
     return recorder ? fail(cudaErrorStreamCaptureUnsupported, "not while a stream records", what) : failed;
 }
 
-cudaError_t shim_launch(const cudaLaunchConfig_t *config, const char *name, closure thread)
+/* Kernels are loaded when they are first launched, which may need what a recording forbids. */
+static std::set<const void *> loaded;
+
+cudaError_t shim_launch(const cudaLaunchConfig_t *config, const void *kernel, const char *name,
+                        closure thread)
 {
     dim3 grid = config->gridDim, block = config->blockDim;
 
     if (grid.x < 1 || grid.y < 1 || grid.z < 1 || grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535 ||
-        block.x < 1 || block.x * block.y * block.z > 1024)
+        block.x < 1 || block.z > 64 || block.x * block.y * block.z > 1024 ||
+        config->dynamicSmemBytes > MOST_SHARED)
         return fail(cudaErrorInvalidValue, "a grid or block of impossible size", name);
+    if (loaded.insert(kernel).second && config->stream->recording)
+        return fail(cudaErrorStreamCaptureUnsupported, "loaded while a stream records", name);
     return put(config->stream, [=] { run_kernel(grid, block, name, thread); });
 }
 
@@ -453,6 +469,11 @@ const char *cudaGetErrorString(cudaError_t error)
     return error == cudaErrorNoDevice ? "no CUDA-capable device is detected" : "an error of the shim";
 }
 
+cudaError_t cudaDriverGetVersion(int *version)
+{
+    *version = 13000;
+    return cudaSuccess;
+}
 cudaError_t cudaGetDeviceCount(int *count)
 {
     *count = now.devices > 0 ? now.devices : 0;
@@ -532,8 +553,13 @@ cudaError_t cudaFreeHost(void *at)
     return cudaSuccess;
 }
 
+static bool on_device(const void *at) { return space && at >= space && at < space + SPACE; }
+
+/* What a recording copies from the host it copies again whenever it is replayed, from where it then is. */
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind, cudaStream_t s)
 {
+    if (s->recording && !(on_device(to) && on_device(from)))
+        return fail(cudaErrorStreamCaptureUnsupported, "not while a stream records", "the host's memory");
     return put(s, [=] { memmove(to, from, bytes); });
 }
 cudaError_t cudaMemsetAsync(void *at, int byte, size_t bytes, cudaStream_t s)

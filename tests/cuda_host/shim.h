@@ -8,7 +8,10 @@
  *   - Device memory ends at a page that cannot be touched, and can be touched by kernels only: when the host
  *     follows a device pointer it dies of it.
  *   - What is put into a stream runs as late as possible (when something waits for it), or at once.
- *   - What CUDA forbids while a stream records a graph is an error.
+ *   - What CUDA forbids while a stream records a graph is an error; so are kernels that were never launched
+ *     before, which would be loaded then, and copies of the host's memory, which would be frozen.
+ *   - So are grids, blocks, arguments and shared memory beyond what every GPU takes, and matrices or
+ * workspaces that do not begin at the multiples that the libraries want.
  *
  * Errors stick, as in CUDA: each later call returns them until shim_reset.
  */

@@ -83,6 +83,7 @@ static const op_case cases[] = {
     SLOT("affine, silu", NN_ACT_SILU, 37, { { 3, 4, 3, 37 }, 4 }),
     SLOT("affine, sigmoid", NN_ACT_SIGMOID, 16, { { 2, 3, 3, 16 }, 4 }),
     SLOT("affine, several chunks", NN_ACT_SILU, 30, { { 2, 23, 19, 30 }, 4 }),
+    SLOT("affine, many chunks", NN_ACT_SILU, 2, { { 1, 67, 67, 2 }, 4 }),
     { .name = "affine without beta",
       .act = NN_ACT_SILU,
       .build = record_slot,

@@ -44,6 +44,7 @@ static const op_case cases[] = {
     { .name = "no bias", .in = { M(7, 13), P(5, 13) }, WITH },
     { .name = "one row", .in = { M(1, 129), P(100, 129), B(100) }, WITH },
     { .name = "many rows", .in = { M(700, 3), P(4, 3), B(4) }, WITH },
+    { .name = "thousands of rows", .in = { M(4500, 2), P(3, 2), B(3) }, WITH },
     { .name = "sizes disagree",
       .in = { M(2, 3), P(4, 5), B(4) },
       .build = record,

@@ -2,7 +2,8 @@
  *
  * Matrix products by cuBLASLt, which is loaded when a device is opened. For each shape the library's first
  * choice is taken and kept: never the fastest of several, which would make results depend on a measurement.
- * All products share one workspace, as they run one after another.
+ * Where it divides the sum of a product, parts stay float and are added up in order. All products share one
+ * workspace, as they run one after another.
  *
  * cuBLASLt thinks in columns. A row-major C = A B is a column-major C' = B' A', so operands change places.
  */
@@ -22,11 +23,14 @@
     X(MatmulDescSetAttribute)                                                                                \
     X(MatrixLayoutCreate)                                                                                    \
     X(MatrixLayoutDestroy)                                                                                   \
+    X(MatrixLayoutSetAttribute)                                                                              \
     X(MatmulPreferenceCreate)                                                                                \
     X(MatmulPreferenceDestroy)                                                                               \
     X(MatmulPreferenceSetAttribute)                                                                          \
     X(MatmulAlgoGetHeuristic)                                                                                \
-    X(Matmul)
+    X(Matmul)                                                                                                \
+    X(GetStatusString)                                                                                       \
+    X(GetVersion)
 
 enum { WORKSPACE = 32 << 20 };
 _Static_assert((int)NNI_ALIGNED == (int)NNI_ALIGN, "as memory is planned");
@@ -92,6 +96,8 @@ int nni_blas_open(struct nni_blas **out, nn_message *why)
     return rc;
 }
 
+size_t nni_blas_version(const struct nni_blas *b) { return b->GetVersion(); }
+
 static void forget(struct nni_blas *b, struct found *f)
 {
     if (f->what)
@@ -125,7 +131,8 @@ static bool same(const struct nni_product *a, const struct nni_product *b)
 {
     return a->ta == b->ta && a->tb == b->tb && a->m == b->m && a->n == b->n && a->k == b->k &&
            a->lda == b->lda && a->ldb == b->ldb && a->ldc == b->ldc && a->type == b->type &&
-           a->result == b->result && a->alignment == b->alignment;
+           a->result == b->result && a->alignment == b->alignment && a->batch.count == b->batch.count &&
+           a->batch.a == b->batch.a && a->batch.b == b->batch.b && a->batch.c == b->batch.c;
 }
 
 static struct found *look_up(const struct nni_blas *b, const struct nni_product *p)
@@ -145,6 +152,24 @@ static bool layout(const struct nni_blas *b, cublasLtMatrixLayout_t *l, nn_dtype
                                  (uint64_t)rows, ld) == CUBLAS_STATUS_SUCCESS;
 }
 
+static bool repeat(const struct nni_blas *b, cublasLtMatrixLayout_t l, int64_t count, int64_t step)
+{
+    int32_t n = (int32_t)count;
+
+    return b->MatrixLayoutSetAttribute(l, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &n, sizeof n) ==
+               CUBLAS_STATUS_SUCCESS &&
+           b->MatrixLayoutSetAttribute(l, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &step, sizeof step) ==
+               CUBLAS_STATUS_SUCCESS;
+}
+
+static bool repeat_all(const struct nni_blas *b, const struct found *f)
+{
+    const struct nni_batch *all = &f->shape.batch;
+
+    return all->count <= 1 || (all->count <= INT32_MAX && repeat(b, f->a, all->count, all->b) &&
+                               repeat(b, f->b, all->count, all->a) && repeat(b, f->c, all->count, all->c));
+}
+
 static bool describe(const struct nni_blas *b, struct found *f)
 {
     const struct nni_product *p = &f->shape;
@@ -157,10 +182,11 @@ static bool describe(const struct nni_blas *b, struct found *f)
                CUBLAS_STATUS_SUCCESS &&
            layout(b, &f->a, p->type, p->tb ? p->n : p->k, p->tb ? p->k : p->n, p->ldb) &&
            layout(b, &f->b, p->type, p->ta ? p->k : p->m, p->ta ? p->m : p->k, p->lda) &&
-           layout(b, &f->c, p->result, p->m, p->n, p->ldc);
+           layout(b, &f->c, p->result, p->m, p->n, p->ldc) && repeat_all(b, f);
 }
 
-/* Workspace, and what the addresses are multiples of: 256 bytes unless said otherwise. */
+/* Workspace; how parts of a sum may be joined; what the addresses are multiples of: 256 bytes unless said
+ * otherwise. */
 static bool prefer(const struct nni_blas *b, cublasLtMatmulPreference_t preference, int64_t alignment)
 {
     static const cublasLtMatmulPreferenceAttributes_t which[] = {
@@ -168,9 +194,11 @@ static bool prefer(const struct nni_blas *b, cublasLtMatmulPreference_t preferen
         CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES
     };
     size_t workspace = WORKSPACE;
-    uint32_t bytes = (uint32_t)alignment;
+    uint32_t bytes = (uint32_t)alignment, joins = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
     bool good = b->MatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
-                                                &workspace, sizeof workspace) == CUBLAS_STATUS_SUCCESS;
+                                                &workspace, sizeof workspace) == CUBLAS_STATUS_SUCCESS &&
+                b->MatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+                                                &joins, sizeof joins) == CUBLAS_STATUS_SUCCESS;
 
     for (size_t i = 0; good && i < sizeof which / sizeof *which; i++)
         good = b->MatmulPreferenceSetAttribute(preference, which[i], &bytes, sizeof bytes) ==
@@ -182,6 +210,7 @@ static bool choose(const struct nni_blas *b, struct found *f)
 {
     cublasLtMatmulPreference_t preference = NULL;
     cublasLtMatmulHeuristicResult_t result;
+    bool good = false;
     int got = 0;
 
     if (b->MatmulPreferenceCreate(&preference) == CUBLAS_STATUS_SUCCESS &&
@@ -189,10 +218,12 @@ static bool choose(const struct nni_blas *b, struct found *f)
         b->MatmulAlgoGetHeuristic(b->handle, f->what, f->a, f->b, f->c, f->c, preference, 1, &result, &got) ==
             CUBLAS_STATUS_SUCCESS &&
         got > 0)
+        good = result.state == CUBLAS_STATUS_SUCCESS;
+    if (good)
         f->algorithm = result.algo;
     if (preference)
         (void)b->MatmulPreferenceDestroy(preference);
-    return got > 0;
+    return good;
 }
 
 int nni_product_ready(nn_device *d, const struct nni_product *p)
@@ -220,11 +251,15 @@ int nni_product_run(nn_device *d, const struct nni_product *p, const void *a, co
 {
     const struct nni_blas *blas = nni_cuda_of(d)->blas;
     const struct found *f = look_up(blas, p);
+    cublasStatus_t status = CUBLAS_STATUS_NOT_SUPPORTED;
     float one = 1;
 
-    if (!f ||
-        blas->Matmul(blas->handle, f->what, &one, b, f->a, a, f->b, &beta, c, f->c, c, f->c, &f->algorithm,
-                     blas->workspace, WORKSPACE, (cudaStream_t)stream) != CUBLAS_STATUS_SUCCESS)
-        return cudaErrorLaunchFailure;
-    return cudaSuccess;
+    if (f)
+        status = blas->Matmul(blas->handle, f->what, &one, b, f->a, a, f->b, &beta, c, f->c, c, f->c,
+                              &f->algorithm, blas->workspace, WORKSPACE, (cudaStream_t)stream);
+    if (status == CUBLAS_STATUS_SUCCESS)
+        return cudaSuccess;
+    nni_log(d, NN_LOG_ERROR, "cuBLASLt refuses a product (%lld x %lld, inner size %lld): %s", (long long)p->m,
+            (long long)p->n, (long long)p->k, blas->GetStatusString(status));
+    return cudaErrorLaunchFailure;
 }

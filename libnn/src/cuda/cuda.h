@@ -46,14 +46,21 @@ void nni_cuda_close(nn_device *d);
 /* ---- blas.c: row-major C[m,n] = op(A)[m,k] op(B)[k,n] + beta*C by cuBLASLt, summed in fp32 ---- */
 
 enum { NNI_ALIGNED = 64 }; /* every operand begins at a multiple of so many bytes */
+/* Products of one shape in one call, and the elements from each one's matrices to the next one's. */
+struct nni_batch {
+    int64_t count; /* 0: one product */
+    int64_t a, b, c;
+};
 struct nni_product {
     bool ta, tb; /* A is given as [k,m], B as [n,k] */
     int64_t m, n, k;
     int64_t lda, ldb, ldc; /* elements between rows as they are given */
     nn_dtype type, result; /* of A and B; of C: NN_F32 or NN_BF16 */
-    int64_t alignment;     /* all three addresses are multiples of so many bytes; a power of two */
+    int64_t alignment;     /* all addresses are multiples of so many bytes; a power of two */
+    struct nni_batch batch;
 };
 int nni_blas_open(struct nni_blas **out, nn_message *why);
+size_t nni_blas_version(const struct nni_blas *b); /* as cuBLASLt counts it */
 void nni_blas_close(struct nni_blas *b);
 /* Finds the algorithm: cuBLASLt's first choice for the shape. For prepare functions; NN_EUNSUPPORTED: none.
  */

@@ -12,6 +12,7 @@
 extern "C" {
 #endif
 
+#ifndef NNI_CUDNN_TYPES /* who compares this with cuDNN's own header has them from there */
 typedef struct cudnnContext *cudnnHandle_t;
 typedef struct cudnnTensorStruct *cudnnTensorDescriptor_t;
 typedef struct cudnnFilterStruct *cudnnFilterDescriptor_t;
@@ -30,6 +31,10 @@ typedef enum { CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM = 1 } cudnnConvo
 typedef enum { CUDNN_CONVOLUTION_BWD_DATA_ALGO_1 = 1 } cudnnConvolutionBwdDataAlgo_t;
 typedef enum { CUDNN_CONVOLUTION_BWD_FILTER_ALGO_1 = 1 } cudnnConvolutionBwdFilterAlgo_t;
 
+#endif /* NNI_CUDNN_TYPES */
+
+size_t cudnnGetVersion(void);
+const char *cudnnGetErrorString(cudnnStatus_t status);
 cudnnStatus_t cudnnCreate(cudnnHandle_t *handle);
 cudnnStatus_t cudnnDestroy(cudnnHandle_t handle);
 cudnnStatus_t cudnnSetStream(cudnnHandle_t handle, cudaStream_t stream);
@@ -84,6 +89,8 @@ cudnnStatus_t cudnnConvolutionBackwardFilter(cudnnHandle_t handle, const void *a
 
 /* All of the above, for tables. */
 #define NNI_CUDNN_FUNCTIONS(X)                                                                               \
+    X(GetVersion)                                                                                            \
+    X(GetErrorString)                                                                                        \
     X(Create)                                                                                                \
     X(Destroy)                                                                                               \
     X(SetStream)                                                                                             \

@@ -139,7 +139,7 @@ static void release(struct nni_cuda *c)
 
 int nni_cuda_open(nn_device *d, const char *name, const nn_device_options *options, nn_message *why)
 {
-    int index = index_of(name), rc;
+    int index = index_of(name), driver = 0, rc;
     struct nni_cuda *c;
 
     if (index < 0)
@@ -164,7 +164,9 @@ int nni_cuda_open(nn_device *d, const char *name, const nn_device_options *optio
     d->own = c;
     d->isa = c->isa;
     d->backend = &nni_cuda_backend;
-    nni_log(d, NN_LOG_INFO, "cuda: device %d, %s", index, c->isa);
+    (void)cudaDriverGetVersion(&driver);
+    nni_log(d, NN_LOG_INFO, "cuda: device %d, %s, driver for CUDA %d.%d, cuBLASLt %zu", index, c->isa,
+            driver / 1000, driver % 1000 / 10, nni_blas_version(c->blas));
     return NN_OK;
 }
 

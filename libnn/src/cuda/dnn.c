@@ -5,6 +5,7 @@
  *
  * One fixed algorithm for each direction, of those that are deterministic, never the fastest of several:
  * results must not depend on a measurement. float32 is multiplied as float32 (CUDNN_FMA_MATH), not as TF32.
+ * An algorithm that wants more than a gigabyte to work in is none: patches want less.
  */
 #include "base/base.h"
 #include "core/core.h"
@@ -14,6 +15,8 @@
 
 #include <limits.h>
 #include <string.h>
+
+enum { ALIGNMENT = 256, MOST_WORKSPACE = 1 << 30 };
 
 struct found {
     struct nni_convolution shape;
@@ -63,7 +66,9 @@ static struct nni_dnn *open_library(nn_device *d)
         nni_library_close(b->library);
         b->library = NULL;
     }
-    if (!b->library)
+    if (b->library)
+        nni_log(d, NN_LOG_INFO, "cuda: cuDNN %zu", b->GetVersion());
+    else
         nni_log(d, NN_LOG_INFO, "convolutions by patches and products: %s", why.text);
     return b;
 }
@@ -186,16 +191,19 @@ int nni_convolution_ready(nn_device *d, const struct nni_convolution *c, size_t 
         if (!f)
             return NN_ENOMEM;
         f->shape = *c;
-        if (!describe(b, f) || !measure(b, f)) {
+        if (!describe(b, f) || !measure(b, f) || f->workspace > MOST_WORKSPACE) {
             forget(b, f);
             return NN_EUNSUPPORTED;
         }
         f->next = b->list;
         b->list = f;
     }
-    *workspace = f->workspace;
+    *workspace = f->workspace + ALIGNMENT;
     return NN_OK;
 }
+
+/* Planned memory begins at smaller multiples. */
+static void *aligned(void *at) { return (char *)at + (ALIGNMENT - (uintptr_t)at % ALIGNMENT) % ALIGNMENT; }
 
 static cudnnStatus_t run(const struct nni_dnn *b, const struct found *f, const void *first,
                          const void *second, float beta, void *to, void *workspace)
@@ -223,9 +231,16 @@ int nni_convolution_run(nn_device *d, const struct nni_convolution *c, const voi
 {
     const struct nni_dnn *b = nni_cuda_of(d)->dnn;
     const struct found *f = look_up(b, c);
+    cudnnStatus_t status = CUDNN_STATUS_NOT_SUPPORTED;
 
-    if (!f || b->SetStream(b->handle, (cudaStream_t)stream) != CUDNN_STATUS_SUCCESS ||
-        run(b, f, first, second, beta, to, workspace) != CUDNN_STATUS_SUCCESS)
-        return cudaErrorLaunchFailure;
-    return cudaSuccess;
+    if (f)
+        status = b->SetStream(b->handle, (cudaStream_t)stream);
+    if (f && status == CUDNN_STATUS_SUCCESS)
+        status = run(b, f, first, second, beta, to, aligned(workspace));
+    if (status == CUDNN_STATUS_SUCCESS)
+        return cudaSuccess;
+    nni_log(d, NN_LOG_ERROR, "cuDNN refuses a convolution (%lld to %lld channels, %lld x %lld): %s",
+            (long long)c->g.c, (long long)c->g.o, (long long)c->g.kh, (long long)c->g.kw,
+            b->GetErrorString(status));
+    return cudaErrorLaunchFailure;
 }

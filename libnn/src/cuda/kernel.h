@@ -112,6 +112,14 @@ struct nni_split {
     int64_t groups, per, each, chunks, cols; /* chunks: of a group */
 
     int64_t parts() const { return groups * chunks; }
+    __host__ __device__ int64_t tiles() const { return (cols + NNI_COLUMNS - 1) / NNI_COLUMNS; }
+    /* A block for each tile of each part: the first dimension of a grid is the only large one. */
+    dim3 grid() const { return dim3(static_cast<unsigned>(parts() * tiles())); }
+    __device__ int64_t part_of(unsigned block) const { return block / static_cast<unsigned>(tiles()); }
+    __device__ int64_t column_of(unsigned block, unsigned thread) const
+    {
+        return block % static_cast<unsigned>(tiles()) * NNI_COLUMNS + thread;
+    }
 };
 
 /* Enough blocks to fill a GPU, but no thread sums more than 64 rows in float. */
@@ -133,8 +141,8 @@ template <class F>
 __global__ void __launch_bounds__(NNI_COLUMNS *NNI_LINES) nni_rows_kernel(F f, nni_split s, float *partial)
 {
     constexpr int SUMS = F::SUMS, ROOM = SUMS > 0 ? SUMS : 1, WHOLE = NNI_COLUMNS * NNI_LINES;
-    int64_t c = static_cast<int64_t>(blockIdx.y) * NNI_COLUMNS + threadIdx.x;
-    int64_t part = blockIdx.x, group = part / s.chunks, first = group * s.per;
+    int64_t c = s.column_of(blockIdx.x, threadIdx.x), part = s.part_of(blockIdx.x);
+    int64_t group = part / s.chunks, first = group * s.per;
     int64_t row = (part - group * s.chunks) * s.each, end = row + s.each < s.per ? row + s.each : s.per;
     float sum[ROOM] = {};
 
@@ -162,37 +170,57 @@ __global__ void __launch_bounds__(NNI_COLUMNS *NNI_LINES) nni_rows_kernel(F f, n
 /* partial: [parts][SUMS][cols], NULL without sums. */
 template <class F> static inline int nni_rows(void *stream, const nni_split &s, F f, float *partial = nullptr)
 {
-    dim3 grid(static_cast<unsigned>(s.parts()), static_cast<unsigned>(nni_up(s.cols, NNI_COLUMNS)));
-
-    return nni_launch(stream, grid, dim3(NNI_COLUMNS, NNI_LINES), nni_rows_kernel<F>, f, s, partial);
+    return nni_launch(stream, s.grid(), dim3(NNI_COLUMNS, NNI_LINES), nni_rows_kernel<F>, f, s, partial);
 }
 
 /* ------------------------------------------------------------------ nni_merge */
 
-/* G: void operator()(int64_t group, int64_t c, const double *sum). */
-template <int SUMS, class G>
-__global__ void __launch_bounds__(NNI_THREADS)
-    nni_merge_kernel(G g, const float *partial, int64_t chunks, int64_t cols)
+/* Threads that share the parts of one result: few parts are sooner added up by one. */
+static inline dim3 nni_merging_block(int64_t chunks)
 {
-    int64_t c = static_cast<int64_t>(blockIdx.x) * NNI_THREADS + threadIdx.x, group = blockIdx.y;
-    double sum[SUMS] = {};
-
-    if (c >= cols)
-        return;
-    for (int64_t part = group * chunks; part < (group + 1) * chunks; part++)
-        for (int k = 0; k < SUMS; k++)
-            sum[k] += static_cast<double>(partial[(part * SUMS + k) * cols + c]);
-    g(group, c, sum);
+    return dim3(NNI_COLUMNS, chunks < 8 * NNI_LINES ? 1 : NNI_LINES);
 }
 
-/* Sums of `chunks` parts each, for `groups` groups of them. */
+/* G: void operator()(int64_t group, int64_t c, const double *sum). Each line takes every so-manieth part,
+ * then the lines are added up in order. */
 template <int SUMS, class G>
-static inline int nni_merge(void *stream, const float *partial, int64_t groups, int64_t chunks, int64_t cols,
-                            G g)
+__global__ void __launch_bounds__(NNI_COLUMNS *NNI_LINES)
+    nni_merge_kernel(G g, const float *partial, nni_split s)
 {
-    dim3 grid(static_cast<unsigned>(nni_up(cols, NNI_THREADS)), static_cast<unsigned>(groups));
+    int64_t c = s.column_of(blockIdx.x, threadIdx.x), group = s.part_of(blockIdx.x);
+    double sum[SUMS] = {};
 
-    return nni_launch(stream, grid, dim3(NNI_THREADS), nni_merge_kernel<SUMS, G>, g, partial, chunks, cols);
+    NNI_SHARED(double, all, NNI_COLUMNS *NNI_LINES);
+    for (int64_t i = threadIdx.y; i < s.chunks && c < s.cols; i += blockDim.y)
+        for (int k = 0; k < SUMS; k++)
+            sum[k] += static_cast<double>(partial[((group * s.chunks + i) * SUMS + k) * s.cols + c]);
+    for (int k = 0; k < SUMS && blockDim.y > 1; k++) {
+        all[threadIdx.y * NNI_COLUMNS + threadIdx.x] = sum[k];
+        __syncthreads();
+        for (unsigned line = 1; line < blockDim.y && threadIdx.y == 0; line++)
+            sum[k] += all[line * NNI_COLUMNS + threadIdx.x];
+        __syncthreads();
+    }
+    if (threadIdx.y == 0 && c < s.cols)
+        g(group, c, sum);
+}
+
+/* What nni_rows has left of `parts`: sums of each group's. */
+template <int SUMS, class G>
+static inline int nni_merge(void *stream, const float *partial, const nni_split &parts, G g)
+{
+    dim3 grid(static_cast<unsigned>(parts.groups * parts.tiles()));
+
+    return nni_launch(stream, grid, nni_merging_block(parts.chunks), nni_merge_kernel<SUMS, G>, g, partial,
+                      parts);
+}
+
+/* The same of all groups together. */
+static inline nni_split nni_together(nni_split s)
+{
+    s.chunks = s.parts();
+    s.groups = 1;
+    return s;
 }
 
 /* ----------------------------------------------------------------- activations */

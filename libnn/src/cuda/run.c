@@ -41,6 +41,7 @@ struct cuda_run {
     cudaEvent_t arrived[2], used[2]; /* the copy into it; the copy out of it */
     int64_t fed;
     bool ran[SEGMENTS];
+    bool waits; /* for each step */
     cudaGraphExec_t exec[SEGMENTS];
     uint64_t rebinds;       /* of the plan when they were recorded */
     cudaEvent_t begin, end; /* for profiles */
@@ -160,12 +161,14 @@ static int launch_step(nn_plan *p, struct nni_planned *s, bool add)
     if (s->derived_store >= 0 && !s->derived_cached && (rc = launch_derived(p, s)))
         return rc;
     e = s->step.launch(&s->step, stream);
+    if (!e && p->profiling)
+        e = cudaEventRecord(r->end, stream);
+    if (!e && r->waits)
+        e = cudaStreamSynchronize(stream);
     if (e)
         return nni_fail(&p->message, NN_EDEVICE, "%s: %s: %s", s->step.name, s->step.op->name,
                         cudaGetErrorString((cudaError_t)e));
-    if (p->profiling && cudaEventRecord(r->end, stream) == cudaSuccess &&
-        cudaEventSynchronize(r->end) == cudaSuccess &&
-        cudaEventElapsedTime(&milliseconds, r->begin, r->end) == cudaSuccess) {
+    if (p->profiling && cudaEventElapsedTime(&milliseconds, r->begin, r->end) == cudaSuccess) {
         s->seconds += (double)milliseconds * 1e-3;
         s->runs++;
     }
@@ -179,9 +182,12 @@ static int launch_all(nn_plan *p, enum segment segment)
     int64_t last = segment == FORWARD ? p->forward_steps : p->steps;
     int rc = NN_OK;
 
-    if (segment == UPDATE)
-        return check(p, nni_cuda_update_launch(&r->update, &p->optim, nni_cuda_of(p->device)->stream),
-                     p->optim.name);
+    if (segment == UPDATE) {
+        cudaStream_t stream = nni_cuda_of(p->device)->stream;
+        int e = nni_cuda_update_launch(&r->update, &p->optim, stream);
+
+        return check(p, e || !r->waits ? e : (int)cudaStreamSynchronize(stream), p->optim.name);
+    }
     for (int64_t i = first; !rc && i < last; i++)
         if (!p->step[i].hoisted)
             rc = launch_step(p, &p->step[i], segment == BACKWARD_ADD);
@@ -222,8 +228,10 @@ static int run_segment(nn_plan *p, enum segment segment)
     struct cuda_run *r = p->run;
     int rc = NN_OK;
 
-    /* The first run loads kernels, ours and the libraries', which a recording need not allow. */
-    if (p->profiling || !r->ran[segment]) {
+    /* The first run loads kernels, ours and the libraries', which a recording need not allow. It waits for
+     * each step, so that an error of the GPU, which else is told much later, has the step's name. */
+    r->waits = p->profiling || !r->ran[segment];
+    if (r->waits) {
         r->ran[segment] = true;
         return launch_all(p, segment);
     }
@@ -443,6 +451,7 @@ static int ready(nn_plan *p, nn_message *why)
         (p->optim.name && !make_ranges(p, r)) || (p->ema && !make_averages(p, &r->update)))
         return nni_fail(why, NN_ENOMEM, "no memory on the device to run the plan");
     r->known = p->now;
+    r->waits = true;
     r->update.now = r->now;
     r->update.clip_norm = p->clip_norm;
     for (int64_t i = 0; i < p->steps; i++)

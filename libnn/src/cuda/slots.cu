@@ -141,7 +141,7 @@ template <class T>
 __global__ void __launch_bounds__(NNI_COLUMNS *NNI_LINES)
     moments_kernel(const T *x, nni_split s, float *partial)
 {
-    int64_t c = static_cast<int64_t>(blockIdx.y) * NNI_COLUMNS + threadIdx.x, part = blockIdx.x;
+    int64_t c = s.column_of(blockIdx.x, threadIdx.x), part = s.part_of(blockIdx.x);
     int64_t row = part * s.each, end = row + s.each < s.per ? row + s.each : s.per, rows = end - row;
     unsigned me = threadIdx.y * NNI_COLUMNS + threadIdx.x;
     float origin = c < s.cols ? static_cast<float>(x[c]) : 0, mean = 0, m2 = 0, count = 0;
@@ -173,30 +173,49 @@ __global__ void __launch_bounds__(NNI_COLUMNS *NNI_LINES)
     partial[(2 * part + 1) * s.cols + c] = m2;
 }
 
-template <class T> struct moments_merger {
-    const T *x;
-    const float *partial;
-    nni_split s;
-    float *mean, *variance;
+/* What is known of `count` values: their mean and their squared distances from it. */
+struct known {
+    double mean, m2, count;
 
-    __device__ void operator()(int64_t c) const
+    __device__ void join(const known &more)
     {
-        double m = 0, m2 = 0, count = 0;
+        double d = more.mean - mean, share = more.count > 0 ? more.count / (count + more.count) : 0;
 
-        for (int64_t part = 0; part < s.chunks; part++) {
-            double n = static_cast<double>(part * s.each + s.each < s.per ? s.each : s.per - part * s.each);
-            double d = static_cast<double>(partial[2 * part * s.cols + c]) - m, share = n / (count + n);
-
-            m2 += static_cast<double>(partial[(2 * part + 1) * s.cols + c]) + d * d * count * share;
-            m += d * share;
-            count += n;
-        }
-        if (mean)
-            mean[c] = static_cast<float>(static_cast<double>(static_cast<float>(x[c])) + m);
-        if (variance)
-            variance[c] = static_cast<float>(m2 / count);
+        m2 += more.m2 + d * d * count * share;
+        mean += d * share;
+        count += more.count;
     }
 };
+
+/* Each line joins every so-manieth part, then the lines are joined in order. */
+template <class T>
+__global__ void __launch_bounds__(NNI_COLUMNS *NNI_LINES)
+    moments_merge_kernel(const T *x, const float *partial, nni_split s, float *mean, float *variance)
+{
+    int64_t c = s.column_of(blockIdx.x, threadIdx.x);
+    known all = { 0, 0, 0 };
+
+    NNI_SHARED(known, lines, NNI_COLUMNS * NNI_LINES);
+    for (int64_t part = threadIdx.y; part < s.chunks && c < s.cols; part += blockDim.y) {
+        int64_t first = part * s.each;
+
+        all.join({ static_cast<double>(partial[2 * part * s.cols + c]),
+                   static_cast<double>(partial[(2 * part + 1) * s.cols + c]),
+                   static_cast<double>(first + s.each < s.per ? s.each : s.per - first) });
+    }
+    if (blockDim.y > 1) {
+        lines[threadIdx.y * NNI_COLUMNS + threadIdx.x] = all;
+        __syncthreads();
+        for (unsigned line = 1; line < blockDim.y && threadIdx.y == 0; line++)
+            all.join(lines[line * NNI_COLUMNS + threadIdx.x]);
+    }
+    if (threadIdx.y || c >= s.cols)
+        return;
+    if (mean)
+        mean[c] = static_cast<float>(static_cast<double>(static_cast<float>(x[c])) + all.mean);
+    if (variance)
+        variance[c] = static_cast<float>(all.m2 / all.count);
+}
 
 /* ----------------------------------------------------------------- sums, bias */
 
@@ -299,10 +318,9 @@ int nni_cuda_unread(void *stream, const nni_unreading<T> *u, const nni_split *sp
         return u->dx ? nni_rows(stream, *split, unreader<T, 0>{ *u, split->cols, {}, 0 }) : 0;
     e = nni_rows(stream, *split, unreader<T, 3>{ *u, split->cols, {}, 0 }, scratch);
     if (!e && (u->dmean || u->dscale || u->dbeta))
-        e = nni_merge<3>(stream, scratch, 1, split->parts(), split->cols, merge_affine<T>{ *u });
+        e = nni_merge<3>(stream, scratch, nni_together(*split), merge_affine<T>{ *u });
     if (!e && u->dgate)
-        e = nni_merge<3>(stream, scratch, split->groups, split->chunks, split->cols,
-                         merge_gate<T>{ *u, split->cols });
+        e = nni_merge<3>(stream, scratch, *split, merge_gate<T>{ *u, split->cols });
     return e;
 }
 
@@ -344,10 +362,11 @@ int nni_cuda_moments(void *stream, const T *x, int64_t rows, int64_t cols, float
                      float *variance)
 {
     nni_split s = nni_split_of(rows, cols, 1);
-    dim3 grid(static_cast<unsigned>(s.chunks), static_cast<unsigned>(nni_up(cols, NNI_COLUMNS)));
-    int e = nni_launch(stream, grid, dim3(NNI_COLUMNS, NNI_LINES), moments_kernel<T>, x, s, scratch);
+    int e = nni_launch(stream, s.grid(), dim3(NNI_COLUMNS, NNI_LINES), moments_kernel<T>, x, s, scratch);
 
-    return e ? e : nni_map(stream, cols, moments_merger<T>{ x, scratch, s, mean, variance });
+    return e ? e
+             : nni_launch(stream, dim3(static_cast<unsigned>(s.tiles())), nni_merging_block(s.chunks),
+                          moments_merge_kernel<T>, x, scratch, s, mean, variance);
 }
 
 int64_t nni_sums_floats(int64_t rows, int64_t cols) { return nni_split_of(rows, cols, 1).chunks * cols; }
@@ -358,7 +377,7 @@ int nni_cuda_sums(void *stream, const T *g, int64_t rows, int64_t cols, float *s
     nni_split s = nni_split_of(rows, cols, 1);
     int e = nni_rows(stream, s, summer<T>{ g, cols }, scratch);
 
-    return e ? e : nni_merge<1>(stream, scratch, 1, s.chunks, cols, merge_sum{ to, add });
+    return e ? e : nni_merge<1>(stream, scratch, s, merge_sum{ to, add });
 }
 
 template <class T> int nni_cuda_bias(void *stream, T *y, const float *bias, int64_t rows, int64_t cols)

@@ -27,20 +27,22 @@ nni_product forward_product(const nn_step *s)
 {
     nn_dtype type = s->in[X].type;
 
-    return { false,      true, rows_of(s), outputs(s), inputs(s), inputs(s), nni_stride_of(type, inputs(s)),
-             outputs(s), type, type,       NNI_ALIGNED };
+    return { false,      true, rows_of(s), outputs(s),  inputs(s), inputs(s), nni_stride_of(type, inputs(s)),
+             outputs(s), type, type,       NNI_ALIGNED, {} };
 }
 nni_product data_product(const nn_step *s)
 {
     nn_dtype type = s->in[X].type;
 
-    return { false,     false, rows_of(s), inputs(s),  outputs(s), outputs(s), nni_stride_of(type, inputs(s)),
-             inputs(s), type,  type,       NNI_ALIGNED };
+    return {
+        false,     false, rows_of(s), inputs(s),   outputs(s), outputs(s), nni_stride_of(type, inputs(s)),
+        inputs(s), type,  type,       NNI_ALIGNED, {}
+    };
 }
 nni_product weight_product(const nn_step *s)
 {
-    return { true,      false,     outputs(s),    inputs(s), rows_of(s), outputs(s),
-             inputs(s), inputs(s), s->in[X].type, NN_F32,    NNI_ALIGNED };
+    return { true,      false,     outputs(s),    inputs(s), rows_of(s),  outputs(s),
+             inputs(s), inputs(s), s->in[X].type, NN_F32,    NNI_ALIGNED, {} };
 }
 
 template <class T> struct parts {

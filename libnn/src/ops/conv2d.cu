@@ -156,19 +156,22 @@ nni_product forward_product(const nn_step *s, const nni_conv_geometry *g, int64_
     nn_dtype type = s->in[X].type;
     int64_t w = width(s, g);
 
-    return { false, true, images * pixels(g), g->o / g->groups, w, w, w, g->o, type, type, alignment(s, g) };
+    return {
+        false, true, images * pixels(g), g->o / g->groups, w, w, w, g->o, type, type, alignment(s, g), {}
+    };
 }
 nni_product data_product(const nn_step *s, const nni_conv_geometry *g, int64_t images)
 {
     nn_dtype type = s->in[X].type;
     int64_t w = width(s, g);
 
-    return { false, false, images * pixels(g), w, g->o / g->groups, g->o, w, w, type, type, alignment(s, g) };
+    return { false, false, images * pixels(g), w, g->o / g->groups, g->o, w, w,
+             type,  type,  alignment(s, g),    {} };
 }
 nni_product weight_product(const nn_step *s, const nni_conv_geometry *g, int64_t images)
 {
     return { true,        false,    g->o / g->groups, patch(g), images * pixels(g), g->o,
-             width(s, g), patch(g), s->in[X].type,    NN_F32,   alignment(s, g) };
+             width(s, g), patch(g), s->in[X].type,    NN_F32,   alignment(s, g),    {} };
 }
 
 typedef nni_product product_of(const nn_step *s, const nni_conv_geometry *g, int64_t images);

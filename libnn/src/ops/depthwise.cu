@@ -126,7 +126,7 @@ int weight_taps(const nn_step *s, void *stream, const nni_conv_geometry *g, cons
     merge_weight<K *K> merge = { nni_at(&s->din[WEIGHT]), g->kh * g->kw, i * g->kw + j, nni_adds(s, WEIGHT) };
     int e = nni_rows(stream, split, f, partial);
 
-    return e ? e : nni_merge<K * K>(stream, partial, 1, split.chunks, g->c, merge);
+    return e ? e : nni_merge<K * K>(stream, partial, split, merge);
 }
 
 template <class T>

@@ -49,9 +49,7 @@ template <class T> int forward_launch(const nn_step *s, void *stream)
     float *partial = static_cast<float *>(s->scratch);
     int e = nni_rows(stream, split, f, partial);
 
-    return e ? e
-             : nni_merge<1>(stream, partial, split.groups, split.chunks, split.cols,
-                            divider{ nni_at(&s->out[0]), split.per, split.cols });
+    return e ? e : nni_merge<1>(stream, partial, split, divider{ nni_at(&s->out[0]), split.per, split.cols });
 }
 
 template <class T> int backward_launch(const nn_step *s, void *stream)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * matmul.c on the GPU: products of cuBLASLt, one for each place of the leading dimensions. As there, forward
- * and both gradients are one function of three descriptions.
+ * matmul.c on the GPU: products of cuBLASLt, all places of the leading dimensions in one call. As there,
+ * forward and both gradients are one function of three descriptions.
  */
 #include "cuda/kernel.h"
 
@@ -10,7 +10,7 @@ namespace
 
 enum { A, B };
 
-/* A matrix for each place, `each` elements apart; stored by rows, or by columns. */
+/* A matrix for each place, one behind the other; stored by rows, or by columns. */
 struct matrix {
     const nn_operand *at;
     int64_t rows, cols;
@@ -84,20 +84,17 @@ int64_t alignment(const product &p)
 
 nni_product shape_of(const product &p)
 {
-    return { p.a.transposed, p.b.transposed, p.a.rows, p.b.cols, p.a.cols,    row_of(p.a),
-             row_of(p.b),    p.b.cols,       NN_F32,   NN_F32,   alignment(p) };
+    nni_batch batch = { p.count, p.a.rows * p.a.cols, p.b.rows * p.b.cols, p.a.rows * p.b.cols };
+
+    return { p.a.transposed, p.b.transposed, p.a.rows, p.b.cols, p.a.cols,     row_of(p.a),
+             row_of(p.b),    p.b.cols,       NN_F32,   NN_F32,   alignment(p), batch };
 }
 
 int multiply(const nn_step *s, void *stream, const product &p, bool add)
 {
     nni_product shape = shape_of(p);
-    int e = 0;
 
-    for (int64_t t = 0; !e && t < p.count; t++)
-        e = nni_product_run(s->device, &shape, nni_at(p.a.at) + t * p.a.rows * p.a.cols,
-                            nni_at(p.b.at) + t * p.b.rows * p.b.cols, add,
-                            nni_at(p.c) + t * p.a.rows * p.b.cols, stream);
-    return e;
+    return nni_product_run(s->device, &shape, nni_at(p.a.at), nni_at(p.b.at), add, nni_at(p.c), stream);
 }
 
 int forward_launch(const nn_step *s, void *stream) { return multiply(s, stream, forward_product(s), false); }

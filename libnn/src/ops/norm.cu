@@ -158,7 +158,7 @@ int sums_launch(const nn_step *s, void *stream)
     int e = nni_rows(stream, split, f, partial);
 
     return e ? e
-             : nni_merge<2>(stream, partial, 1, split.parts(), split.cols,
+             : nni_merge<2>(stream, partial, split,
                             merger{ nni_at(&s->din[GAMMA]), nni_at(&s->din[BETA]), nni_adds(s, GAMMA),
                                     nni_adds(s, BETA) });
 }
