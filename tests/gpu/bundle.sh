@@ -12,7 +12,7 @@ most=$((60 * 1024)) # KiB
 
 rm -rf "$to"
 mkdir -p "$to/bin" "$to/lib"
-for program in apps/nn_bench apps/fakereal_synth apps/fakereal_train tests/cuda/test_ops tests/cuda/test_train; do
+for program in apps/nn_bench apps/fakereal_synth apps/fakereal_train apps/fakereal_predict tests/cuda/test_ops tests/cuda/test_train; do
     strip -o "$to/bin/${program##*/}" "$build/$program"
 done
 # Not those that come with every system, and must be of one piece with its loader.
@@ -22,7 +22,7 @@ ldd "$to"/bin/* | awk '$2 == "=>" && $3 ~ /^\// { print $3 }' | sort -u |
         cp -L "$library" "$to/lib/"
     done
 gzip -9 "$to"/lib/* # run.sh unpacks them; OpenBLAS alone has 35 MiB
-cp tests/gpu/run.sh benchmarks/rivals/torch_bench.py benchmarks/rivals/process.py "$to/"
+cp tests/gpu/run.sh tests/gpu/differences.sh benchmarks/rivals/torch_bench.py benchmarks/rivals/process.py "$to/"
 cp tests/gpu/bundle.md "$to/README.md"
 "$build/apps/nn_bench" --version | head -n 1 >"$to/version"
 

@@ -77,6 +77,11 @@ b0="--model efficientnet_b0 --image-size 64 --batch-size 8 --device cuda"
 # shellcheck disable=SC2086 # words of options
 sanitize() {
     tool=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2>/dev/null)
+    if [ "$tool" ]; then
+        for kind in memcheck racecheck; do # the tests fork, which it would not follow
+            step "$kind-ops" 150 env CK_FORK=no "$tool" --tool "$kind" --error-exitcode 1 bin/test_ops --errors
+        done
+    fi
     for kind in memcheck racecheck initcheck synccheck; do
         if [ -z "$tool" ]; then
             printf '%-28s %4d s  %s\n' "$kind" 0 "skipped: no compute-sanitizer" | tee -a "$out/summary"
@@ -86,6 +91,20 @@ sanitize() {
             step "$kind-$precision" 100 "$tool" --tool "$kind" --error-exitcode 1 bin/nn_bench train $b0 \
                 --runs 1 --precision "$precision"
         done
+    done
+}
+
+# An EfficientNet-B6 of two updates on this GPU, and what it says of pictures there and on the CPU.
+probabilities() {
+    step b6-train 100 bin/fakereal_train --data "$out/faces" --model efficientnet_b6 --image-size 224 \
+        --batch-size 8 --max-steps 2 --device cuda --run-dir "$out/run-b6" || return
+    step b6-cpu 100 bin/fakereal_predict --checkpoint "$out/run-b6/last.safetensors" --images "$out/faces" \
+        --batch-size 8 --device cpu --output "$out/b6-cpu.csv" || return
+    for precision in fp32:1e-4 bf16:3e-2; do
+        at=$out/b6-${precision%:*}
+        step "b6-${precision%:*}" 60 bin/fakereal_predict --checkpoint "$out/run-b6/last.safetensors" --images \
+            "$out/faces" --batch-size 8 --device cuda --precision "${precision%:*}" --output "$at.csv" &&
+            step "b6-${precision%:*}-cpu" 10 ./differences.sh "$out/b6-cpu.csv" "$at.csv" "${precision#*:}"
     done
 }
 
@@ -103,6 +122,7 @@ check() {
         step "same-bytes-$precision" 10 cmp "$out/run-$precision/last.safetensors" \
             "$out/again-$precision/last.safetensors"
     done
+    probabilities
     sanitize
 }
 
@@ -120,8 +140,10 @@ row() {
         --batch-size "$batch" --precision "$precision" --device cuda --runs 20 --json "$json" >/dev/null &&
         [ -s "$json" ]; then
         awk -v w="$who" -v a="$part" -v b="$batch" -v p="$precision" -v m="$(number median_s "$json")" \
-            -v f="$(number first_step_s "$json")" -v d="$(number peak_device_bytes "$json")" 'BEGIN {
-                printf "%-6s %5d  %-5s %-8s %9.2f %10.1f %12.2f %9.0f\n", a, b, p, w, m * 1e3, b / m, f, d / 1e6 }' |
+            -v f="$(number first_step_s "$json")" -v d="$(number peak_device_bytes "$json")" \
+            -v l="$(number median_s "$out/$part-$batch-$precision-libnn.json" 2>/dev/null)" 'BEGIN {
+                printf "%-6s %5d  %-5s %-8s %9.2f %10.1f %12.2f %9.0f %6s\n", a, b, p, w, m * 1e3, b / m, f, d / 1e6,
+                    l > 0 ? sprintf("%.2f", m / l) : "-" }' |
             tee -a "$out/table"
     else
         tail -n 1 "$out/summary" | tee -a "$out/table"
@@ -130,7 +152,8 @@ row() {
 
 # Each case by everybody before the next, so that a short time still compares; what compiles comes last.
 bench() {
-    printf '%-6s %5s  %-5s %-8s %9s %10s %12s %9s\n' what batch type who ms images/s "first step s" "GPU MB" |
+    printf '%-6s %5s  %-5s %-8s %9s %10s %12s %9s %6s\n' what batch type who ms images/s "first step s" "GPU MB" \
+        "x libnn" |
         tee "$out/table"
     torch=
     "$python" -c 'import torch, torchvision; assert torch.cuda.is_available()' 2>/dev/null && torch=yes
@@ -143,6 +166,7 @@ EOF
         row libnn "$part" "$batch" "$precision" bin/nn_bench
         [ "$torch" ] && row torch "$part" "$batch" "$precision" "$python" torch_bench.py
     done
+    step profile 60 bin/nn_bench train --model efficientnet_b6 --batch-size 128 --precision bf16 --device cuda --profile
     [ "$torch" ] || return
     for each in $cases; do
         IFS=: read -r part batch precision <<EOF
@@ -157,5 +181,6 @@ if [ "$what" = check ]; then
 else
     bench
 fi
-echo "$(elapsed) s, logs in $out"
+tar -czf "$out.tar.gz" --exclude='run-*' --exclude='again-*' --exclude=faces "$out"
+echo "$(elapsed) s, logs in $out, to keep in $out.tar.gz"
 exit "$failed"
