@@ -221,7 +221,7 @@ bench: $(filter $B/tests/ops/%,$(tests)) $B/apps/nn_bench
 	    $B/apps/nn_bench ops --model efficientnet_$$1 --batch-size $$2 --image-size $$3 || exit 1; done
 
 # The tests that run on the shim, and what measures, with what they need on a machine with a GPU.
-gpu_programs := $(addprefix $B/,apps/nn_bench apps/fakereal_synth apps/fakereal_train apps/fakereal_predict tests/cuda/test_ops tests/cuda/test_train)
+gpu_programs := $(addprefix $B/,apps/nn_bench apps/fakereal_synth apps/fakereal_train tests/cuda/test_ops tests/cuda/test_train)
 gpu-programs: $(gpu_programs)
 gpu-bundle:
 	+@$(MAKE) --no-print-directory CUDA=1 gpu-programs

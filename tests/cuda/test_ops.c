@@ -65,6 +65,13 @@ static op_errors compare(const op_suite *s, op_other other)
     return errors;
 }
 
+/* Where activations are bfloat16: twice what the shim measures. Sums of many rounded terms that cancel are
+ * the exceptions. */
+static double narrow_bound(const op_suite *s)
+{
+    return s == &op_suite_depthwise ? 2e-2 : s == &op_suite_conv1x1 ? 1.4e-2 : 1.1e-2;
+}
+
 /* --errors NAME...: a line for each op, or for each of these. */
 static int printing, names;
 static char **name;
@@ -88,7 +95,7 @@ START_TEST(against_cpu)
     errors = compare(s, (op_other){ .settings = 3, .set = set });
     ck_assert_msg(!*shim_error(), "%s: %s", s->name, shim_error());
     ck_assert_msg(errors.cases > 0 || s->more, "%s: no case runs its kernels", s->name);
-    ck_assert_double_le(errors.narrow, 2e-2);
+    ck_assert_double_le(errors.narrow, narrow_bound(s));
     if (printing) {
         printf("%-20s %5d %10.1e %10.1e %10.1e\n", s->name, errors.cases, errors.output, errors.gradient,
                errors.narrow);

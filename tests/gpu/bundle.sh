@@ -12,7 +12,7 @@ most=$((60 * 1024)) # KiB
 
 rm -rf "$to"
 mkdir -p "$to/bin" "$to/lib"
-for program in apps/nn_bench apps/fakereal_synth apps/fakereal_train apps/fakereal_predict tests/cuda/test_ops tests/cuda/test_train; do
+for program in apps/nn_bench apps/fakereal_synth apps/fakereal_train tests/cuda/test_ops tests/cuda/test_train; do
     strip -o "$to/bin/${program##*/}" "$build/$program"
 done
 # Not those that come with every system, and must be of one piece with its loader.

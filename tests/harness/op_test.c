@@ -36,7 +36,7 @@ static const struct bound slope_bound = { 0, 1e-5, 1e-4, 2e-6 };
 static const struct bound grad_bound = { 0, 1e-5, 1e-4, 2e-6 };
 #endif
 /* Of two backends: sums in another order, exp and the like with errors of their own. */
-static const struct bound other_bound = { 0, 2e-6, 1e-5, 1e-6 };
+static const struct bound other_bound = { 0, 1e-6, 1e-5, 1e-6 };
 /* Where activations are bfloat16 an element is good to one rounding of its own, and sums to what the
  * roundings of their terms leave. */
 static const struct bound stored_bound = { 0x1p-8, 0x1p-8, 0x1p-11, 1e-5 };
