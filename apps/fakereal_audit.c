@@ -29,7 +29,7 @@ static const struct argp_option LIST[] = {
       1 },
     { "mean-std", O_MEAN_STD, NULL, 0,
       "mean and standard deviation of the training images, to normalise with; decodes", 1 },
-    { "threads", 't', "N", 0, "threads (one for each processor)", 1 },
+    { "threads", 't', "N", 0, "threads (one for each processor that it may use)", 1 },
     { "json", O_JSON, "FILE", 0, "also write the report as JSON", 2 },
     { "html", O_HTML, "FILE", 0, "also write it as one page with plots", 2 },
     { 0 }

@@ -41,7 +41,7 @@ static const struct argp_option LIST[] = {
       1 },
     { "shuffle-labels", O_SHUFFLE, NULL, 0,
       "for a control: the same pictures, but which class folder each is put in is left to chance", 1 },
-    { "threads", 't', "N", 0, "threads (one for each processor)", 1 },
+    { "threads", 't', "N", 0, "threads (one for each processor that it may use)", 1 },
     { 0 }
 };
 

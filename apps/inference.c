@@ -16,7 +16,7 @@ static const struct argp_option LIST[] = {
       1 },
     { NULL, 0, NULL, 0, "Speed and device:", 8 },
     { "batch-size", 'b', "N", 0, "images the network sees at once (16)", 8 },
-    { "threads", 't', "N", 0, "threads (one for each processor)", 8 },
+    { "threads", 't', "N", 0, "threads (one for each processor that it may use)", 8 },
     { "device", OPT_DEVICE, "NAME", 0, APP_DEVICES, 8 },
     { "isa", OPT_ISA, APP_ISAS, 0, "instruction set (the best there is)", 8 },
     { "precision", OPT_PRECISION, APP_PRECISIONS, 0, "how activations are stored (fp32)", 8 },

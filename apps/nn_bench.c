@@ -47,7 +47,7 @@ static const struct argp_option LIST[] = {
     { "json", OPT_JSON, "FILE", 0, "also write the result there", 0 },
     { NULL, 0, NULL, 0, "Device:", 2 },
     { "device", OPT_DEVICE, "NAME", 0, APP_DEVICES, 2 },
-    { "threads", 't', "N", 0, "threads (one for each processor)", 2 },
+    { "threads", 't', "N", 0, "threads (one for each processor that it may use)", 2 },
     { "isa", OPT_ISA, APP_ISAS, 0, "instruction set (the best there is)", 2 },
     { "precision", OPT_PRECISION, APP_PRECISIONS, 0, "how activations are stored (fp32)", 2 },
     { 0 }

@@ -32,7 +32,7 @@ static const struct argp_option LIST[] = {
     { "format", OPT_FORMAT, "text|tsv", 0,
       "tsv: image, rank from 1, class index from 0, probability, name (text)", 1 },
     { "device", OPT_DEVICE, "NAME", 0, APP_DEVICES, 2 },
-    { "threads", 't', "N", 0, "threads (one for each processor)", 2 },
+    { "threads", 't', "N", 0, "threads (one for each processor that it may use)", 2 },
     { "isa", OPT_ISA, APP_ISAS, 0, "instruction set (the best there is)", 2 },
     { "precision", OPT_PRECISION, APP_PRECISIONS, 0, "how activations are stored (fp32)", 2 },
     { 0 }

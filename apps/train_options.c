@@ -133,7 +133,7 @@ static const struct argp_option LIST[] = {
     { "dry-run", O_DRY_RUN, NULL, 0, "check the data, print the plan and stop", 4 },
     { NULL, 0, NULL, 0, "Device:", 5 },
     { "device", O_DEVICE, "NAME", 0, APP_DEVICES, 5 },
-    { "threads", 't', "N", 0, "threads (one for each processor)", 5 },
+    { "threads", 't', "N", 0, "threads (one for each processor that it may use)", 5 },
     { "loader-threads", O_LOADERS, "N", 0, "threads that decode images (1)", 5 },
     { "cache", O_CACHE, "auto|none|SIZE", 0,
       "memory for decoded images, such as 4G; auto: a quarter of what is free (none)", 5 },
