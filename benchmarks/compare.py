@@ -9,8 +9,8 @@ round counts only if others used less than --limit of the machine during all of 
 repeated. A case without enough rounds that count is reported with all its rounds, and is marked as noisy. Ratios are
 rival over libnn, above 1 where libnn is faster: of the medians, with the range of the single rounds.
 
-Without --case, the cases of STANDARD. A rival without a precision runs with the case's; PyTorch's bf16 is autocast. Those
-that only infer sit out training.
+Without --case, the cases of STANDARD. A rival without a precision runs with the case's; PyTorch's bf16 is autocast. Who
+has no such case or precision sits it out.
 Run it with the Python that has the rivals' frameworks, or name that one with --python. `make bench-rivals` does.
 """
 import argparse
@@ -102,7 +102,7 @@ def contenders(o, case):
                                            "--darknet", str(o.darknet)]
             continue
         if mode in RUNTIMES:
-            if case["what"] == "infer":
+            if case["what"] == "infer" and (mode, precision) != ("onnxruntime", "bf16"):
                 yield RUNTIMES[mode], precision, [o.python, str(FOLDER / "rivals/runtime_bench.py"), case["what"], *same,
                                                   "--precision", precision, "--mode", mode]
             continue
