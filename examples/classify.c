@@ -4,8 +4,9 @@
  * knows how its images must be resized and normalised and what its classes are called.
  *
  *     classify best.safetensors photo.jpg      what a checkpoint of fakereal_train says about an image
- *     classify                                 the same with a network of one's own: trains a small one,
- * saves it with its metadata, opens the file again and asks it
+ *     classify                                 the same with a network of one's own
+ *
+ * The latter trains a small network, saves it with its metadata, opens the file again and asks it.
  */
 #include <nn/nn.h>
 #include <stdio.h>

@@ -9,8 +9,7 @@
  *     before still computes; nn_run returns when that copy is done, so the memory of nn_host can be refilled;
  *   - what changes from run to run is a block of scalars, written by a copy in front of the segment;
  *   - the loss, and what an update leaves, are copied into a slot of a ring behind an event. Slots are read
- *     when somebody asks, or when the ring comes round to them, which keeps the host a few runs ahead at
- * most.
+ *     when somebody asks, or when the ring comes round to them: the host is a few runs ahead at most.
  */
 #include "core/core.h"
 #include "cuda/cuda.h"

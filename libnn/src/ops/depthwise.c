@@ -2,14 +2,18 @@
  *
  * Depthwise convolution: each channel with its own k x k kernel,
  *
- *     y[n,p,q,c] = bias[c] + sum_ij w[c,i,j] * a[n, p*stride - top + i*dilation, q*stride - left +
- * j*dilation, c]
+ *     y[n,p,q,c] = bias[c] + sum_ij w[c,i,j] * a[n,r,s,c]
+ *
+ *     r = p*stride - top + i*dilation, s = q*stride - left + j*dilation
  *
  * with a = act(scale*(x - mean) + beta) when the affine slot is filled, else x; padding is zeros of a.
  * Gradients:
  *
- *     dw[c,i,j] = sum_npq dy[n,p,q,c] * a[...]          da[n,y,x,c] = sum of w[c,i,j]*dy[n,p,q,c] that read
- * (y,x) dz = da*act'(z), dx = scale*dz, dbeta = sum dz, dscale = sum dz*(x - mean), dmean = -scale*dbeta
+ *     dw[c,i,j] = sum_npq dy[n,p,q,c] * a[n,r,s,c]
+ *
+ *     da[n,r,s,c] = sum of w[c,i,j]*dy[n,p,q,c] over all that read (r,s)
+ *
+ *     dz = da*act'(z), dx = scale*dz, dbeta = sum dz, dscale = sum dz*(x - mean), dmean = -scale*dbeta
  *
  * and with MOMENTS dy is the sum of dout[0], dmean/rows and 2*dvar/rows*(y - mean); the gradient of a mean
  * over y's rows is added as well (NNI_OP_TAKES_POOLED). Both gradients are taken in one pass over x and dy.

@@ -5,24 +5,24 @@
  *
  *     X(op, NAME, reads, value, derivative)
  *
- * op          nn_op_op, nn_op
- * NAME        NNI_NAME, the function's number (cpu/function.h)
- * reads       what the derivative is written in: IN, the element, or OUT, the result
- * value, derivative   in the language of ops/formula.h: vectors on a CPU, single numbers on a GPU. The
- * operand is a, constants are k[0] and k[1]; zero and one are vectors
+ *   - op: nn_op_op, nn_op
+ *   - NAME: NNI_NAME, the function's number (cpu/function.h)
+ *   - reads: what the derivative is written in: IN, the element, or OUT, the result
+ *   - value, derivative: in the language of ops/formula.h, vectors on a CPU and single numbers on a GPU. The
+ *     operand is a, constants are k[0] and k[1]; zero and one are vectors
  *
  * The definitions are those of torch.nn.functional, at corners too:
  *
- *     sqrt        NaN below 0, where the derivative is infinite at 0
- *     abs         the derivative is 0 at 0
- *     pow         x^k[0]; the derivative is 0 everywhere when k[0] is
- *     softplus    log(1 + exp(x)), and x above 20
- *     elu         x where x > 0, else k[0]*(exp(x) - 1); Clevert et al., 2015
- *     gelu        x*P(x) with the normal distribution function P; Hendrycks, Gimpel, 2016
- *     mish        x*tanh(softplus(x)); Misra, 2019
- *     hardswish   x*min(max(x + 3, 0), 6)/6, SiLU in straight pieces; Howard et al., 2019. hardsigmoid:
- * without x leaky_relu  x where x > 0, else k[0]*x; the derivative at 0 is k[0] clamp       min(max(x, k[0]),
- * k[1]); the derivative is 0 at both ends
+ *   - sqrt: NaN below 0; the derivative is infinite at 0
+ *   - abs: the derivative is 0 at 0
+ *   - pow: x^k[0]; the derivative is 0 everywhere when k[0] is
+ *   - softplus: log(1 + exp(x)), and x above 20
+ *   - elu: x where x > 0, else k[0]*(exp(x) - 1); Clevert et al., 2015
+ *   - gelu: x*P(x) with the normal distribution function P; Hendrycks, Gimpel, 2016
+ *   - mish: x*tanh(softplus(x)); Misra, 2019
+ *   - hardsigmoid: min(max(x + 3, 0), 6)/6; hardswish: x times that; Howard et al., 2019
+ *   - leaky_relu: x where x > 0, else k[0]*x, and so is the derivative at 0
+ *   - clamp: min(max(x, k[0]), k[1]); the derivative is 0 at both ends
  */
 #ifndef NNI_OPS_FUNCTIONS_H
 #define NNI_OPS_FUNCTIONS_H
