@@ -166,6 +166,35 @@ START_TEST(a_network)
 }
 END_TEST
 
+/* What rounding hides is no verdict: neither against a right gradient nor for a wrong one. */
+START_TEST(rounding)
+{
+    nn_tensor *y = nn_scale(g, cubed("x", 40), 1, NN_REAL == NN_F32 ? 1e5 : 1e12);
+
+    differs(y, (nn_gradcheck_opts){ 0 }, "nothing can be told");
+    off = -1; /* no gradient at all */
+    differs(y, (nn_gradcheck_opts){ 0 }, "nothing can be told");
+    off = 0;
+    differs(cubed("z", 40), (nn_gradcheck_opts){ .step = 1e-30 }, "nothing can be told");
+}
+END_TEST
+
+START_TEST(parameters_alone)
+{
+    nn_tensor *x = nn_input(g, "x", NN_REAL, NN_SHAPE2(8, 8)),
+              *w = nn_param(g, "w", NN_SHAPE1(3), (nn_init){ 0 });
+    nn_plan *plan;
+
+    (void)nn_layer_linear(g, "unused", x, (nn_linear_opts){ .out = 3 });
+    agrees(nn_tanh(g, x), (nn_gradcheck_opts){ 0 });
+    ck_assert_ptr_nonnull(strstr(why.text, ", 0 beside kinks"));
+    ck_assert_int_eq(nn_gradcheck(g, w, (nn_gradcheck_opts){ 0 }, &why), NN_EINVAL);
+    ck_assert_ptr_nonnull(strstr(why.text, "is the parameter \"w\""));
+    ck_assert_int_eq(nn_compile(&plan, g, (nn_plan_opts){ .seeds = &w, .seed_count = 1 }), NN_EINVAL);
+    agrees(nn_scale(g, w, 2, 0), (nn_gradcheck_opts){ 0 });
+}
+END_TEST
+
 START_TEST(what_it_cannot_draw)
 {
     nn_tensor *x = nn_input(g, "x", NN_REAL, NN_SHAPE2(4, 3)), *t = nn_input(g, "t", NN_I32, NN_SHAPE1(4));
@@ -217,6 +246,8 @@ int main(void)
     tcase_add_test(t, a_way_that_is_cut);
     tcase_add_test(t, kinks);
     tcase_add_test(t, a_network);
+    tcase_add_test(t, rounding);
+    tcase_add_test(t, parameters_alone);
     tcase_add_test(t, what_it_cannot_draw);
     tcase_add_test(t, no_memory);
     suite_add_tcase(s, t);

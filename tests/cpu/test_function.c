@@ -196,6 +196,47 @@ START_TEST(ends_are_right)
 }
 END_TEST
 
+/* Derivatives far out, where the parts of a formula overflow or lose all their digits. */
+static const struct {
+    enum nni_function f;
+    double x, slope;
+} far_slopes[] = {
+    { NNI_MISH, 1e12, 1 },       { NNI_MISH, 1e38, 1 },      { NNI_MISH, -200, 0 },
+    { NNI_MISH, NAN, NAN },      { NNI_HARDSWISH, 1e30, 1 }, { NNI_HARDSWISH, -1e30, 0 },
+    { NNI_HARDSWISH, NAN, NAN }, { NNI_GELU, 1e4, 1 },       { NNI_SOFTPLUS, 1e30, 1 },
+    { NNI_TANH, 1, 0 }, /* of the result */
+};
+
+START_TEST(far_slopes_are_right)
+{
+    const struct nni_function_kernels *k;
+    const nn_real x = (nn_real)far_slopes[_i].x, one = 1;
+    nn_real slope;
+
+    for (int i = 0; (k = kernels(i)) != NULL; i++) {
+        k->grad(&(struct nni_formula){ .f = far_slopes[_i].f },
+                &(struct nni_row_grad){ .dy = &one, .dy_step = 1, .factor = 1, .d = { &slope } },
+                &(struct nni_row){ .at = { &x }, .step = { 1 } }, 1);
+        ck_assert_msg(isnan(far_slopes[_i].slope) ? isnan(slope) : slope == (nn_real)far_slopes[_i].slope,
+                      "kernel %d: the slope of function %d at %g is %g, not %g", i, (int)far_slopes[_i].f,
+                      (double)x, (double)slope, far_slopes[_i].slope);
+    }
+}
+END_TEST
+
+START_TEST(abs_of_zero_has_no_sign)
+{
+    const struct nni_function_kernels *k;
+    const nn_real x[2] = { 0, (nn_real)-0.0 };
+    nn_real y[2];
+
+    for (int i = 0; (k = kernels(i)) != NULL; i++) {
+        value(k, NNI_ABS, y, x, 2);
+        ck_assert(y[0] == 0 && y[1] == 0 && !signbit(y[0]) && !signbit(y[1]));
+    }
+}
+END_TEST
+
 /* An element's result is the same wherever in a vector or in a tail it lies. */
 START_TEST(tails_equal_bodies)
 {
@@ -263,6 +304,8 @@ int main(void)
     tcase_set_timeout(t, 300);
     tcase_add_loop_test(t, are_accurate, 0, sizeof accuracy / sizeof *accuracy);
     tcase_add_loop_test(t, ends_are_right, 0, sizeof ends / sizeof *ends);
+    tcase_add_loop_test(t, far_slopes_are_right, 0, sizeof far_slopes / sizeof *far_slopes);
+    tcase_add_test(t, abs_of_zero_has_no_sign);
     tcase_add_test(t, tails_equal_bodies);
     tcase_add_test(t, largest);
     suite_add_tcase(s, t);

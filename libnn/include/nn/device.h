@@ -20,8 +20,9 @@ typedef struct nn_device_options {
 } nn_device_options;
 
 /* Opens "cpu" or, in a build with the CUDA backend (make CUDA=1), "cuda" or "cuda:N", the N-th GPU. Results
- * are bit-identical for any number of threads, and differ in the last bits between instruction sets.
- * NN_EDEVICE: no such device here, or the processor lacks the instruction set asked for. */
+ * are bit-identical for any number of threads, and differ in the last bits between instruction sets. Denormal
+ * numbers count as zero. NN_EDEVICE: no such device here, or the processor lacks the instruction set asked
+ * for. */
 NN_API int nn_open(nn_device **out, const char *name, const nn_device_options *options, nn_message *why);
 /* Frees the plans, graphs and models on the device that are left, and closes it. OpenBLAS is set to one
  * thread while any device is open and gets its count back with the last one. */

@@ -135,7 +135,8 @@ typedef struct nn_gradcheck_opts {
  * values: torch.autograd.gradcheck. Inputs of NN_REAL and U8 are drawn (others have to be nn_constant), masks
  * of dropout are the same each time; parameters have the values of the model, which is sealed and in the end
  * as it was but for its gradients. Where two steps disagree there is a kink, and nothing is compared.
- * NN_OK, and the text says how near they are; NN_EDIFFER: it names the worst, or too many kinks. */
+ * NN_OK, and the text says how near they are; NN_EDIFFER: it names the worst, or says that most places are
+ * kinks, or slopes as small as what rounding does. */
 NN_API int nn_gradcheck(nn_graph *graph, nn_tensor *y, nn_gradcheck_opts opts, nn_message *why);
 
 NN_C_END

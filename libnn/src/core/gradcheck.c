@@ -35,7 +35,8 @@ struct check {
     const struct variable *alone; /* only this one moves, only element `at` of it; NULL: all, along `move` */
     int64_t at;
     struct nni_line line;
-    int64_t tried, rough, wrong; /* slopes: compared, left out for their kinks, in disagreement */
+    int64_t tried, rough, vague; /* slopes: all; left out for their kinks; as small as rounding */
+    int64_t wrong;               /* in disagreement */
     double worst;                /* of all errors, times what is allowed */
     nn_message text;             /* and what it was */
 };
@@ -115,6 +116,8 @@ static int compare(struct check *c, const char *what, double step, double expect
     }
     error = fabs(expected - s->fine);
     c->wrong += !(error <= allowed);
+    c->vague +=
+        error > 0 && error <= allowed && allowed > fmax(fmax(fabs(expected), fabs(s->fine)), size) / 2;
     error = allowed > 0 ? error / allowed : error > 0 ? (double)INFINITY : error;
     if (!(error <= c->worst)) {
         c->worst = isnan(error) ? (double)INFINITY : error;
@@ -339,6 +342,12 @@ static int run(struct check *c)
                         "nn_gradcheck: not smooth at %lld of %lld places: choose another range or a shorter "
                         "step",
                         (long long)c->rough, (long long)c->tried);
+    if (c->vague * 2 > c->tried - c->rough)
+        return nni_fail(
+            c->why, NN_EDIFFER,
+            "nn_gradcheck: nothing can be told at %lld of %lld places, where rounding is as large as "
+            "the slopes: take a longer step, smaller tensors, or libnn-double",
+            (long long)c->vague, (long long)(c->tried - c->rough));
     (void)nni_fail(c->why, NN_OK, "%lld slopes agree, %lld beside kinks were left out; %.400s",
                    (long long)(c->tried - c->rough), (long long)c->rough, c->text.text);
     return NN_OK;

@@ -312,6 +312,12 @@ static int check_options(struct nni_compile *c)
         if (!o->seeds[i] || o->seeds[i]->graph != c->graph || o->seeds[i]->detached)
             return nni_fail(&c->graph->message, NN_EINVAL,
                             "seed %d is not a tensor of this graph, or detached", i);
+        else if (o->seeds[i]->base == NN_BASE_PARAM)
+            return nni_fail(
+                &c->graph->message, NN_EINVAL,
+                "seed %d is the parameter \"%s\": seeds are what ops made, nn_scale(g, x, 1, 0) for "
+                "one",
+                i, o->seeds[i]->name);
     for (int i = 0; i < o->input_count; i++)
         if (!o->inputs[i] || o->inputs[i]->graph != c->graph || o->inputs[i]->detached)
             return nni_fail(&c->graph->message, NN_EINVAL,

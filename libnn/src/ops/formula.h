@@ -59,7 +59,7 @@ NNI_FORMULA vec mish_grad(vec x)
 {
     vec e = vexp(vmin(vset(20), x)), n = e * (e + vset(2)), rest = vset(2) / (n + vset(2));
 
-    return n / (n + vset(2)) + x * vsigmoid(x) * (rest * (vset(2) - rest));
+    return vselect(x > vset(20), vset(1), n / (n + vset(2)) + x * vsigmoid(x) * (rest * (vset(2) - rest)));
 }
 
 NNI_FORMULA vec hardsigmoid(vec x)
@@ -71,7 +71,7 @@ NNI_FORMULA vec hardswish_grad(vec x)
 {
     vec slope = x * vset((nn_real)1 / 3) + vset((nn_real)0.5);
 
-    return vselect(x < vset(3), vand(x > vset(-3), slope), vset(1));
+    return vselect(x >= vset(3), vset(1), vselect(x <= vset(-3), vzero(), slope));
 }
 
 NNI_FORMULA vec smooth_error(vec d, const nn_real *k)

@@ -15,7 +15,8 @@ static inline vec vselect(ivec mask, vec yes, vec no)
     return (vec)((mask & (ivec)yes) | (~mask & (ivec)no));
 }
 
-static inline vec vabs(vec x) { return vmax(x, -x); }
+/* Without the sign, also of zero. */
+static inline vec vabs(vec x) { return (vec)((ivec)x & ~(ivec)vset((nn_real)-0.0)); }
 
 static inline vec vsqrt(vec x)
 {
