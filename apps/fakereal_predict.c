@@ -9,10 +9,12 @@
 
 #include <errno.h>
 #include <math.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { OPT_TEMPLATE = 256, OPT_PROBABILITIES, OPT_FILL, MOST_NAMES = 50 };
 
@@ -159,14 +161,38 @@ static int add_path(struct prediction *p, const char *path)
     return add_rows(p, from);
 }
 
-static char *read_all(FILE *f, size_t *size)
+/* Waits for standard input: 1 when there is something or its end, 0 after a signal. Now and then it looks for
+ * one, for it may have come just before the waiting began. */
+static int wait_for_input(void)
 {
-    size_t room = 1 << 16, n;
+    struct pollfd in = { .fd = STDIN_FILENO, .events = POLLIN };
+
+    while (!app_interrupted) {
+        int n = poll(&in, 1, 200);
+
+        if (n > 0 || (n < 0 && errno != EINTR))
+            return 1;
+    }
+    return 0;
+}
+
+/* All of standard input, with a zero behind it; errno is set where it broke off. NULL: no memory. */
+static char *read_all(size_t *size)
+{
+    size_t room = 1 << 16;
     char *data = malloc(room);
+    ssize_t n = 1;
 
     *size = 0;
-    while (data && (n = fread(data + *size, 1, room - *size - 1, f)) > 0) {
-        *size += n;
+    errno = 0;
+    while (data && n && wait_for_input()) {
+        n = read(STDIN_FILENO, data + *size, room - *size - 1);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            break;
+        errno = 0;
+        *size += (size_t)n;
         if (room - *size < 2) {
             char *grown = realloc(data, room *= 2);
 
@@ -212,13 +238,13 @@ static int add_standard_input(struct prediction *p)
 
     if (p->standard_input)
         return app_fail(APP_USAGE, "--images - can be given once");
-    p->standard_input = read_all(stdin, &size);
+    p->standard_input = read_all(&size);
     if (!p->standard_input)
         return app_fail(APP_DEVICE, "out of memory");
     if (app_interrupted)
         return app_fail(128 + (int)app_interrupted,
                         "interrupted while the list was read: nothing is written");
-    if (ferror(stdin))
+    if (errno)
         return app_fail(APP_IO, "standard input: %s", strerror(errno));
     separator = memchr(p->standard_input, 0, size) ? 0 : '\n';
     end = p->standard_input + size;
